@@ -1,0 +1,221 @@
+//! The handle and its contract.
+
+use crate::queue::Queue;
+use crate::state::State;
+use async_trait::async_trait;
+use job_core::{
+    Backend, BackendError, BackendInfo, Cancelled, Claim, ClaimRequest, DurabilityClass, Effect, Enqueued,
+    ErrorKind, Extended, JobId, JobRecord, LeaseId, ListFilter, MaintainRequest, Maintained, NewJob, Operate,
+    Page, QueueName, QueueStats, Settled, Settlement,
+};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+const NAME: &str = "memory";
+const BATCH_MAX: usize = 10_000;
+
+/// A store in the memory of this process; clones share it.
+///
+/// ```
+/// use backend_memory::MemoryBackend;
+/// let client = job_core::Client::new(MemoryBackend::new());
+/// ```
+#[derive(Clone)]
+pub struct MemoryBackend {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    /// No call holds it across an await, and none does more than its own batch under it.
+    state: Mutex<State>,
+}
+
+impl MemoryBackend {
+    /// How many jobs a store holds unless told otherwise: a million.
+    pub const CAPACITY: usize = 1_000_000;
+
+    /// An empty store.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with_capacity(Self::CAPACITY)
+    }
+
+    /// An empty store that holds at most `max_jobs` jobs, dead ones included.
+    #[must_use]
+    pub fn with_capacity(max_jobs: usize) -> Self {
+        let state = Mutex::new(State::new(max_jobs.min(u32::MAX as usize)));
+        Self { shared: Arc::new(Shared { state }) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing panics under the lock but a broken allocator; then the rest is as good as before.
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for MemoryBackend {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for MemoryBackend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryBackend").finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Backend for MemoryBackend {
+    fn info(&self) -> BackendInfo {
+        BackendInfo::new(NAME, DurabilityClass::Volatile, BATCH_MAX)
+    }
+
+    async fn enqueue(&self, jobs: &[NewJob]) -> Result<Vec<Enqueued>, BackendError> {
+        let mut state = self.state();
+        if !state.has_room(jobs) {
+            let capacity = state.capacity;
+            return Err(BackendError::new(
+                NAME,
+                "enqueue",
+                ErrorKind::Transient,
+                Effect::NotApplied,
+                format!(
+                    "the store is full: it holds at most {capacity} jobs and keys, see MemoryBackend::with_capacity"
+                ),
+            ));
+        }
+        let now = state.clock.now();
+        let answers = state.enqueue(jobs, now);
+        Ok(answers)
+    }
+
+    async fn claim(&self, queue: &QueueName, request: &ClaimRequest<'_>) -> Result<Claim, BackendError> {
+        let mut state = self.state();
+        let now = state.clock.now();
+        Ok(state.claim(queue, request, now))
+    }
+
+    async fn settle(
+        &self,
+        queue: &QueueName,
+        settlements: &[Settlement],
+    ) -> Result<Vec<Settled>, BackendError> {
+        let mut state = self.state();
+        let now = state.clock.now();
+        Ok(state.settle(queue, settlements, now))
+    }
+
+    async fn settle_and_claim(
+        &self,
+        queue: &QueueName,
+        settlements: &[Settlement],
+        request: &ClaimRequest<'_>,
+    ) -> Result<(Vec<Settled>, Claim), BackendError> {
+        let mut state = self.state();
+        let now = state.clock.now();
+        let settled = state.settle(queue, settlements, now);
+        Ok((settled, state.claim(queue, request, now)))
+    }
+
+    async fn extend(
+        &self,
+        queue: &QueueName,
+        leases: &[LeaseId],
+        lease_for: Duration,
+    ) -> Result<Extended, BackendError> {
+        let mut state = self.state();
+        let now = state.clock.now();
+        Ok(state.extend(queue, leases, lease_for, now))
+    }
+
+    async fn maintain(
+        &self,
+        queue: &QueueName,
+        request: &MaintainRequest,
+    ) -> Result<Maintained, BackendError> {
+        let mut state = self.state();
+        let now = state.clock.now();
+        Ok(state.maintain(queue, request, now))
+    }
+
+    async fn wait(&self, queue: &QueueName) -> Result<(), BackendError> {
+        let waiting = Waiting { backend: self, queue };
+        let woken = {
+            let mut state = self.state();
+            let queue = state.queue_mut(queue);
+            queue.waiters += 1;
+            // Made under the lock, so that no wake-up falls between counting and listening.
+            Arc::clone(&queue.wake).notified_owned()
+        };
+        woken.await;
+        drop(waiting);
+        Ok(())
+    }
+}
+
+/// Counts a caller of `wait` out again, also when its future is dropped.
+struct Waiting<'a> {
+    backend: &'a MemoryBackend,
+    queue: &'a QueueName,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let mut state = self.backend.state();
+        let queue: &mut Queue = state.queue_mut(self.queue);
+        queue.waiters = queue.waiters.saturating_sub(1);
+    }
+}
+
+#[async_trait]
+impl Operate for MemoryBackend {
+    async fn get(&self, id: JobId) -> Result<Option<JobRecord>, BackendError> {
+        Ok(self.state().get(id))
+    }
+
+    async fn list(&self, filter: &ListFilter) -> Result<Page, BackendError> {
+        self.state().list(filter).ok_or_else(|| {
+            let text = "the cursor is not one of this store";
+            BackendError::new(NAME, "list", ErrorKind::Rejected, Effect::NotApplied, text)
+        })
+    }
+
+    async fn replay(&self, ids: &[JobId]) -> Result<Vec<bool>, BackendError> {
+        let mut state = self.state();
+        Ok(ids.iter().map(|&id| state.replay(id)).collect())
+    }
+
+    async fn discard(&self, ids: &[JobId]) -> Result<Vec<bool>, BackendError> {
+        let mut state = self.state();
+        Ok(ids.iter().map(|&id| state.discard(id)).collect())
+    }
+
+    async fn cancel(&self, id: JobId) -> Result<Cancelled, BackendError> {
+        Ok(self.state().cancel(id))
+    }
+
+    async fn pause(&self, queue: &QueueName) -> Result<(), BackendError> {
+        self.state().queue_mut(queue).paused = true;
+        Ok(())
+    }
+
+    async fn resume(&self, queue: &QueueName) -> Result<(), BackendError> {
+        let mut state = self.state();
+        let queue = state.queue_mut(queue);
+        queue.paused = false;
+        if queue.has_ready() {
+            queue.wake();
+        }
+        Ok(())
+    }
+
+    async fn stats(&self, queue: &QueueName) -> Result<QueueStats, BackendError> {
+        Ok(self.state().stats(queue))
+    }
+
+    async fn queues(&self) -> Result<Vec<QueueName>, BackendError> {
+        Ok(self.state().queues())
+    }
+}

@@ -1,0 +1,109 @@
+//! Enqueue.
+
+use crate::clock::Tick;
+use crate::job::{Job, Place, Stage};
+use crate::keys::KeyText;
+use crate::state::State;
+use job_core::{Enqueued, NewJob, When};
+
+impl State {
+    /// True if these jobs surely fit. Jobs that turn out to be duplicates by key are counted too.
+    pub(crate) fn has_room(&mut self, jobs: &[NewJob]) -> bool {
+        let keyed = jobs.iter().filter(|j| j.idempotency.is_some()).count();
+        if self.keys.remembered() + keyed > self.capacity {
+            let now = self.clock.now();
+            self.keys.prune(now, usize::MAX);
+        }
+        let fits = |jobs: usize, keyed: usize| {
+            self.table.len() + jobs <= self.capacity && self.keys.remembered() + keyed <= self.capacity
+        };
+        if fits(jobs.len(), keyed) {
+            return true;
+        }
+        let new = || jobs.iter().filter(|j| self.table.known(j.id).is_none());
+        fits(new().count(), new().filter(|j| j.idempotency.is_some()).count())
+    }
+
+    /// Stores the jobs and wakes their queues.
+    pub(crate) fn enqueue(&mut self, jobs: &[NewJob], now: Tick) -> Vec<Enqueued> {
+        let mut answers = Vec::with_capacity(jobs.len());
+        let mut woken = None;
+        for job in jobs {
+            let (answer, ready) = self.enqueue_one(job, now);
+            answers.push(answer);
+            // Batches mostly go to one queue: wake it once.
+            if let Some(queue) = ready
+                && woken != ready
+                && let Some(earlier) = woken.replace(queue)
+            {
+                self.queues[earlier as usize].wake();
+            }
+        }
+        if let Some(queue) = woken {
+            self.queues[queue as usize].wake();
+        }
+        answers
+    }
+
+    /// Stores one job; answers its queue as well if it is ready.
+    fn enqueue_one(&mut self, new: &NewJob, now: Tick) -> (Enqueued, Option<u32>) {
+        if let Some(known) = self.table.known(new.id) {
+            return (known.answer(new.id), None);
+        }
+        let idempotency = new.idempotency.as_ref().map(|k| KeyText::new(&k.scope, k.key.as_str()));
+        let unique = new.unique.as_ref().map(|k| KeyText::new(&k.scope, k.key.as_str()));
+        let same = idempotency.as_ref().and_then(|k| self.keys.same_request(k, now));
+        let holder = same.or_else(|| unique.as_ref().and_then(|k| self.keys.live(k)));
+        let seq = self.next_seq();
+        // A request that another job answers is answered by it again.
+        if same.is_none()
+            && let (Some(text), Some(key)) = (&idempotency, &new.idempotency)
+        {
+            self.keys.remember(text.clone(), holder.unwrap_or(new.id), now.saturating_add(key.window), seq);
+        }
+        if let Some(holder) = holder {
+            self.table.remember_duplicate(new.id, holder, now);
+            return (Enqueued { id: holder, deduplicated: true }, None);
+        }
+        let queue_no = self.number_queue(&new.queue);
+        if let Some(text) = &unique {
+            self.keys.hold(text.clone(), new.id);
+        }
+        let due = match new.when {
+            When::Now => now,
+            When::After(delay) => now.saturating_add(delay),
+            When::At(at) => self.clock.tick(at),
+        };
+        let queue = &mut self.queues[queue_no as usize];
+        queue.had_job = true;
+        let job = Job {
+            id: new.id,
+            kind: new.kind.clone(),
+            kind_no: queue.number_kind(&new.kind),
+            queue_no,
+            priority: new.priority,
+            place: if due <= now { Place::Ready } else { Place::Waiting { due, retrying: false } },
+            stage: Stage::Fresh,
+            cancel: false,
+            seq,
+            born: seq,
+            charged: 0,
+            max_attempts: new.max_attempts,
+            crashes: 0,
+            claims: 0,
+            version: new.version,
+            payload: new.payload.clone(),
+            headers: new.headers.clone(),
+            enqueued_at: self.clock.wall(now),
+            idempotency,
+            unique,
+            errors: Vec::new(),
+        };
+        let ready = (job.place == Place::Ready).then_some(queue_no);
+        let slot = self.table.insert(job);
+        if let Some(job) = self.table.get(slot) {
+            self.queues[queue_no as usize].admit(job, slot);
+        }
+        (Enqueued { id: new.id, deduplicated: false }, ready)
+    }
+}

@@ -1,0 +1,117 @@
+//! Looking and administration.
+
+use crate::job::{Job, Place, Stage};
+use crate::state::State;
+use job_core::{Cancelled, Cursor, JobId, JobRecord, JobState, ListFilter, Page, QueueName, QueueStats};
+use std::time::Duration;
+
+impl State {
+    fn record(&self, job: &Job) -> JobRecord {
+        job.record(&self.queues[job.queue_no as usize].name, &self.clock)
+    }
+
+    pub(crate) fn get(&self, id: JobId) -> Option<JobRecord> {
+        self.table.find(id).and_then(|slot| self.table.get(slot)).map(|job| self.record(job))
+    }
+
+    /// A page; `None` if the cursor is not ours.
+    pub(crate) fn list(&self, filter: &ListFilter) -> Option<Page> {
+        let after = match &filter.after {
+            Some(cursor) => cursor.0.parse::<u64>().ok()?,
+            None => 0,
+        };
+        let Some(number) = self.queue_number(&filter.queue) else { return Some(Page::default()) };
+        let mut found: Vec<(u64, &Job)> = self
+            .table
+            .iter()
+            .map(|(_, job)| (job.born, job))
+            .filter(|&(born, job)| {
+                born > after
+                    && job.queue_no == number
+                    && job.state() == filter.state
+                    && filter.kind.as_ref().is_none_or(|k| *k == job.kind)
+            })
+            .collect();
+        found.sort_unstable_by_key(|&(born, _)| born);
+        let limit = filter.limit.max(1) as usize;
+        let more = found.len() > limit;
+        found.truncate(limit);
+        let next = found.last().filter(|_| more).map(|(born, _)| Cursor(born.to_string()));
+        Some(Page { jobs: found.into_iter().map(|(_, job)| self.record(job)).collect(), next })
+    }
+
+    pub(crate) fn replay(&mut self, id: JobId) -> bool {
+        let Some(slot) = self.table.find(id) else { return false };
+        let Some(job) = self.table.get_mut(slot) else { return false };
+        if !matches!(job.place, Place::Dead { .. }) {
+            return false;
+        }
+        if let Some(key) = &job.unique {
+            if self.keys.live(key).is_some() {
+                return false;
+            }
+            self.keys.hold(key.clone(), id);
+        }
+        job.charged = 0;
+        job.crashes = 0;
+        let queue = job.queue_no as usize;
+        self.make_ready(slot, Stage::Fresh);
+        self.queues[queue].wake();
+        true
+    }
+
+    pub(crate) fn discard(&mut self, id: JobId) -> bool {
+        let now = self.clock.now();
+        let slot = self.table.find(id);
+        let slot = slot.filter(|&s| self.table.get(s).is_some_and(|j| j.state() == JobState::Dead));
+        if let Some(slot) = slot {
+            self.finish(slot, now);
+        }
+        slot.is_some()
+    }
+
+    pub(crate) fn cancel(&mut self, id: JobId) -> Cancelled {
+        let now = self.clock.now();
+        let Some(slot) = self.table.find(id) else { return Cancelled::NotFound };
+        let Some(job) = self.table.get_mut(slot) else { return Cancelled::NotFound };
+        match job.place {
+            Place::Running => {
+                job.cancel = true;
+                Cancelled::Asked
+            }
+            Place::Dead { .. } => Cancelled::NotFound,
+            Place::Ready | Place::Waiting { .. } => {
+                self.cancel_waiting(slot, now);
+                Cancelled::Now
+            }
+        }
+    }
+
+    pub(crate) fn stats(&self, queue: &QueueName) -> QueueStats {
+        let mut stats = QueueStats::default();
+        let Some(number) = self.queue_number(queue) else { return stats };
+        stats.paused = self.queues[number as usize].paused;
+        let mut oldest = None;
+        for (_, job) in self.table.iter().filter(|(_, j)| j.queue_no == number) {
+            match job.place {
+                Place::Ready => {
+                    stats.ready += 1;
+                    oldest = Some(oldest.map_or(job.enqueued_at, |at| job.enqueued_at.min(at)));
+                }
+                Place::Waiting { retrying: false, .. } => stats.scheduled += 1,
+                Place::Waiting { retrying: true, .. } => stats.retrying += 1,
+                Place::Running => stats.running += 1,
+                Place::Dead { .. } => stats.dead += 1,
+            }
+        }
+        let now = self.clock.wall(self.clock.now());
+        stats.oldest_ready = oldest.map(|at| Duration::try_from(now.duration_since(at)).unwrap_or_default());
+        stats
+    }
+
+    pub(crate) fn queues(&self) -> Vec<QueueName> {
+        let mut names: Vec<_> = self.queues.iter().filter(|q| q.had_job).map(|q| q.name.clone()).collect();
+        names.sort_unstable();
+        names
+    }
+}

@@ -1,0 +1,98 @@
+//! One queue.
+
+use crate::clock::Tick;
+use crate::job::{Job, Place, Stage};
+use crate::lanes::Lanes;
+use crate::leases::Leases;
+use crate::table::Table;
+use job_core::{Kind, QueueName};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use tokio::sync::Notify;
+
+#[derive(Debug)]
+pub(crate) struct Queue {
+    pub(crate) name: QueueName,
+    pub(crate) paused: bool,
+    /// False while it was only asked about.
+    pub(crate) had_job: bool,
+    kind_numbers: HashMap<Kind, u32>,
+    pub(crate) lanes: Vec<Lanes>,
+    /// Scheduled and retrying jobs by when they are due; the seq only tells equal instants apart.
+    pub(crate) waiting: BTreeMap<(Tick, u64), u32>,
+    pub(crate) leases: Leases,
+    pub(crate) wake: Arc<Notify>,
+    /// How many callers are in `wait`.
+    pub(crate) waiters: usize,
+}
+
+impl Queue {
+    pub(crate) fn new(name: QueueName) -> Self {
+        Self {
+            name,
+            paused: false,
+            had_job: false,
+            kind_numbers: HashMap::new(),
+            lanes: Vec::new(),
+            waiting: BTreeMap::new(),
+            leases: Leases::default(),
+            wake: Arc::default(),
+            waiters: 0,
+        }
+    }
+
+    /// The number of a kind that the queue has seen.
+    pub(crate) fn kind_number(&self, kind: &Kind) -> Option<u32> {
+        self.kind_numbers.get(kind).copied()
+    }
+
+    /// The number of a kind, given now if it is new.
+    pub(crate) fn number_kind(&mut self, kind: &Kind) -> u32 {
+        if let Some(number) = self.kind_number(kind) {
+            return number;
+        }
+        let number = u32::try_from(self.lanes.len()).expect("fewer kinds than jobs");
+        self.kind_numbers.insert(kind.clone(), number);
+        self.lanes.push(Lanes::default());
+        number
+    }
+
+    /// Puts a job where its place says.
+    pub(crate) fn admit(&mut self, job: &Job, slot: u32) {
+        match job.place {
+            Place::Ready => self.lanes[job.kind_no as usize].push(job, slot),
+            Place::Waiting { due, .. } => drop(self.waiting.insert((due, job.seq), slot)),
+            Place::Running | Place::Dead { .. } => {}
+        }
+    }
+
+    /// Takes a ready or waiting job out. Its place, which was `from`, must have changed already.
+    pub(crate) fn withdraw(&mut self, slot: u32, from: Place, table: &Table) {
+        let Some(job) = table.get(slot) else { return };
+        match from {
+            Place::Ready => self.lanes[job.kind_no as usize].withdraw(slot, table),
+            Place::Waiting { due, .. } => drop(self.waiting.remove(&(due, job.seq))),
+            Place::Running | Place::Dead { .. } => {}
+        }
+    }
+
+    /// Wakes those who wait for work. If nobody does, the next one to wait returns at once: it may have looked before
+    /// the work came.
+    pub(crate) fn wake(&self) {
+        if self.waiters == 0 {
+            self.wake.notify_one();
+        } else {
+            self.wake.notify_waiters();
+        }
+    }
+
+    /// True if any claim could take a job.
+    pub(crate) fn has_ready(&self) -> bool {
+        self.lanes.iter().any(|l| !l.is_empty() || !l.suspects.is_empty() || !l.solo.is_empty())
+    }
+}
+
+/// True for stages in which nothing is held against a job.
+pub(crate) fn is_innocent(stage: Stage) -> bool {
+    matches!(stage, Stage::Fresh | Stage::Returned)
+}

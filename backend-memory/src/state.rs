@@ -1,0 +1,98 @@
+//! Everything behind the lock, and the moves of a job that several calls share.
+
+use crate::clock::{Clock, Tick};
+use crate::job::{Place, Stage};
+use crate::keys::Keys;
+use crate::queue::Queue;
+use crate::table::Table;
+use job_core::{DeadReason, QueueName};
+use std::collections::HashMap;
+
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) clock: Clock,
+    pub(crate) capacity: usize,
+    pub(crate) table: Table,
+    pub(crate) keys: Keys,
+    pub(crate) queues: Vec<Queue>,
+    queue_numbers: HashMap<QueueName, u32>,
+    seq: u64,
+}
+
+impl State {
+    pub(crate) fn new(capacity: usize) -> Self {
+        Self {
+            clock: Clock::start(),
+            capacity,
+            table: Table::default(),
+            keys: Keys::default(),
+            queues: Vec::new(),
+            queue_numbers: HashMap::new(),
+            seq: 0,
+        }
+    }
+
+    pub(crate) fn next_seq(&mut self) -> u64 {
+        self.seq += 1;
+        self.seq
+    }
+
+    pub(crate) fn queue_number(&self, name: &QueueName) -> Option<u32> {
+        self.queue_numbers.get(name).copied()
+    }
+
+    pub(crate) fn number_queue(&mut self, name: &QueueName) -> u32 {
+        if let Some(number) = self.queue_number(name) {
+            return number;
+        }
+        let number = u32::try_from(self.queues.len()).expect("fewer queues than u32::MAX");
+        self.queue_numbers.insert(name.clone(), number);
+        self.queues.push(Queue::new(name.clone()));
+        number
+    }
+
+    pub(crate) fn queue_mut(&mut self, name: &QueueName) -> &mut Queue {
+        let number = self.number_queue(name);
+        &mut self.queues[number as usize]
+    }
+
+    /// Moves a job that nobody holds to a place where it can be claimed or waits.
+    fn admit(&mut self, slot: u32, place: Place, stage: Stage) {
+        let seq = self.next_seq();
+        let Some(job) = self.table.get_mut(slot) else { return };
+        job.seq = seq;
+        job.place = place;
+        job.stage = stage;
+        let queue = &mut self.queues[job.queue_no as usize];
+        queue.admit(job, slot);
+    }
+
+    /// Makes a job ready. Whoever calls this wakes the queue afterwards.
+    pub(crate) fn make_ready(&mut self, slot: u32, stage: Stage) {
+        self.admit(slot, Place::Ready, stage);
+    }
+
+    /// Lets a job wait until `due`, with a clean record.
+    pub(crate) fn make_wait(&mut self, slot: u32, due: Tick, retrying: bool) {
+        self.admit(slot, Place::Waiting { due, retrying }, Stage::Fresh);
+    }
+
+    /// Puts a job that nobody holds into the dead-letter queue.
+    pub(crate) fn bury(&mut self, slot: u32, reason: DeadReason, now: Tick) {
+        let Some(job) = self.table.get_mut(slot) else { return };
+        job.place = Place::Dead { at: now, reason };
+        job.cancel = false;
+        if let Some(key) = &job.unique {
+            self.keys.release(key, job.id);
+        }
+    }
+
+    /// Removes a job that has completed, was cancelled or discarded, and that nobody holds.
+    pub(crate) fn finish(&mut self, slot: u32, now: Tick) {
+        if let Some(job) = self.table.remove(slot, now)
+            && let Some(key) = &job.unique
+        {
+            self.keys.release(key, job.id);
+        }
+    }
+}

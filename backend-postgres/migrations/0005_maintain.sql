@@ -1,0 +1,158 @@
+create function {schema}.extend(p_queue text, p_leases uuid[], p_lease_us bigint, out held uuid[], out cancel uuid[])
+language plpgsql set jit = off set enable_seqscan = off as $$
+declare q int;
+begin
+  -- Losing an extension to a crash of the server ends a lease early, which is safe.
+  perform set_config('synchronous_commit', 'off', true);
+  select k.id into q from {schema}.queue k where k.name = p_queue;
+  with mine as (
+    select l.ctid from {schema}.lease l where l.id = any(p_leases) and l.queue_id = q order by l.id for update
+  ), longer as (
+    update {schema}.lease l
+      set expires_at = greatest(l.expires_at, clock_timestamp() + p_lease_us * interval '1 microsecond')
+      from mine where l.ctid = mine.ctid returning l.id
+  )
+  select array_agg(x.id) into held from longer x;
+  if exists (select from {schema}.cancel_request) then
+    select array_agg(c.job) into cancel from {schema}.cancel_request c join {schema}.ready r on r.id = c.job
+      where c.queue_id = q
+        and exists (select from {schema}.lease l where l.queue_id = q and l.id = any(held) and r.seq = any(l.seqs));
+  end if;
+end $$;
+
+-- Brings one row of a lease that was ended back: 0 it was cancelled, 1 returned, 2 poisoned, 3 exhausted.
+create function {schema}.bring_back(r {schema}.ready, p_stage smallint, p_poison int) returns int
+language plpgsql as $$
+begin
+  r.claims := r.claims + 1;
+  if exists (select from {schema}.cancel_request c where c.job = r.id) then
+    perform {schema}.finish(r.id, r.unique_scope, r.unique_key);
+    return 0;
+  end if;
+  if p_stage >= 2 then r.crashes := r.crashes + 1; end if;
+  if p_stage = 3 then
+    r.attempt := r.attempt + 1;
+    if r.crashes >= p_poison then
+      perform {schema}.bury(r, 'poisoned');
+      return 2;
+    end if;
+    if r.max_attempts < 2147483647 and r.attempt >= r.max_attempts then
+      perform {schema}.bury(r, 'exhausted');
+      return 3;
+    end if;
+  end if;
+  perform {schema}.put_ready(r, case when p_stage >= 2 then 3 else 2 end::smallint);
+  return 1;
+end $$;
+
+-- Ends expired leases. Whoever extends or settles at the same moment is not waited for, and wins.
+create function {schema}.reap(p_queue text, p_limit int, p_poison int,
+  out leases bigint, out returned bigint, out poisoned bigint, out more boolean)
+language plpgsql set jit = off set enable_seqscan = off as $$
+declare q int; l record; r {schema}.ready; outcome int;
+begin
+  leases := 0; returned := 0; poisoned := 0; more := false;
+  select k.id into q from {schema}.queue k where k.name = p_queue;
+  for l in
+    select x.ctid, x.* from {schema}.lease x where x.queue_id = q and x.expires_at <= clock_timestamp()
+    order by x.queue_id, x.top limit p_limit for update skip locked
+  loop
+    leases := leases + 1;
+    for r in
+      with gone as (
+        delete from {schema}.ready d where d.lane = any(l.lanes)
+          and d.seq between l.seqs[1] and l.top and d.seq = any(l.seqs) returning d.*
+      )
+      select g.* from gone g order by g.seq
+    loop
+      outcome := {schema}.bring_back(r, (select n.stage from {schema}.lane n where n.id = r.lane), p_poison);
+      returned := returned + (outcome = 1)::int;
+      poisoned := poisoned + (outcome = 2)::int;
+    end loop;
+    -- A repeated claim must see that its lease has been.
+    insert into {schema}.settled (lease, seqs) values (l.id, '{}');
+    delete from {schema}.lease x where x.ctid = l.ctid;
+  end loop;
+  more := leases = p_limit and exists (
+    select from {schema}.lease x where x.queue_id = q and x.expires_at <= clock_timestamp());
+end $$;
+
+-- Makes due jobs ready. `next_due` is in microseconds from now.
+create function {schema}.promote(p_queue text, p_limit int, out promoted bigint, out more boolean, out next_due bigint)
+language plpgsql set jit = off set enable_seqscan = off as $$
+declare q int; taken bigint;
+begin
+  select k.id into q from {schema}.queue k where k.name = p_queue;
+  with due as (
+    select l.ctid, l.id from {schema}.later l where l.queue_id = q and l.run_at <= clock_timestamp()
+    order by l.run_at, l.id limit p_limit for update skip locked
+  ), gone as (
+    delete from {schema}.later l using due where l.ctid = due.ctid returning l.*
+  ), cancelled as (
+    select g.id, {schema}.finish(g.id, g.unique_scope, g.unique_key) from gone g
+    where exists (select from {schema}.cancel_request c where c.job = g.id)
+  ), moved as (
+    insert into {schema}.ready (lane, id, attempt, max_attempts, claims, crashes, version, enqueued_at, payload, headers,
+        errors, idem_scope, idem_key, unique_scope, unique_key)
+      select g.lane, g.id, g.attempt, g.max_attempts, g.claims, g.crashes, g.version, g.enqueued_at, g.payload, g.headers,
+        g.errors, g.idem_scope, g.idem_key, g.unique_scope, g.unique_key
+      from gone g where not exists (select from cancelled c where c.id = g.id) order by g.run_at, g.id
+      returning 1
+  )
+  select (select count(*) from gone), (select count(*) from moved) into taken, promoted;
+  select floor(extract(epoch from min(l.run_at) - clock_timestamp()) * 1000000)::bigint into next_due
+    from {schema}.later l where l.queue_id = q;
+  if next_due < 0 then next_due := 0; end if;
+  more := coalesce(taken = p_limit and next_due = 0, false);
+end $$;
+
+-- Deletes what no longer matters, a bounded amount.
+create function {schema}.prune(p_queue text, p_limit int, out pruned bigint)
+language plpgsql set jit = off set enable_seqscan = off as $$
+declare q int; n bigint; day timestamptz := clock_timestamp() - interval '24 hours';
+begin
+  pruned := 0;
+  select k.id into q from {schema}.queue k where k.name = p_queue;
+  delete from {schema}.mark m where m.queue_id = q
+    and m.no < (select x.no - 1 from {schema}.mark x where x.queue_id = q order by x.no desc limit 1);
+  delete from {schema}.key k where k.ctid = any(array(
+    select x.ctid from {schema}.key x where x.expires_at < clock_timestamp() order by x.expires_at limit p_limit
+    for update skip locked));
+  get diagnostics n = row_count; pruned := pruned + n;
+  delete from {schema}.enqueued e where e.ctid = any(array(
+    select x.ctid from {schema}.enqueued x where x.at < day limit p_limit for update skip locked));
+  get diagnostics n = row_count; pruned := pruned + n;
+  delete from {schema}.settled s where s.ctid = any(array(
+    select x.ctid from {schema}.settled x where x.at < day limit p_limit for update skip locked));
+  get diagnostics n = row_count; pruned := pruned + n;
+  delete from {schema}.cancel_request c where c.at < day
+    and not exists (select from {schema}.ready r where r.id = c.job)
+    and not exists (select from {schema}.later l where l.id = c.job);
+end $$;
+
+-- Looks for rows below a mark that no lease holds. There never should be one; each is made claimable again and counted.
+create function {schema}.audit(p_queue text) returns bigint
+language plpgsql set jit = off set enable_seqscan = off as $$
+declare q int; r {schema}.ready; repaired bigint := 0;
+begin
+  select k.id into q from {schema}.queue k where k.name = p_queue;
+  -- Claims hold this lock; so nothing is leased between the look and the repair.
+  if q is null or not pg_try_advisory_xact_lock({schema}.lock_class(), q) then return 0; end if;
+  for r in
+    with s as (
+      select m.lanes, m.lows, (select min(c) from unnest(m.straggler_clears) c) as floor
+      from {schema}.mark m where m.queue_id = q order by m.no desc limit 1
+    ), lost as (
+      select x.lane, x.seq from s cross join lateral unnest(s.lanes, s.lows) w(lane, low)
+        cross join lateral (
+          select k.lane, k.seq from {schema}.ready k where k.lane = w.lane and k.seq <= least(w.low, s.floor)
+          order by k.seq limit 10000) x
+      where x.seq not in (select unnest(l.seqs) from {schema}.lease l where l.queue_id = q) limit 1000
+    )
+    delete from {schema}.ready d using lost where d.lane = lost.lane and d.seq = lost.seq returning d.*
+  loop
+    perform {schema}.put_ready(r, (select n.stage from {schema}.lane n where n.id = r.lane));
+    repaired := repaired + 1;
+  end loop;
+  return repaired;
+end $$;

@@ -1,0 +1,1 @@
+select {schema}.audit($1)

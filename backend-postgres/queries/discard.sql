@@ -1,0 +1,1 @@
+select {schema}.discard_all($1)

@@ -1,0 +1,1 @@
+select * from {schema}.extend($1, $2, $3)

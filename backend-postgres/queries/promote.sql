@@ -1,0 +1,1 @@
+select * from {schema}.promote($1, $2)

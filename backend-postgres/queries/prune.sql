@@ -1,0 +1,1 @@
+select * from {schema}.prune($1, $2)

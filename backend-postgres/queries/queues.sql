@@ -1,0 +1,1 @@
+select q.name from {schema}.queue q where exists (select from {schema}.lane l where l.queue_id = q.id) order by q.name

@@ -1,0 +1,1 @@
+select * from {schema}.reap($1, $2, $3)

@@ -1,0 +1,1 @@
+select {schema}.replay_all($1)

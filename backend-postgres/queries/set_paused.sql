@@ -1,0 +1,1 @@
+select {schema}.set_paused($1, $2)

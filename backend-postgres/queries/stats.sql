@@ -1,0 +1,1 @@
+select * from {schema}.stats($1)

@@ -1,0 +1,377 @@
+//! The backend: calls with their columns.
+
+use crate::call::Calls;
+use crate::claim::{ClaimArgs, Claimed, claim, payloads};
+use crate::connect::{pool, prepare};
+use crate::enqueue::{Batch, Lanes, Register, answers, distinct, enqueue, in_transaction, micros, register};
+use crate::error::{NAME, refused};
+use crate::maintain::{audit, extend, promote, prune, reap};
+use crate::options::Options;
+use crate::schema::Statements;
+use crate::settle::{self, Settle, Verdicts, follow_ups};
+use crate::wake::Wake;
+use async_trait::async_trait;
+use job_core::{
+    Backend, BackendError, BackendInfo, Claim, ClaimRequest, DurabilityClass, EnqueueError, Enqueued,
+    ErrorKind, Extended, Job, JobId, LeaseId, LeaseStatus, MaintainRequest, Maintained, NewJob, QueueName,
+    Settled, Settlement,
+};
+use sqlx::PgConnection;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+/// The most jobs in one statement.
+const BATCH_MAX: usize = 1_000;
+
+/// A statement that takes longer than this has an unknown outcome, and its connection is closed.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// An extension that takes longer than this is tried again: a lease is at stake.
+const EXTEND_DEADLINE: Duration = Duration::from_secs(5);
+
+/// How often a queue is looked through for rows that no claim would find.
+const AUDIT_EVERY: Duration = Duration::from_secs(10);
+
+/// How often old records of a queue are deleted.
+const PRUNE_EVERY: Duration = Duration::from_secs(2);
+
+/// Jobs in a PostgreSQL schema. Cheap to clone; the clones share their connections.
+#[derive(Debug, Clone)]
+pub struct PostgresBackend {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    calls: Calls,
+    /// Extensions and the listener: they never wait behind a busy pool.
+    urgent: Calls,
+    lanes: Lanes,
+    wake: Arc<Wake>,
+    durability: DurabilityClass,
+    chores: Mutex<HashMap<QueueName, Chores>>,
+}
+
+/// When a queue's rarer maintenance was done last.
+#[derive(Debug, Clone, Copy)]
+struct Chores {
+    audited: Instant,
+    pruned: Instant,
+}
+
+impl PostgresBackend {
+    /// Connects, makes or upgrades the schema, and reads from the server's settings what it promises. Safe from any
+    /// number of processes at once. See the crate's documentation for the URL.
+    ///
+    /// # Errors
+    /// If the URL cannot be read, the server cannot be reached or is older than PostgreSQL 13, the role may not create
+    /// the schema, or a newer version of this library has upgraded the schema. The text never holds the URL.
+    pub async fn connect(url: &str) -> Result<Self, BackendError> {
+        let options = Options::parse(url).map_err(|text| refused("connect", ErrorKind::Permanent, text))?;
+        let server = prepare(options.clone()).await?;
+        let statements = Arc::new(Statements::new(&options.schema));
+        let calls = |connections, deadline: Duration| Calls {
+            pool: pool(server.connect.clone(), connections, deadline / 3),
+            statements: Arc::clone(&statements),
+            deadline,
+        };
+        let wake = Wake::new(options.schema.as_str().to_owned(), options.listen);
+        let inner = Inner {
+            calls: calls(options.pool, DEADLINE),
+            urgent: calls(3, EXTEND_DEADLINE),
+            lanes: Lanes::default(),
+            wake,
+            durability: server.durability,
+            chores: Mutex::default(),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Enqueues in the caller's transaction: the jobs exist if, and only if, it commits. Give it the connection of any
+    /// transaction on the same database (`&mut tx` of sqlx).
+    ///
+    /// # Errors
+    /// [`EnqueueError::Rejected`] before anything is sent if a job breaks a limit. Any other error comes from the
+    /// database and leaves the transaction failed, as every error of a statement does: roll it back. (The `commit` of
+    /// sqlx answers `Ok` for a failed transaction, although the server rolls it back.) Whether the jobs exist is decided
+    /// by the commit alone.
+    pub async fn enqueue_tx(
+        &self,
+        tx: &mut PgConnection,
+        jobs: &[NewJob],
+    ) -> Result<Vec<Enqueued>, EnqueueError> {
+        for job in jobs {
+            job.check(NewJob::PAYLOAD_BYTES_MAX)?;
+        }
+        let to_enqueue = |e| EnqueueError::from_backend(e, jobs.iter().map(|j| j.id));
+        let mut all = Vec::with_capacity(jobs.len());
+        for part in jobs.chunks(BATCH_MAX) {
+            let unique = distinct(part);
+            // Outside of the caller's transaction, so that nobody waits for it to end.
+            let lanes = self.inner.lanes_of(&unique).await.map_err(to_enqueue)?;
+            let mut batch = Batch::new(&unique, lanes).map_err(to_enqueue)?;
+            batch.channel = self.inner.wake.channel().to_owned();
+            batch.notify = self.inner.wake.always(&queues(&unique));
+            let holders = enqueue(&batch, &self.inner.calls.statements, tx)
+                .await
+                .map_err(|e| to_enqueue(in_transaction(e)))?;
+            all.extend(answers(part, &unique, holders));
+        }
+        Ok(all)
+    }
+
+    /// [`enqueue_tx`](Self::enqueue_tx) for one typed job.
+    ///
+    /// # Errors
+    /// As `enqueue_tx`.
+    pub async fn enqueue_job_tx<J: Job>(
+        &self,
+        tx: &mut PgConnection,
+        job: J,
+    ) -> Result<Enqueued, EnqueueError> {
+        let new = NewJob::of(&job)?;
+        Ok(self.enqueue_tx(tx, std::slice::from_ref(&new)).await?[0])
+    }
+
+    pub(crate) fn calls(&self) -> &Calls {
+        &self.inner.calls
+    }
+
+    pub(crate) fn ring(&self, queue: &QueueName) {
+        self.inner.wake.ring(queue);
+    }
+}
+
+fn queues<'a>(jobs: &[&'a NewJob]) -> Vec<&'a QueueName> {
+    let mut queues: Vec<_> = jobs.iter().map(|j| &j.queue).collect();
+    queues.sort_unstable();
+    queues.dedup();
+    queues
+}
+
+impl Inner {
+    /// The lanes of these jobs, registered if they are new.
+    async fn lanes_of(&self, jobs: &[&NewJob]) -> Result<Vec<i32>, BackendError> {
+        // Only a schema that was dropped meanwhile can make this go round again.
+        for _ in 0..3 {
+            match self.lanes.of(jobs) {
+                Ok(lanes) => return Ok(lanes),
+                Err(missing) => {
+                    for one in missing {
+                        self.register(one).await?;
+                    }
+                }
+            }
+        }
+        Err(refused("enqueue", ErrorKind::Permanent, "the lanes of the jobs cannot be registered"))
+    }
+
+    async fn register(&self, args: Register) -> Result<(), BackendError> {
+        let queue = args.queue.clone();
+        let rows = self.calls.run("register", args, register).await?;
+        self.lanes.learn(queue, rows);
+        Ok(())
+    }
+
+    async fn jobs(
+        &self,
+        queue: &QueueName,
+        request: &ClaimRequest<'_>,
+        claimed: Claimed,
+    ) -> Result<Claim, BackendError> {
+        if claimed.contended {
+            return Ok(Claim::contended());
+        }
+        let mut fetched = HashMap::new();
+        for rows in claimed.missing() {
+            fetched.extend(self.calls.run("claim", rows, payloads).await?);
+        }
+        let lanes = match self.lanes.info(claimed.lanes()) {
+            Some(lanes) => lanes,
+            None => {
+                self.register(Register::look(queue.clone())).await?;
+                self.lanes.info(claimed.lanes()).unwrap_or_default()
+            }
+        };
+        Ok(Claim::new(claimed.jobs(request.lease, request.suspect_leases, &lanes, fetched)))
+    }
+
+    fn claim_args(queue: &QueueName, request: &ClaimRequest<'_>, verdicts: Verdicts) -> ClaimArgs {
+        ClaimArgs {
+            queue: queue.as_str().to_owned(),
+            kinds: request.kinds.iter().map(|k| k.as_str().to_owned()).collect(),
+            limit: i32::try_from(request.limit).unwrap_or(i32::MAX),
+            lease: request.lease.as_uuid(),
+            worker: request.worker.as_uuid(),
+            lease_for: micros(request.lease_for),
+            suspects: request.suspect_leases.iter().map(|l| l.as_uuid()).collect(),
+            solo: request.solo,
+            verdicts,
+        }
+    }
+
+    /// Which of the rarer chores are due for this queue.
+    fn due(&self, queue: &QueueName) -> (bool, bool) {
+        let now = Instant::now();
+        let mut chores = self.chores.lock().expect("no panic while it is held");
+        let Some(last) = chores.get_mut(queue) else {
+            chores.insert(queue.clone(), Chores { audited: now, pruned: now });
+            return (true, true);
+        };
+        let due = (now >= last.audited + AUDIT_EVERY, now >= last.pruned + PRUNE_EVERY);
+        if due.0 {
+            last.audited = now;
+        }
+        if due.1 {
+            last.pruned = now;
+        }
+        due
+    }
+}
+
+#[async_trait]
+impl Backend for PostgresBackend {
+    fn info(&self) -> BackendInfo {
+        BackendInfo::new(NAME, self.inner.durability, BATCH_MAX)
+    }
+
+    async fn enqueue(&self, jobs: &[NewJob]) -> Result<Vec<Enqueued>, BackendError> {
+        if jobs.is_empty() {
+            return Ok(Vec::new());
+        }
+        let inner = &self.inner;
+        let unique = distinct(jobs);
+        let lanes = inner.lanes_of(&unique).await?;
+        let mut batch = Batch::new(&unique, lanes)?;
+        let queues = queues(&unique);
+        batch.channel = inner.wake.channel().to_owned();
+        batch.notify = inner.wake.leading(&queues, &inner.calls);
+        let holders = inner.calls.run("enqueue", batch, enqueue).await?;
+        for queue in queues {
+            inner.wake.ring(queue);
+        }
+        Ok(answers(jobs, &unique, holders))
+    }
+
+    async fn claim(&self, queue: &QueueName, request: &ClaimRequest<'_>) -> Result<Claim, BackendError> {
+        let args = Inner::claim_args(queue, request, Verdicts::default());
+        let claimed = self.inner.calls.run("claim", args, claim).await?;
+        self.inner.jobs(queue, request, claimed).await
+    }
+
+    async fn settle(
+        &self,
+        queue: &QueueName,
+        settlements: &[Settlement],
+    ) -> Result<Vec<Settled>, BackendError> {
+        let (verdicts, places) = Verdicts::new(settlements);
+        if places.is_empty() {
+            return Ok(vec![Settled::Stale; settlements.len()]);
+        }
+        let follow: Vec<_> = settlements.iter().flat_map(|s| &s.follow_ups).collect();
+        if !follow.is_empty() {
+            self.inner.lanes_of(&follow).await?;
+        }
+        let follow_ups = follow_ups(settlements, &places, &self.inner.lanes)?;
+        let args = Settle { queue: queue.clone(), verdicts, follow_ups };
+        let sent = self.inner.calls.run("settle", args, settle::settle).await?;
+        for queue in queues(&follow) {
+            self.inner.wake.ring(queue);
+        }
+        Ok(settle::answers(settlements.len(), &places, &sent))
+    }
+
+    async fn settle_and_claim(
+        &self,
+        queue: &QueueName,
+        settlements: &[Settlement],
+        request: &ClaimRequest<'_>,
+    ) -> Result<(Vec<Settled>, Claim), BackendError> {
+        if settlements.iter().any(|s| !s.follow_ups.is_empty()) {
+            let settled = self.settle(queue, settlements).await?;
+            return Ok((settled, self.claim(queue, request).await?));
+        }
+        let (verdicts, places) = Verdicts::new(settlements);
+        let args = Inner::claim_args(queue, request, verdicts);
+        let mut claimed = self.inner.calls.run("settle and claim", args, claim).await?;
+        let sent = claimed.answers.take().unwrap_or_default();
+        let settled = settle::answers(settlements.len(), &places, &sent);
+        Ok((settled, self.inner.jobs(queue, request, claimed).await?))
+    }
+
+    async fn extend(
+        &self,
+        queue: &QueueName,
+        leases: &[LeaseId],
+        lease_for: Duration,
+    ) -> Result<Extended, BackendError> {
+        if leases.is_empty() {
+            return Ok(Extended::default());
+        }
+        let ids: Vec<Uuid> = leases.iter().map(|l| l.as_uuid()).collect();
+        let args = (queue.as_str().to_owned(), ids, micros(lease_for));
+        let (held, cancel) = self.inner.urgent.run("extend", args, extend).await?;
+        let held: HashSet<Uuid> = held.unwrap_or_default().into_iter().collect();
+        let status =
+            |l: &LeaseId| if held.contains(&l.as_uuid()) { LeaseStatus::Held } else { LeaseStatus::Stale };
+        Ok(Extended {
+            leases: leases.iter().map(status).collect(),
+            cancel: cancel.unwrap_or_default().into_iter().map(JobId::from_uuid).collect(),
+        })
+    }
+
+    async fn maintain(
+        &self,
+        queue: &QueueName,
+        request: &MaintainRequest,
+    ) -> Result<Maintained, BackendError> {
+        let inner = &self.inner;
+        let limit = i32::try_from(request.limit).unwrap_or(i32::MAX);
+        let name = || queue.as_str().to_owned();
+        let mut done = Maintained::default();
+        let (promoted, more, next) = inner.calls.run("promote", (name(), limit), promote).await?;
+        (done.promoted, done.more) = (count(promoted), more);
+        done.next_due = next.map(|us| Duration::from_micros(count(us)));
+        if request.reap {
+            let poison = i32::try_from(request.poison_limit).unwrap_or(i32::MAX);
+            let (leases, returned, poisoned, more) =
+                inner.calls.run("reap", (name(), limit, poison), reap).await?;
+            done.leases_reaped = count(leases);
+            done.jobs_returned = count(returned);
+            done.poisoned = count(poisoned);
+            done.more |= more;
+        }
+        let (audit_due, prune_due) = inner.due(queue);
+        if audit_due {
+            done.repaired = count(inner.calls.run("audit", name(), audit).await?);
+            if done.repaired > 0 {
+                tracing::error!(%queue, jobs = done.repaired, "found jobs that no claim would have: please report it");
+            }
+        }
+        if prune_due {
+            let pruned = inner.calls.run("prune", (name(), PRUNE_MAX), prune).await?;
+            done.pruned = count(pruned);
+            done.more |= done.pruned >= u64::from(PRUNE_MAX.unsigned_abs());
+        }
+        if done.promoted + done.jobs_returned + done.repaired > 0 {
+            inner.wake.ring(queue);
+        }
+        Ok(done)
+    }
+
+    async fn wait(&self, queue: &QueueName) -> Result<(), BackendError> {
+        self.inner.wake.listen(&self.inner.urgent.pool);
+        self.inner.wake.wait(queue).await;
+        Ok(())
+    }
+}
+
+/// The most old records of each sort deleted in one call.
+const PRUNE_MAX: i32 = 10_000;
+
+fn count(n: i64) -> u64 {
+    u64::try_from(n).unwrap_or(0)
+}

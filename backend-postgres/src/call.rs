@@ -1,0 +1,69 @@
+//! Calls that run to their end. A query future is never dropped half-way: each call has a task of its own, which goes on
+//! when the caller gives up, and a connection whose call takes too long is closed, not reused.
+
+use crate::error::{NAME, failed, is_conflict, not_sent};
+use crate::schema::Statements;
+use job_core::{BackendError, Effect, ErrorKind};
+use sqlx::{PgConnection, PgPool};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What a statement needs and how it runs; no captures, so that it can be run again after a conflict.
+pub(crate) type Work<A, T> = for<'c> fn(&'c A, &'c Statements, &'c mut PgConnection) -> Reply<'c, T>;
+pub(crate) type Reply<'c, T> = Pin<Box<dyn Future<Output = Result<T, sqlx::Error>> + Send + 'c>>;
+
+/// How often a statement is tried again when the server undid it because of another one.
+const CONFLICTS_MAX: u32 = 8;
+
+/// A pool and the time that a call over it may take.
+#[derive(Debug, Clone)]
+pub(crate) struct Calls {
+    pub(crate) pool: PgPool,
+    pub(crate) statements: Arc<Statements>,
+    pub(crate) deadline: Duration,
+}
+
+impl Calls {
+    pub(crate) async fn run<A, T>(
+        &self,
+        operation: &'static str,
+        args: A,
+        work: Work<A, T>,
+    ) -> Result<T, BackendError>
+    where
+        A: Send + Sync + 'static,
+        T: Send + 'static,
+    {
+        let Self { pool, statements, deadline } = self.clone();
+        let task = tokio::spawn(async move {
+            let mut connection = pool.acquire().await.map_err(|e| not_sent(operation, e))?;
+            let mut conflicts = 0;
+            loop {
+                let outcome = tokio::time::timeout(deadline, work(&args, &statements, &mut connection)).await;
+                match outcome {
+                    Ok(Ok(answer)) => return Ok(answer),
+                    Ok(Err(error)) if is_conflict(&error) && conflicts < CONFLICTS_MAX => conflicts += 1,
+                    Ok(Err(error)) => {
+                        return Err(failed(operation, error));
+                    }
+                    Err(_) => {
+                        drop(connection.detach());
+                        return Err(too_slow(operation, deadline));
+                    }
+                }
+            }
+        });
+        task.await.unwrap_or_else(|error| {
+            let text = "the call was stopped with its runtime";
+            Err(BackendError::new(NAME, operation, ErrorKind::Transient, Effect::Unknown, text)
+                .with_source(error))
+        })
+    }
+}
+
+fn too_slow(operation: &'static str, deadline: Duration) -> BackendError {
+    let text = format!("no answer within {deadline:?}");
+    BackendError::new(NAME, operation, ErrorKind::Transient, Effect::Unknown, text)
+}

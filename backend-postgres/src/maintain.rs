@@ -1,0 +1,52 @@
+//! Extensions and maintenance: the calls.
+
+use crate::call::Reply;
+use crate::schema::Statements;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+pub(crate) type ExtendRow = (Option<Vec<Uuid>>, Option<Vec<Uuid>>);
+
+pub(crate) fn extend<'c>(
+    args: &'c (String, Vec<Uuid>, i64),
+    statements: &'c Statements,
+    connection: &'c mut PgConnection,
+) -> Reply<'c, ExtendRow> {
+    let query = sqlx::query_as(statements.extend.clone()).bind(&args.0).bind(&args.1).bind(args.2);
+    Box::pin(query.fetch_one(connection))
+}
+
+pub(crate) fn promote<'c>(
+    args: &'c (String, i32),
+    statements: &'c Statements,
+    connection: &'c mut PgConnection,
+) -> Reply<'c, (i64, bool, Option<i64>)> {
+    let query = sqlx::query_as(statements.promote.clone()).bind(&args.0).bind(args.1);
+    Box::pin(query.fetch_one(connection))
+}
+
+pub(crate) fn reap<'c>(
+    args: &'c (String, i32, i32),
+    statements: &'c Statements,
+    connection: &'c mut PgConnection,
+) -> Reply<'c, (i64, i64, i64, bool)> {
+    let query = sqlx::query_as(statements.reap.clone()).bind(&args.0).bind(args.1).bind(args.2);
+    Box::pin(query.fetch_one(connection))
+}
+
+pub(crate) fn prune<'c>(
+    args: &'c (String, i32),
+    statements: &'c Statements,
+    connection: &'c mut PgConnection,
+) -> Reply<'c, i64> {
+    let query = sqlx::query_scalar(statements.prune.clone()).bind(&args.0).bind(args.1);
+    Box::pin(query.fetch_one(connection))
+}
+
+pub(crate) fn audit<'c>(
+    args: &'c String,
+    statements: &'c Statements,
+    connection: &'c mut PgConnection,
+) -> Reply<'c, i64> {
+    Box::pin(sqlx::query_scalar(statements.audit.clone()).bind(args).fetch_one(connection))
+}

@@ -1,0 +1,321 @@
+//! The ready log: late commits, rollbacks, rows made by hand, replies that stay small, plans that stay the same.
+
+mod support;
+
+use backend_postgres::PostgresBackend;
+use futures_util::future::join_all;
+use job_core::{
+    Backend, Claim, ClaimRequest, IdempotencyKey, JobId, Kind, LeaseId, MaintainRequest, NewJob, Operate,
+    QueueName, Settled, Settlement, Verdict, WorkerId,
+};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
+use std::time::Duration;
+use support::server;
+use tokio::time::Instant;
+
+const QUEUE: QueueName = QueueName::from_static("q");
+const KIND: Kind = Kind::from_static("k");
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Store {
+    backend: PostgresBackend,
+    schema: String,
+    connection: PgConnection,
+}
+
+impl Store {
+    async fn new() -> Self {
+        let url = server().fresh_url();
+        let schema = url.rsplit_once("schema=").expect("it has a schema").1.to_owned();
+        let connection = PgConnection::connect(&server().url()).await.expect("connects");
+        Self { backend: PostgresBackend::connect(&url).await.expect("connects"), schema, connection }
+    }
+
+    async fn execute(&mut self, sql: &str) -> Result<(), sqlx::Error> {
+        let sql = sql.replace("{schema}", &self.schema);
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut self.connection).await.map(drop)
+    }
+
+    async fn number(&mut self, sql: &str) -> i64 {
+        let sql = sql.replace("{schema}", &self.schema);
+        sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut self.connection).await.expect("a number")
+    }
+
+    async fn claim(&self, limit: u32) -> Claim {
+        let request = ClaimRequest {
+            lease: LeaseId::random(),
+            worker: WorkerId::random(),
+            kinds: &[KIND],
+            limit,
+            lease_for: Duration::from_secs(60),
+            suspect_leases: &[],
+            solo: false,
+        };
+        self.backend.claim(&QUEUE, &request).await.expect("claim works")
+    }
+
+    async fn complete(&self, claim: &Claim) {
+        let done: Vec<_> = claim.jobs.iter().map(|j| Settlement::new(j.hold, Verdict::Complete)).collect();
+        let answers = self.backend.settle(&QUEUE, &done).await.expect("settle works");
+        assert!(answers.iter().all(|a| *a == Settled::Applied), "{answers:?}");
+    }
+
+    /// Claims and completes until this job comes.
+    async fn until(&self, id: JobId) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let claim = self.claim(10).await;
+            self.complete(&claim).await;
+            if claim.jobs.iter().any(|j| j.hold.job == id) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "the job never came");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+fn job() -> NewJob {
+    NewJob::new(KIND, QUEUE, "{}")
+}
+
+/// A job whose transaction commits long after the mark has passed its place is found.
+#[tokio::test]
+async fn a_late_commit_is_found() {
+    let store = Store::new().await;
+    let (late, never) = (job(), job());
+    let mut first = PgConnection::connect(&server().url()).await.expect("connects");
+    let mut other = PgConnection::connect(&server().url()).await.expect("connects");
+    let mut slow = first.begin().await.expect("begins");
+    store.backend.enqueue_tx(&mut slow, std::slice::from_ref(&late)).await.expect("enqueue_tx works");
+    let mut undone = other.begin().await.expect("begins");
+    store.backend.enqueue_tx(&mut undone, std::slice::from_ref(&never)).await.expect("enqueue_tx works");
+    // Until the mark has passed both: their transactions are remembered as stragglers.
+    let mut watch = PgConnection::connect(&server().url()).await.expect("connects");
+    let passed = format!("select coalesce(max(cardinality(stragglers)), 0) from {}.mark", store.schema);
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let quick = job();
+        store.backend.enqueue(std::slice::from_ref(&quick)).await.expect("enqueue works");
+        let got = store.backend_claim_all().await;
+        assert_eq!(got, [quick.id], "only what is committed");
+        let stragglers: i32 =
+            sqlx::query_scalar(AssertSqlSafe(passed.clone())).fetch_one(&mut watch).await.expect("a number");
+        if stragglers >= 2 {
+            break;
+        }
+        assert!(Instant::now() < deadline, "the mark never passed");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    undone.rollback().await.expect("rolls back");
+    slow.commit().await.expect("commits");
+    store.until(late.id).await;
+    assert_eq!(store.backend.get(never.id).await.expect("get works"), None);
+    let maintained =
+        store.backend.maintain(&QUEUE, &MaintainRequest::default()).await.expect("maintain works");
+    assert_eq!(maintained.repaired, 0);
+}
+
+impl Store {
+    async fn backend_claim_all(&self) -> Vec<JobId> {
+        let claim = self.claim(100).await;
+        self.complete(&claim).await;
+        claim.jobs.iter().map(|j| j.hold.job).collect()
+    }
+}
+
+/// The audit finds a row below the mark, which no claim would: it can fail, and it mends.
+#[tokio::test]
+async fn the_audit_can_find_something() {
+    let mut store = Store::new().await;
+    store.backend.enqueue(&[job()]).await.expect("enqueue works");
+    let claim = store.claim(1).await;
+    store.complete(&claim).await;
+    let lost = job();
+    store.backend.enqueue(std::slice::from_ref(&lost)).await.expect("enqueue works");
+    store
+        .execute(
+            "insert into {schema}.mark select k.id, 1000, 1000000, 1000000, '3', clock_timestamp(), 0, \
+             array(select id from {schema}.lane), array(select 1000000::bigint from {schema}.lane), '{}', '{}' \
+             from {schema}.queue k",
+        )
+        .await
+        .expect("the mark is moved too far");
+    assert!(store.claim(1).await.jobs.is_empty(), "it is below the mark");
+    let done = store.backend.maintain(&QUEUE, &MaintainRequest::default()).await.expect("maintain works");
+    assert_eq!(done.repaired, 1);
+    // The sequence is still below the false mark; a real one is far above what the audit gives back.
+    store.execute("select setval('{schema}.seq', 2000000)").await.expect("the sequence moves");
+    let again = job();
+    store.backend.enqueue(std::slice::from_ref(&again)).await.expect("enqueue works");
+    assert_eq!(store.claim(10).await.jobs.len(), 1);
+}
+
+/// Rows that somebody inserts by hand are jobs like others if they make sense, and are refused if not.
+#[tokio::test]
+async fn rows_made_by_hand() {
+    let mut store = Store::new().await;
+    store.backend.enqueue(&[job()]).await.expect("enqueue works");
+    assert_eq!(store.backend_claim_all().await.len(), 1);
+    let lane = "(select id from {schema}.lane where stage = 0)";
+    let nonsense = [
+        "(lane, id, payload, attempt) select {lane}, gen_random_uuid(), '', -1",
+        "(lane, id, payload, max_attempts) select {lane}, gen_random_uuid(), '', 0",
+        "(lane, id, payload, headers) select {lane}, gen_random_uuid(), '', '[1]'",
+        "(lane, id, payload, errors) select {lane}, gen_random_uuid(), '', '{}'",
+        "(lane, id, payload, enqueued_at) select {lane}, gen_random_uuid(), '', 'infinity'",
+        "(lane, id, payload, version) select {lane}, gen_random_uuid(), '', -5",
+        "(lane, id, payload, unique_key) select {lane}, gen_random_uuid(), '', 'x'",
+    ];
+    for columns in nonsense {
+        let sql = format!("insert into {{schema}}.ready {}", columns.replace("{lane}", lane));
+        store.execute(&sql).await.expect_err(columns);
+    }
+    let odd = [
+        "(lane, id, payload, headers) select {lane}, gen_random_uuid(), '\\xff00', '{\"a\": {\"b\": [1, null]}}'",
+        "(lane, id, payload, errors) select {lane}, gen_random_uuid(), '', '[1, {\"attempt\": \"x\"}]'",
+        "(lane, id, payload) select {lane}, gen_random_uuid(), ''",
+    ];
+    for columns in odd {
+        let sql = format!("insert into {{schema}}.ready {}", columns.replace("{lane}", lane));
+        store.execute(&sql).await.expect(columns);
+    }
+    let good = job();
+    store.backend.enqueue(std::slice::from_ref(&good)).await.expect("enqueue works");
+    let got = store.backend_claim_all().await;
+    assert_eq!(got.len(), 4, "all of them, and the others are unharmed");
+    assert!(got.contains(&good.id));
+}
+
+/// The claim lock is held until the reply is sent, so a reply is small whatever the payloads are.
+#[tokio::test]
+async fn a_reply_is_small() {
+    let mut store = Store::new().await;
+    let jobs: Vec<_> = (0..300).map(|_| NewJob::new(KIND, QUEUE, vec![b'x'; 4_000])).collect();
+    store.backend.enqueue(&jobs).await.expect("enqueue works");
+    let bytes = store
+        .number(
+            "select sum(octet_length(p)) from {schema}.claim('q', '{k}', 200, gen_random_uuid(), gen_random_uuid(), \
+             60000000, '{}', false, null, null, null, null, null, null, null, null) c, unnest(c.payloads) p",
+        )
+        .await;
+    assert!((1..=65_536).contains(&bytes), "{bytes} bytes of payload while the lock is held");
+    let claim = store.claim(100).await;
+    assert_eq!(claim.jobs.len(), 100);
+    assert!(claim.jobs.iter().all(|j| j.payload.len() == 4_000), "the rest is fetched");
+}
+
+/// Concurrent enqueues with one idempotency key, some rolled back, agree on one job.
+#[tokio::test]
+async fn a_key_race_has_one_winner() {
+    let store = Store::new().await;
+    for round in 0..10 {
+        let keyed = || {
+            let mut new = job();
+            let window = IdempotencyKey::DEFAULT_WINDOW;
+            new.idempotency =
+                Some(IdempotencyKey { scope: "s".into(), key: format!("r{round}").into(), window });
+            new
+        };
+        let undone = keyed();
+        let mut connection = PgConnection::connect(&server().url()).await.expect("connects");
+        let mut tx = connection.begin().await.expect("begins");
+        store.backend.enqueue_tx(&mut tx, std::slice::from_ref(&undone)).await.expect("enqueue_tx works");
+        let rivals = join_all((0..8).map(|_| {
+            let new = keyed();
+            let backend = store.backend.clone();
+            async move { (new.id, backend.enqueue(&[new]).await.expect("enqueue works")[0]) }
+        }));
+        let (_, answers) = tokio::join!(tx.rollback(), rivals);
+        let winners: Vec<_> = answers.iter().filter(|(_, a)| !a.deduplicated).collect();
+        assert_eq!(winners.len(), 1, "{answers:?}");
+        assert!(answers.iter().all(|(_, a)| a.id == winners[0].0), "{answers:?}");
+    }
+    assert_eq!(store.backend_claim_all().await.len(), 10);
+}
+
+/// With statistics that are wrong by orders of magnitude, claims and verdicts read what they take and no more.
+#[tokio::test]
+async fn wrong_statistics_do_not_change_what_is_read() {
+    const JOBS: usize = 20_000;
+    const BATCH: i64 = 100;
+    const ROUNDS: i64 = 20;
+    for (name, tuples, pages) in [("empty", 0, 0), ("tiny", 1, 1), ("huge", 1_000_000_000, 10_000_000)] {
+        let mut store = Store::new().await;
+        store.backend.enqueue(&[job()]).await.expect("enqueue works");
+        for table in
+            ["ready", "lease", "settled", "mark", "later", "key", "ready_pkey", "ready_id", "lease_pkey"]
+        {
+            store
+                .execute(&format!(
+                    "alter table if exists {{schema}}.{table} set (autovacuum_enabled = false)"
+                ))
+                .await
+                .ok();
+            store
+                .execute(&format!(
+                    "update pg_class set reltuples = {tuples}, relpages = {pages} where oid = '{{schema}}.{table}'::regclass"
+                ))
+                .await
+                .expect("the statistics are falsified");
+        }
+        let jobs: Vec<_> = (0..JOBS).map(|_| job()).collect();
+        for part in jobs.chunks(1_000) {
+            store.backend.enqueue(part).await.expect("enqueue works");
+        }
+        let before = store.reads().await;
+        for _ in 0..ROUNDS {
+            let claim = store.claim(u32::try_from(BATCH).expect("small")).await;
+            assert_eq!(claim.jobs.len(), usize::try_from(BATCH).expect("small"));
+            store.complete(&claim).await;
+        }
+        let after = store.reads().await;
+        assert_eq!(after.0 - before.0, 0, "{name}: a hot statement scanned a table");
+        // Each claim may pass what was settled since the mark moved last: 20 rounds of 100 at worst.
+        let read = after.1 - before.1;
+        let limit = ROUNDS * BATCH * (ROUNDS + 4);
+        assert!(
+            (ROUNDS * BATCH..limit).contains(&read),
+            "{name}: {read} rows read to take {}",
+            ROUNDS * BATCH
+        );
+    }
+}
+
+impl Store {
+    /// Sequential scans, and index rows read, of the ready log so far.
+    async fn reads(&mut self) -> (i64, i64) {
+        // A backend reports its numbers when it ends, so all of them are ended.
+        self.backend.pause(&QueueName::from_static("other")).await.expect("it is there");
+        let sql = format!(
+            "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'steadfast' \
+             and query like '%{}%' and pid <> pg_backend_pid()",
+            self.schema
+        );
+        sqlx::raw_sql(AssertSqlSafe(sql.clone())).execute(&mut self.connection).await.expect("ends them");
+        let left = sql.replace("pg_terminate_backend(pid)", "count(*)");
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let n: i64 = sqlx::query_scalar(AssertSqlSafe(left.clone()))
+                .fetch_one(&mut self.connection)
+                .await
+                .expect("n");
+            if n == 0 {
+                break;
+            }
+            assert!(Instant::now() < deadline, "backends do not end");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let sql = format!(
+            "select coalesce(seq_scan, 0), coalesce(idx_tup_fetch, 0) from pg_stat_user_tables \
+             where schemaname = '{}' and relname = 'ready'",
+            self.schema
+        );
+        let row = sqlx::query(AssertSqlSafe(sql)).fetch_one(&mut self.connection).await.expect("the numbers");
+        // The pool finds its connections dead; the first call after that may fail.
+        for _ in 0..20 {
+            let _ = self.backend.queues().await;
+        }
+        (row.get(0), row.get(1))
+    }
+}

@@ -1,0 +1,213 @@
+//! The server goes away: killed, restarted, frozen, or connections ended; and wake-ups with and without LISTEN.
+
+mod support;
+
+use backend_postgres::PostgresBackend;
+use job_conformance::servers::PostgresServer;
+use job_core::{
+    Backend, BackendError, ClaimRequest, Effect, JobId, Kind, LeaseId, NewJob, QueueName, Settled,
+    Settlement, Verdict, WorkerId,
+};
+use std::time::Duration;
+use support::server;
+use tokio::time::{Instant, timeout};
+
+static QUEUE: QueueName = QueueName::from_static("q");
+const KIND: Kind = Kind::from_static("k");
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn job() -> NewJob {
+    NewJob::new(KIND, QUEUE.clone(), "{}")
+}
+
+async fn enqueue_one(backend: &PostgresBackend) -> Result<(), BackendError> {
+    backend.enqueue(&[job()]).await.map(drop)
+}
+
+async fn claim(backend: &PostgresBackend, limit: u32) -> Result<Vec<job_core::ClaimedJob>, BackendError> {
+    let request = ClaimRequest {
+        lease: LeaseId::random(),
+        worker: WorkerId::random(),
+        kinds: &[KIND],
+        limit,
+        lease_for: Duration::from_secs(60),
+        suspect_leases: &[],
+        solo: false,
+    };
+    Ok(backend.claim(&QUEUE, &request).await?.jobs)
+}
+
+/// Tries until the server answers again; every error on the way says that it is worth trying.
+async fn when_back<T, F: Future<Output = Result<T, BackendError>>>(mut call: impl FnMut() -> F) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match call().await {
+            Ok(answer) => return answer,
+            Err(error) => {
+                assert!(error.is_transient(), "{error}");
+                assert!(Instant::now() < deadline, "the server did not come back: {error}");
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn acknowledged_jobs_survive_a_killed_server() {
+    let server = PostgresServer::start();
+    let backend = PostgresBackend::connect(&server.fresh_url()).await.expect("connects");
+    let done = job();
+    backend.enqueue(std::slice::from_ref(&done)).await.expect("enqueue works");
+    let held = claim(&backend, 1).await.expect("claim works").remove(0).hold;
+    let settlement = [Settlement::new(held, Verdict::Complete)];
+    assert_eq!(backend.settle(&QUEUE, &settlement).await.expect("settle works"), [Settled::Applied]);
+    let mut acknowledged = Vec::new();
+    for round in 0..3 {
+        let mut unknown: Vec<NewJob> = Vec::new();
+        let producer = async {
+            loop {
+                let new = job();
+                match backend.enqueue(std::slice::from_ref(&new)).await {
+                    Ok(_) => acknowledged.push(new.id),
+                    Err(error) => {
+                        if error.effect() == Effect::Unknown {
+                            unknown.push(new);
+                        }
+                        return;
+                    }
+                }
+            }
+        };
+        let killer = async {
+            tokio::time::sleep(Duration::from_millis(100 + 50 * round)).await;
+            tokio::task::block_in_place(|| server.kill9());
+        };
+        tokio::join!(producer, killer);
+        tokio::task::block_in_place(|| server.start_again());
+        for new in unknown {
+            // The same job again: one, whatever became of the first call.
+            when_back(|| backend.enqueue(std::slice::from_ref(&new))).await;
+            acknowledged.push(new.id);
+        }
+    }
+    let again = when_back(|| backend.settle(&QUEUE, &settlement)).await;
+    assert_eq!(again, [Settled::AlreadyApplied], "a settled job stays settled");
+    let mut found: Vec<JobId> = Vec::new();
+    loop {
+        let jobs = when_back(|| claim(&backend, 1_000)).await;
+        if jobs.is_empty() {
+            break;
+        }
+        found.extend(jobs.iter().map(|j| j.hold.job));
+    }
+    found.sort_unstable();
+    acknowledged.sort_unstable();
+    assert!(acknowledged.len() > 10, "{} jobs say little", acknowledged.len());
+    assert_eq!(found, acknowledged);
+}
+
+/// The server stops for a while: calls wait or fail as transient, and everything works again by itself, wake-ups too.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_passes() {
+    let server = PostgresServer::options().fast().start();
+    let url = server.fresh_url();
+    let backend = PostgresBackend::connect(&url).await.expect("connects");
+    let other = PostgresBackend::connect(&url).await.expect("connects");
+    backend.enqueue(&[job()]).await.expect("enqueue works");
+    let waiting = tokio::spawn({
+        let backend = backend.clone();
+        async move { backend.wait(&QUEUE).await }
+    });
+    timeout(PATIENCE, waiting)
+        .await
+        .expect("woken by the listener's start or the job")
+        .expect("no panic")
+        .expect("ok");
+    tokio::task::block_in_place(|| server.kill9());
+    let error = other.enqueue(&[job()]).await.expect_err("nobody is there");
+    assert!(error.is_transient(), "{error}");
+    tokio::task::block_in_place(|| server.start_again());
+    when_back(|| enqueue_one(&other)).await;
+    // The listener comes back with jitter; every enqueue is a new chance to be heard.
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let wait = timeout(Duration::from_millis(300), backend.wait(&QUEUE));
+        let (woken, _) = tokio::join!(wait, enqueue_one(&other));
+        if woken.is_ok() {
+            break;
+        }
+        assert!(Instant::now() < deadline, "the listener did not come back");
+    }
+    assert!(!claim(&backend, 100).await.expect("claim works").is_empty());
+}
+
+/// An enqueue in one process wakes another, at once for the first of a burst and at its end for the last.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_enqueue_wakes_other_processes() {
+    let url = server().fresh_url();
+    let (producer, worker) = (
+        PostgresBackend::connect(&url).await.expect("connects"),
+        PostgresBackend::connect(&url).await.expect("connects"),
+    );
+    let mut taken = 0;
+    let mut sent = 0;
+    let deadline = Instant::now() + PATIENCE;
+    // The first waits may end because the listener starts; after that only notifications end them.
+    while taken < 60 {
+        assert!(Instant::now() < deadline, "{taken} of {sent} jobs heard of");
+        if sent < 60 {
+            for _ in 0..3 {
+                producer.enqueue(&[job()]).await.expect("enqueue works");
+                sent += 1;
+            }
+        }
+        timeout(PATIENCE, worker.wait(&QUEUE)).await.expect("woken").expect("ok");
+        taken += claim(&worker, 100).await.expect("claim works").len();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_of_the_user_wakes_workers_when_it_commits() {
+    use sqlx::Connection;
+    let url = server().fresh_url();
+    let producer = PostgresBackend::connect(&url).await.expect("connects");
+    let worker = PostgresBackend::connect(&url).await.expect("connects");
+    // Until the listener is there.
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let wait = timeout(Duration::from_millis(300), worker.wait(&QUEUE));
+        let (woken, _) = tokio::join!(wait, enqueue_one(&producer));
+        if woken.is_ok() && !claim(&worker, 100).await.expect("claim works").is_empty() {
+            break;
+        }
+        assert!(Instant::now() < deadline, "no listener");
+    }
+    let mut connection = sqlx::PgConnection::connect(&server().url()).await.expect("connects");
+    let new = job();
+    let deadline = Instant::now() + PATIENCE;
+    let mut tx = connection.begin().await.expect("begins");
+    producer.enqueue_tx(&mut tx, std::slice::from_ref(&new)).await.expect("enqueue_tx works");
+    assert!(claim(&worker, 100).await.expect("claim works").iter().all(|j| j.hold.job != new.id), "not yet");
+    tx.commit().await.expect("commits");
+    loop {
+        timeout(deadline - Instant::now(), worker.wait(&QUEUE))
+            .await
+            .expect("woken by the commit")
+            .expect("ok");
+        if claim(&worker, 100).await.expect("claim works").iter().any(|j| j.hold.job == new.id) {
+            return;
+        }
+    }
+}
+
+/// Without LISTEN nothing wakes anybody in another process, and nothing is sent.
+#[tokio::test]
+async fn polling_alone_never_listens() {
+    let url = format!("{}&listen=false", server().fresh_url());
+    let producer = PostgresBackend::connect(&url).await.expect("connects");
+    let worker = PostgresBackend::connect(&url).await.expect("connects");
+    let wait = timeout(Duration::from_millis(500), worker.wait(&QUEUE));
+    let (woken, _) = tokio::join!(wait, enqueue_one(&producer));
+    assert!(woken.is_err(), "there is no listener");
+    assert_eq!(claim(&worker, 10).await.expect("claim works").len(), 1, "but polling finds the job");
+}

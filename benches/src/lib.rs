@@ -1,0 +1,8 @@
+//! What the benches share: options, a no-op job, rounds and a table.
+
+pub mod args;
+mod drain;
+pub mod memory;
+mod noop;
+pub mod postgres;
+mod report;

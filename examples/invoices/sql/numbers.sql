@@ -1,0 +1,1 @@
+select number from invoices.invoice order by number

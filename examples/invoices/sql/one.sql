@@ -1,0 +1,1 @@
+select number, customer, email, cents, due::text, note from invoices.invoice where number = $1

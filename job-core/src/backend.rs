@@ -1,0 +1,276 @@
+//! The contract between the runtime and a store.
+
+use crate::error::BackendError;
+use crate::new_job::{Headers, NewJob, Priority};
+use crate::verdict::{Settled, Settlement};
+use crate::{JobId, Kind, LeaseId, QueueName, WorkerId};
+use async_trait::async_trait;
+use bytes::Bytes;
+use jiff::Timestamp;
+use std::fmt;
+use std::time::Duration;
+
+/// A store of jobs.
+///
+/// # Contract
+/// The conformance kit (`job-conformance`) has checks for every clause; a backend that passes `suite!` can be used.
+///
+/// - **C1** `Ok` from [`enqueue`](Self::enqueue) means durable to the class in [`info`](Self::info).
+/// - **C2** At most one live lease per job.
+/// - **C3** A verdict or extension carries its lease. One that is no longer current changes nothing and answers
+///   `Stale`; repeating a verdict already applied answers `AlreadyApplied`. An expired lease stays current until it
+///   is reaped.
+/// - **C4** Expired leases are ended by [`maintain`](Self::maintain), from any process, without a leader. A reap of
+///   a normal lease makes its jobs *suspects* and charges nothing (most are innocent); a suspect's own reap counts a
+///   crash; a suspect with a crash runs *solo*, and there a reap charges an attempt as well. At
+///   `poison_limit` crashes, or with no attempt left, the job is dead.
+/// - **C5** Every call may be repeated after an unknown outcome, with the same effect as one call: job and lease ids
+///   are made by the client. A repeated enqueue never revives a finished job (remembered for 24 h or more); a repeated
+///   claim with the same lease id returns the same jobs. Errors say `NotApplied` or `Unknown`.
+/// - **C6** Claim order: priority (0 first), within it returned jobs (released, reaped) first, then enqueue order.
+/// - **C7** Only the store's clock decides; callers send durations.
+/// - **C8** Dropping a future leaves the call applied or not applied, nothing between.
+/// - **C9** Batch answers have the length and order of the batch. A batch is applied as a whole or not at all.
+/// - **C10** A claim returns only the kinds it names; other kinds lose no attempt. Payloads come back byte for byte.
+#[async_trait]
+pub trait Backend: fmt::Debug + Send + Sync + 'static {
+    /// What the store is and what it promises, as read when the backend connected.
+    fn info(&self) -> BackendInfo;
+
+    /// Stores the jobs, all or none. A job whose idempotency or unique key is taken is not stored; its answer names
+    /// the job that holds the key, and so will the answers to its own idempotency key. Inside a batch the first of
+    /// equal keys wins.
+    async fn enqueue(&self, jobs: &[NewJob]) -> Result<Vec<Enqueued>, BackendError>;
+
+    /// Takes up to `limit` ready jobs under the lease of the request, each counted as an attempt.
+    async fn claim(&self, queue: &QueueName, request: &ClaimRequest<'_>) -> Result<Claim, BackendError>;
+
+    /// Applies verdicts, each fenced on its own; one answer each.
+    async fn settle(
+        &self,
+        queue: &QueueName,
+        settlements: &[Settlement],
+    ) -> Result<Vec<Settled>, BackendError>;
+
+    /// [`settle`](Self::settle), then [`claim`](Self::claim), in one round trip where the store can.
+    async fn settle_and_claim(
+        &self,
+        queue: &QueueName,
+        settlements: &[Settlement],
+        request: &ClaimRequest<'_>,
+    ) -> Result<(Vec<Settled>, Claim), BackendError>;
+
+    /// Makes these leases last `lease_for` from now; never shortens one.
+    async fn extend(
+        &self,
+        queue: &QueueName,
+        leases: &[LeaseId],
+        lease_for: Duration,
+    ) -> Result<Extended, BackendError>;
+
+    /// Makes due jobs ready, ends expired leases, deletes what retention allows; a bounded amount of each. Any number
+    /// of processes may call it at any time.
+    async fn maintain(
+        &self,
+        queue: &QueueName,
+        request: &MaintainRequest,
+    ) -> Result<Maintained, BackendError>;
+
+    /// Returns when there may be something to claim. Only a hint: it may return for nothing or miss a wake-up; a
+    /// store without wake-ups never returns.
+    async fn wait(&self, queue: &QueueName) -> Result<(), BackendError>;
+}
+
+/// What a store is and promises.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BackendInfo {
+    /// For logs and errors only.
+    pub name: &'static str,
+    /// What an acknowledged enqueue survives.
+    pub durability: DurabilityClass,
+    /// The most jobs in one enqueue, claim or settle; the client and runtime split larger ones.
+    pub batch_max: usize,
+}
+
+impl BackendInfo {
+    /// The description of a store.
+    #[must_use]
+    pub const fn new(name: &'static str, durability: DurabilityClass, batch_max: usize) -> Self {
+        Self { name, durability, batch_max }
+    }
+}
+
+/// What an acknowledged enqueue survives, worst first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum DurabilityClass {
+    /// Nothing: it is gone with the process that holds it.
+    Volatile,
+    /// A crash of the store's process, but not a power loss.
+    ProcessCrash,
+    /// A power loss of the store's machine, but not the loss of its disk.
+    LocalDisk,
+    /// The loss of the primary.
+    SyncReplicated,
+}
+
+/// The answer to one enqueued job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Enqueued {
+    /// The job that stands for the request: the new one, or the one that holds its key.
+    pub id: JobId,
+    /// True if no job was stored because another one holds its idempotency or unique key.
+    pub deduplicated: bool,
+}
+
+/// What to claim.
+#[derive(Debug, Clone)]
+pub struct ClaimRequest<'a> {
+    /// The lease that the jobs will share, made by the client for this claim.
+    pub lease: LeaseId,
+    /// Who claims, for people who look.
+    pub worker: WorkerId,
+    /// The kinds that the worker can run.
+    pub kinds: &'a [Kind],
+    /// The most jobs to take.
+    pub limit: u32,
+    /// How long the lease lasts without an extension.
+    pub lease_for: Duration,
+    /// One lease for each suspect that may be taken, on top of `limit`; made by the client for this claim.
+    pub suspect_leases: &'a [LeaseId],
+    /// True if no suspect runs in this process: then one *solo* suspect may be taken, if no other suspect is.
+    pub solo: bool,
+}
+
+/// What a claim got.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Claim {
+    /// The jobs, in the order in which to start them.
+    pub jobs: Vec<ClaimedJob>,
+    /// True if nothing was looked at because another claim was under way: try again soon.
+    pub contended: bool,
+}
+
+impl Claim {
+    /// A claim of these jobs.
+    #[must_use]
+    pub fn new(jobs: Vec<ClaimedJob>) -> Self {
+        Self { jobs, contended: false }
+    }
+
+    /// A claim that found another one under way.
+    #[must_use]
+    pub fn contended() -> Self {
+        Self { jobs: Vec::new(), contended: true }
+    }
+}
+
+/// The right to one claimed job; every verdict carries it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hold {
+    /// The job.
+    pub job: JobId,
+    /// The lease that covers it.
+    pub lease: LeaseId,
+    /// How often the job has been claimed, this time included; only ever grows.
+    pub claims: u64,
+    /// Where the store finds the job again; means nothing to anybody else.
+    pub locator: [i64; 3],
+}
+
+/// How carefully a claimed job is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Suspicion {
+    /// Nothing is held against it.
+    None,
+    /// A process died while it ran there among others.
+    Suspect,
+    /// A process died while it ran there under its own lease.
+    Solo,
+}
+
+/// A claimed job.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClaimedJob {
+    /// The right to it.
+    pub hold: Hold,
+    /// The wire name.
+    pub kind: Kind,
+    /// How soon it runs.
+    pub priority: Priority,
+    /// This attempt, 1 for the first.
+    pub attempt: u32,
+    /// The number of attempts it may have; `u32::MAX` is unlimited.
+    pub max_attempts: u32,
+    /// Whether it has been near a crash.
+    pub suspicion: Suspicion,
+    /// The arguments, byte for byte as enqueued.
+    pub payload: Bytes,
+    /// The version of the arguments.
+    pub version: u32,
+    /// Trace context and the like.
+    pub headers: Headers,
+    /// The idempotency key as `scope:key`, if it was enqueued with one.
+    pub idempotency_key: Option<String>,
+    /// When the store took the job.
+    pub enqueued_at: Timestamp,
+}
+
+/// The answer to an extension.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Extended {
+    /// One answer a lease.
+    pub leases: Vec<LeaseStatus>,
+    /// Jobs under these leases whose cancellation has been asked for.
+    pub cancel: Vec<JobId>,
+}
+
+/// Whether a lease is still current.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeaseStatus {
+    /// It now lasts the time asked for.
+    Held,
+    /// It has ended: reaped, or all its jobs are settled.
+    Stale,
+}
+
+/// How much maintenance to do.
+#[derive(Debug, Clone)]
+pub struct MaintainRequest {
+    /// False leaves expired leases alone, after an outage during which nobody could extend.
+    pub reap: bool,
+    /// The most jobs to promote, and the most leases to end, in one call.
+    pub limit: u32,
+    /// Crashes after which a job is dead.
+    pub poison_limit: u32,
+}
+
+impl Default for MaintainRequest {
+    fn default() -> Self {
+        Self { reap: true, limit: 1_000, poison_limit: 3 }
+    }
+}
+
+/// What maintenance did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Maintained {
+    /// Scheduled and retrying jobs that became ready.
+    pub promoted: u64,
+    /// Leases that were ended.
+    pub leases_reaped: u64,
+    /// Jobs that came back from ended leases.
+    pub jobs_returned: u64,
+    /// Jobs that went dead because they killed their process.
+    pub poisoned: u64,
+    /// Old records that were deleted.
+    pub pruned: u64,
+    /// Jobs that an audit found where no claim would have; a bug if it is ever above 0.
+    pub repaired: u64,
+    /// True if a limit was reached and there is more to do now.
+    pub more: bool,
+    /// How long until the next scheduled job is due, if one is.
+    pub next_due: Option<Duration>,
+}

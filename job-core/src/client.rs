@@ -1,0 +1,219 @@
+//! Enqueueing.
+
+use crate::backend::Enqueued;
+use crate::error::{BackendError, Effect, EnqueueError};
+use crate::job::Job;
+use crate::key::{IdempotencyKey, Key};
+use crate::names::QueueName;
+use crate::new_job::{NewJob, Priority, When};
+use crate::operate::{IntoBackend, Operate};
+use jiff::Timestamp;
+use rand::RngExt as _;
+use std::future::{Future, IntoFuture};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Enqueues jobs. Cheap to clone; a web service that only enqueues needs nothing else.
+#[derive(Debug, Clone)]
+pub struct Client {
+    backend: Arc<dyn Operate>,
+    payload_max: usize,
+}
+
+/// How often a call whose failure was transient is repeated before the caller hears of it.
+const REPEATS: u32 = 3;
+const REPEAT_BASE: Duration = Duration::from_millis(50);
+
+impl Client {
+    /// A client of this backend.
+    #[must_use]
+    pub fn new(backend: impl IntoBackend) -> Self {
+        Self { backend: backend.into_backend(), payload_max: NewJob::PAYLOAD_BYTES_MAX }
+    }
+
+    /// The same client with another limit on the size of arguments, in bytes (256 KiB by default).
+    #[must_use]
+    pub fn payload_max(mut self, bytes: usize) -> Self {
+        self.payload_max = bytes;
+        self
+    }
+
+    /// The store, for looking, replaying, cancelling and pausing.
+    #[must_use]
+    pub fn backend(&self) -> &Arc<dyn Operate> {
+        &self.backend
+    }
+
+    /// Enqueues one job when awaited; options of the call come before.
+    ///
+    /// ```ignore
+    /// client.enqueue(SendInvoice::new(42)).queue("slow").delay(Duration::from_secs(300)).await?;
+    /// ```
+    #[expect(clippy::needless_pass_by_value, reason = "a job is given away")]
+    pub fn enqueue<J: Job>(&self, job: J) -> EnqueueJob<'_> {
+        EnqueueJob { client: self, job: NewJob::of(&job) }
+    }
+
+    /// Enqueues many jobs; one answer each, in order. Larger numbers than the store takes at once are split, and then
+    /// each part is stored as a whole or not at all.
+    ///
+    /// # Errors
+    /// As [`enqueue_new`](Self::enqueue_new).
+    pub async fn enqueue_all<J: Job>(
+        &self,
+        jobs: impl IntoIterator<Item = J>,
+    ) -> Result<Vec<Enqueued>, EnqueueError> {
+        let jobs = jobs.into_iter().map(|j| NewJob::of(&j)).collect::<Result<Vec<_>, _>>()?;
+        self.enqueue_new(&jobs).await
+    }
+
+    /// Enqueues erased jobs. A transient failure is repeated a few times with the same ids, which cannot make a second
+    /// job.
+    ///
+    /// # Errors
+    /// [`EnqueueError::Rejected`] if any job breaks a limit: then none is stored.
+    /// [`EnqueueError::NotApplied`] if the store could not be reached; [`EnqueueError::Unknown`] if the jobs may be
+    /// stored. Where the jobs were split into parts, earlier parts are stored: repeating the call is safe.
+    pub async fn enqueue_new(&self, jobs: &[NewJob]) -> Result<Vec<Enqueued>, EnqueueError> {
+        for job in jobs {
+            job.check(self.payload_max)?;
+        }
+        let mut answers = Vec::with_capacity(jobs.len());
+        let mut earlier_parts = false;
+        for part in jobs.chunks(self.backend.info().batch_max.max(1)) {
+            match self.enqueue_part(part).await {
+                Ok(part) => answers.extend(part),
+                Err(error) => {
+                    let ids = jobs.iter().map(|j| j.id);
+                    if earlier_parts && error.effect() == Effect::NotApplied {
+                        return Err(EnqueueError::Unknown { ids: ids.collect(), source: error });
+                    }
+                    return Err(EnqueueError::from_backend(error, ids));
+                }
+            }
+            earlier_parts = true;
+        }
+        Ok(answers)
+    }
+
+    async fn enqueue_part(&self, jobs: &[NewJob]) -> Result<Vec<Enqueued>, BackendError> {
+        let mut repeats = 0;
+        let mut unknown = None;
+        loop {
+            match self.backend.enqueue(jobs).await {
+                Err(error) if error.is_transient() && repeats < REPEATS => {
+                    if error.effect() == Effect::Unknown {
+                        unknown = Some(error);
+                    }
+                    let bound = REPEAT_BASE * 2u32.pow(repeats);
+                    let wait = bound.mul_f64(rand::rng().random_range(0.5..=1.0));
+                    tokio::time::sleep(wait).await;
+                    repeats += 1;
+                }
+                // An earlier try may have been applied, so a later "not applied" does not settle it.
+                Err(error) => return Err(unknown.unwrap_or(error)),
+                ok => return ok,
+            }
+        }
+    }
+}
+
+/// One job on its way into the store: set options, then `.await`.
+#[derive(Debug)]
+#[must_use = "nothing is enqueued until this is awaited"]
+pub struct EnqueueJob<'a> {
+    client: &'a Client,
+    job: Result<NewJob, EnqueueError>,
+}
+
+impl<'a> EnqueueJob<'a> {
+    fn set(mut self, f: impl FnOnce(&mut NewJob) -> Result<(), EnqueueError>) -> Self {
+        if let Ok(job) = &mut self.job
+            && let Err(error) = f(job)
+        {
+            self.job = Err(error);
+        }
+        self
+    }
+
+    /// Into another queue. A bad name is reported when awaited.
+    pub fn queue(self, queue: impl AsRef<str>) -> Self {
+        self.set(|job| {
+            job.queue = QueueName::new(queue).map_err(|e| EnqueueError::rejected(e.to_string()))?;
+            Ok(())
+        })
+    }
+
+    /// With another priority: 0 (first) to 9 (last). A larger one is reported when awaited.
+    pub fn priority(self, level: u8) -> Self {
+        self.set(|job| {
+            job.priority = Priority::new(level)
+                .ok_or_else(|| EnqueueError::rejected(format!("priority is 0..=9, 0 first, not {level}")))?;
+            Ok(())
+        })
+    }
+
+    /// Not before this long after the store has it.
+    pub fn delay(self, delay: Duration) -> Self {
+        self.set(|job| {
+            job.when = When::After(delay);
+            Ok(())
+        })
+    }
+
+    /// Not before this instant of the store's clock.
+    pub fn at(self, at: Timestamp) -> Self {
+        self.set(|job| {
+            job.when = When::At(at);
+            Ok(())
+        })
+    }
+
+    /// With this many runs after the first.
+    pub fn retries(self, retries: u32) -> Self {
+        self.set(|job| {
+            job.max_attempts = retries.saturating_add(1);
+            Ok(())
+        })
+    }
+
+    /// With this idempotency key instead of the type's own.
+    pub fn key(self, key: impl Into<Key>) -> Self {
+        self.set(|job| {
+            let scope = job.idempotency.take().map_or_else(|| job.kind.to_string(), |k| k.scope);
+            let window = IdempotencyKey::DEFAULT_WINDOW;
+            job.idempotency = Some(IdempotencyKey { scope, key: key.into(), window });
+            Ok(())
+        })
+    }
+
+    /// With a header, such as a trace context.
+    pub fn header(self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.set(|job| {
+            job.headers.insert(name.into(), value.into());
+            Ok(())
+        })
+    }
+
+    /// The job as it would be enqueued, for a backend's transactional enqueue.
+    ///
+    /// # Errors
+    /// [`EnqueueError::Rejected`] if an option or the arguments are bad.
+    pub fn prepare(self) -> Result<NewJob, EnqueueError> {
+        self.job
+    }
+}
+
+impl<'a> IntoFuture for EnqueueJob<'a> {
+    type Output = Result<Enqueued, EnqueueError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'a>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move {
+            let job = self.job?;
+            let answers = self.client.enqueue_new(std::slice::from_ref(&job)).await?;
+            Ok(answers.first().copied().unwrap_or(Enqueued { id: job.id, deduplicated: false }))
+        })
+    }
+}

@@ -1,0 +1,222 @@
+//! What a handler gets besides its arguments.
+
+use crate::backend::ClaimedJob;
+use crate::{JobId, Kind, LeaseId, QueueName};
+use jiff::Timestamp;
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
+use std::fmt;
+use std::ops::Deref;
+use std::sync::{Arc, OnceLock};
+use tokio_util::sync::CancellationToken;
+
+/// Something shared by all jobs of a runtime: a pool, a client, a configuration. Given once to the builder with
+/// `.state(value)`, taken by a handler as `State(mailer): State<Mailer>`.
+pub struct State<T: ?Sized>(pub Arc<T>);
+
+impl<T> State<T> {
+    /// For unit tests that call a handler directly.
+    pub fn new(value: T) -> Self {
+        Self(Arc::new(value))
+    }
+}
+
+impl<T: ?Sized> Clone for State<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<T: ?Sized> Deref for State<T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T: ?Sized> fmt::Debug for State<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "State<{}>", std::any::type_name::<T>())
+    }
+}
+
+/// The states of a runtime by type.
+#[derive(Clone, Default)]
+pub(crate) struct States(HashMap<TypeId, Arc<dyn Any + Send + Sync>>);
+
+impl States {
+    /// Keeps `value`; false if there was one of this type already.
+    pub(crate) fn insert<T: ?Sized + Send + Sync + 'static>(&mut self, value: Arc<T>) -> bool {
+        self.0.insert(TypeId::of::<T>(), Arc::new(value)).is_none()
+    }
+
+    pub(crate) fn contains(&self, id: TypeId) -> bool {
+        self.0.contains_key(&id)
+    }
+
+    fn get<T: ?Sized + Send + Sync + 'static>(&self) -> Option<State<T>> {
+        let any = self.0.get(&TypeId::of::<T>())?;
+        any.downcast_ref::<Arc<T>>().map(|arc| State(Arc::clone(arc)))
+    }
+}
+
+impl fmt::Debug for States {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "States({})", self.0.len())
+    }
+}
+
+/// The proof of a handler's right to its job that another system can check: pass it on and let that system refuse a
+/// smaller `claims` than it has seen. On backends below `SyncReplicated` `claims` may repeat after a failover; only the
+/// pair is unique.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FencingToken {
+    /// How often the job has been claimed; only ever grows.
+    pub claims: u64,
+    /// The lease under which it runs.
+    pub lease: LeaseId,
+}
+
+/// The attempt a handler is running: who it is, and whether it should stop. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct JobContext {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug, Clone)]
+struct Inner {
+    id: JobId,
+    kind: Kind,
+    queue: QueueName,
+    attempt: u32,
+    max_attempts: u32,
+    /// Made when it is first asked for, unless the job has one of its own.
+    idempotency_key: OnceLock<String>,
+    enqueued_at: Timestamp,
+    token: FencingToken,
+    cancelled: CancellationToken,
+    states: Arc<States>,
+}
+
+impl JobContext {
+    pub(crate) fn new(
+        job: &ClaimedJob,
+        queue: QueueName,
+        cancelled: CancellationToken,
+        states: Arc<States>,
+    ) -> Self {
+        let idempotency_key = job.idempotency_key.clone().map(OnceLock::from).unwrap_or_default();
+        let inner = Inner {
+            id: job.hold.job,
+            kind: job.kind.clone(),
+            queue,
+            attempt: job.attempt,
+            max_attempts: job.max_attempts,
+            idempotency_key,
+            enqueued_at: job.enqueued_at,
+            token: FencingToken { claims: job.hold.claims, lease: job.hold.lease },
+            cancelled,
+            states,
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// A context for unit tests that call a handler directly: attempt 1 of 1, states as given by
+    /// [`with_state`](Self::with_state).
+    #[must_use]
+    pub fn test() -> Self {
+        let id = JobId::new();
+        let inner = Inner {
+            id,
+            kind: Kind::from_static("test"),
+            queue: QueueName::from_static("test"),
+            attempt: 1,
+            max_attempts: 1,
+            idempotency_key: OnceLock::new(),
+            enqueued_at: Timestamp::now(),
+            token: FencingToken { claims: 1, lease: LeaseId::random() },
+            cancelled: CancellationToken::new(),
+            states: Arc::default(),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// The same context with one more state, for unit tests of handlers.
+    ///
+    /// ```
+    /// use job_core::{JobContext, State};
+    /// let ctx = JobContext::test().with_state(String::from("smtp.example.com"));
+    /// let State(host) = ctx.state::<String>().expect("set above");
+    /// assert_eq!(*host, "smtp.example.com");
+    /// ```
+    #[must_use]
+    pub fn with_state<T: Send + Sync + 'static>(mut self, value: T) -> Self {
+        let inner = Arc::make_mut(&mut self.inner);
+        Arc::make_mut(&mut inner.states).insert(Arc::new(value));
+        self
+    }
+
+    /// The identity of the job, the same in every attempt.
+    #[must_use]
+    pub fn id(&self) -> JobId {
+        self.inner.id
+    }
+    /// The wire name under which it was enqueued.
+    #[must_use]
+    pub fn kind(&self) -> &Kind {
+        &self.inner.kind
+    }
+    /// The queue it was claimed from.
+    #[must_use]
+    pub fn queue(&self) -> &QueueName {
+        &self.inner.queue
+    }
+    /// 1 for the first attempt.
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        self.inner.attempt
+    }
+    /// The number of attempts the job may have; `u32::MAX` is unlimited.
+    #[must_use]
+    pub fn max_attempts(&self) -> u32 {
+        self.inner.max_attempts
+    }
+    /// True if a failure now sends the job to the dead-letter queue.
+    #[must_use]
+    pub fn is_last_attempt(&self) -> bool {
+        self.inner.attempt >= self.inner.max_attempts
+    }
+    /// A key that is the same in every attempt, for systems that fold repeated requests: the job's own idempotency
+    /// key with its kind, or its id where it has none.
+    #[must_use]
+    pub fn idempotency_key(&self) -> &str {
+        self.inner.idempotency_key.get_or_init(|| self.inner.id.to_string())
+    }
+    /// When the store took the job, by the store's clock.
+    #[must_use]
+    pub fn enqueued_at(&self) -> Timestamp {
+        self.inner.enqueued_at
+    }
+    /// The proof of the right to this job, see [`FencingToken`].
+    #[must_use]
+    pub fn fencing_token(&self) -> FencingToken {
+        self.inner.token
+    }
+    /// Cancelled when the handler should stop: the job was cancelled, its timeout or the shutdown deadline is near,
+    /// or the lease was lost. The handler is dropped at its next await a little later.
+    #[must_use]
+    pub fn cancellation(&self) -> &CancellationToken {
+        &self.inner.cancelled
+    }
+    /// True once the handler should stop.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.inner.cancelled.is_cancelled()
+    }
+
+    /// The state of type `T`. Handlers take `State<T>` as a parameter instead; `build()` has checked those.
+    #[must_use]
+    pub fn state<T: ?Sized + Send + Sync + 'static>(&self) -> Option<State<T>> {
+        self.inner.states.get()
+    }
+}

@@ -1,0 +1,82 @@
+//! Identities, all made by the client so that every call can be repeated.
+
+use std::fmt;
+use std::str::FromStr;
+use uuid::Uuid;
+
+macro_rules! id {
+    ($(#[$doc:meta])* $Name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+        #[serde(transparent)]
+        pub struct $Name(Uuid);
+
+        impl $Name {
+            /// The id with exactly these bits; backends use it to decode.
+            #[must_use]
+            pub const fn from_uuid(uuid: Uuid) -> Self {
+                Self(uuid)
+            }
+            /// The bits of the id.
+            #[must_use]
+            pub const fn as_uuid(self) -> Uuid {
+                self.0
+            }
+        }
+        impl fmt::Debug for $Name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(&self.0, f)
+            }
+        }
+        impl fmt::Display for $Name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(&self.0, f)
+            }
+        }
+        impl FromStr for $Name {
+            type Err = uuid::Error;
+            fn from_str(s: &str) -> Result<Self, uuid::Error> {
+                s.parse().map(Self)
+            }
+        }
+    };
+}
+
+id! {
+    /// The identity of a job: a UUIDv7, so ids sort by the time they were made.
+    JobId
+}
+id! {
+    /// The identity of one claim and of the lease it got, the fencing nonce of its jobs: a UUIDv7, so that the leases of
+    /// one time lie together in an index.
+    LeaseId
+}
+id! {
+    /// The identity of one worker process: random, new at every boot.
+    WorkerId
+}
+
+impl JobId {
+    /// A new id.
+    #[must_use]
+    #[expect(clippy::new_without_default, reason = "a default that differs each time surprises")]
+    pub fn new() -> Self {
+        Self(Uuid::now_v7())
+    }
+}
+
+impl LeaseId {
+    /// A new id.
+    #[must_use]
+    pub fn random() -> Self {
+        Self(Uuid::now_v7())
+    }
+}
+
+impl WorkerId {
+    /// A new random id.
+    #[must_use]
+    pub fn random() -> Self {
+        Self(Uuid::new_v4())
+    }
+}

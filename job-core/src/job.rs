@@ -1,0 +1,103 @@
+//! A type of job: its arguments, its options and its handler.
+
+use crate::context::JobContext;
+use crate::key::{IdempotencyKey, UniqueKey};
+use crate::new_job::Priority;
+use crate::outcome::JobError;
+use crate::retry::Backoff;
+use crate::{Kind, QueueName};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::any::TypeId;
+use std::future::Future;
+use std::time::Duration;
+
+/// A type of job. `#[job]` implements it; write it by hand only for what the attribute cannot say.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a job",
+    note = "put `#[job]` on an async function and use the struct it makes, e.g. `SendInvoice` for `send_invoice`"
+)]
+pub trait Job: Serialize + DeserializeOwned + Send + 'static {
+    /// The options of this type of job.
+    fn spec() -> &'static JobSpec;
+
+    /// Runs the handler with these arguments.
+    fn run(self, ctx: JobContext) -> impl Future<Output = Result<(), JobError>> + Send;
+
+    /// "The same request", if the type has such a key.
+    fn idempotency_key(&self) -> Option<IdempotencyKey> {
+        None
+    }
+
+    /// "One live job at a time", if the type has such a key.
+    fn unique_key(&self) -> Option<UniqueKey> {
+        None
+    }
+}
+
+/// The options of a type of job, as plain data.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct JobSpec {
+    /// The wire name.
+    pub kind: Kind,
+    /// Older wire names that the same handler runs.
+    pub aliases: Vec<Kind>,
+    /// Where it waits unless enqueued elsewhere.
+    pub queue: QueueName,
+    /// How soon it runs among the jobs of its queue.
+    pub priority: Priority,
+    /// How many attempts, at least 1; `u32::MAX` is unlimited.
+    pub max_attempts: u32,
+    /// The delay before the next attempt.
+    pub backoff: Backoff,
+    /// How long one attempt may take; `None` is for ever.
+    pub timeout: Option<Duration>,
+    /// The version of the arguments.
+    pub version: u32,
+    /// The handler runs on the blocking pool: it cannot be dropped, so it keeps its lease until it ends.
+    pub blocking: bool,
+    /// What the handler takes from the runtime.
+    pub states: Vec<StateNeed>,
+}
+
+impl JobSpec {
+    /// 10 retries.
+    pub const DEFAULT_MAX_ATTEMPTS: u32 = 11;
+    /// 15 minutes.
+    pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(15 * 60);
+
+    /// The defaults: queue `default`, priority 5, 10 retries, exponential backoff, 15 minutes an attempt.
+    #[must_use]
+    pub fn new(kind: Kind) -> Self {
+        Self {
+            kind,
+            aliases: Vec::new(),
+            queue: QueueName::from_static("default"),
+            priority: Priority::NORMAL,
+            max_attempts: Self::DEFAULT_MAX_ATTEMPTS,
+            backoff: Backoff::DEFAULT,
+            timeout: Some(Self::DEFAULT_TIMEOUT),
+            version: 1,
+            blocking: false,
+            states: Vec::new(),
+        }
+    }
+}
+
+/// A `State<T>` that a handler takes; `build()` fails if the runtime has none.
+#[derive(Debug, Clone, Copy)]
+pub struct StateNeed {
+    /// The type inside `State<_>`.
+    pub type_id: fn() -> TypeId,
+    /// Its name, for the error text.
+    pub type_name: fn() -> &'static str,
+}
+
+impl StateNeed {
+    /// The need for `State<T>`.
+    #[must_use]
+    pub fn of<T: ?Sized + Send + Sync + 'static>() -> Self {
+        Self { type_id: TypeId::of::<T>, type_name: std::any::type_name::<T> }
+    }
+}

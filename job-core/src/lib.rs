@@ -1,0 +1,43 @@
+//! The contract, client and runtime of Steadfast background jobs. Applications use the `steadfast` crate; authors of
+//! backends depend on this one.
+
+mod backend;
+mod client;
+mod context;
+mod error;
+mod id;
+mod into_outcome;
+mod job;
+mod key;
+mod names;
+mod new_job;
+mod operate;
+mod outcome;
+mod registry;
+mod retry;
+mod runtime;
+mod verdict;
+
+pub use backend::{
+    Backend, BackendInfo, Claim, ClaimRequest, ClaimedJob, DurabilityClass, Enqueued, Extended, Hold,
+    LeaseStatus, MaintainRequest, Maintained, Suspicion,
+};
+pub use client::{Client, EnqueueJob};
+pub use context::{FencingToken, JobContext, State};
+pub use error::{BackendError, BuildError, Effect, EnqueueError, ErrorKind};
+pub use id::{JobId, LeaseId, WorkerId};
+pub use job::{Job, JobSpec, StateNeed};
+pub use key::{IdempotencyKey, KEY_BYTES_MAX, Key, KeyPart, UniqueKey};
+pub use names::{InvalidName, Kind, QueueName};
+pub use new_job::{Headers, NewJob, Priority, When};
+pub use operate::{
+    AttemptError, Cancelled, Cursor, IntoBackend, JobRecord, JobState, ListFilter, Operate, Page, QueueStats,
+};
+pub use outcome::{Action, IntoJobError, JobError, JobResult, Permanent, ResultExt};
+pub use registry::Registration;
+pub use retry::{Backoff, FailureInfo, Jitter};
+pub use runtime::{Queue, Report, RunningRuntime, Runtime, RuntimeBuilder, RuntimeError};
+pub use verdict::{DeadReason, ErrorReport, Settled, Settlement, Verdict};
+
+#[doc(hidden)]
+pub mod __private;

@@ -1,0 +1,247 @@
+//! What people and tools do with a store: look, replay, cancel, pause.
+
+use crate::backend::Backend;
+use crate::error::BackendError;
+use crate::new_job::Priority;
+use crate::verdict::DeadReason;
+use crate::{JobId, Kind, QueueName};
+use async_trait::async_trait;
+use bytes::Bytes;
+use jiff::Timestamp;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A store with its administration. Every backend has it; a runtime takes it as `Arc<dyn Operate>`.
+#[async_trait]
+pub trait Operate: Backend {
+    /// The job with this id, or `None` if it never was, or has completed and is not kept.
+    async fn get(&self, id: JobId) -> Result<Option<JobRecord>, BackendError>;
+
+    /// A page of jobs in one state, oldest first.
+    async fn list(&self, filter: &ListFilter) -> Result<Page, BackendError>;
+
+    /// Makes dead jobs ready again, attempts from 0; others stay as they are. One answer each: true if it was dead and
+    /// is now ready. A job whose unique key has been taken since stays dead.
+    async fn replay(&self, ids: &[JobId]) -> Result<Vec<bool>, BackendError>;
+
+    /// Removes dead jobs for good. One answer each: true if it was dead.
+    async fn discard(&self, ids: &[JobId]) -> Result<Vec<bool>, BackendError>;
+
+    /// Cancels a job: at once if it waits, by asking its handler if it runs.
+    async fn cancel(&self, id: JobId) -> Result<Cancelled, BackendError>;
+
+    /// Stops claims of a queue in all processes, until resumed. Running jobs go on.
+    async fn pause(&self, queue: &QueueName) -> Result<(), BackendError>;
+
+    /// Lets a paused queue be claimed again.
+    async fn resume(&self, queue: &QueueName) -> Result<(), BackendError>;
+
+    /// The numbers of one queue. May scan; not for a hot path.
+    async fn stats(&self, queue: &QueueName) -> Result<QueueStats, BackendError>;
+
+    /// Every queue that ever had a job, by name.
+    async fn queues(&self) -> Result<Vec<QueueName>, BackendError>;
+}
+
+/// Where a job is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum JobState {
+    /// Waits for its time.
+    Scheduled,
+    /// Can be claimed.
+    Ready,
+    /// A worker holds a lease on it.
+    Running,
+    /// Failed and waits for its next attempt.
+    Retrying,
+    /// Done.
+    Completed,
+    /// In the dead-letter queue.
+    Dead,
+    /// Cancelled.
+    Cancelled,
+}
+
+impl JobState {
+    /// Every state.
+    pub const ALL: [Self; 7] = [
+        Self::Scheduled,
+        Self::Ready,
+        Self::Running,
+        Self::Retrying,
+        Self::Completed,
+        Self::Dead,
+        Self::Cancelled,
+    ];
+
+    /// The word for it, in stores and on screens.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Scheduled => "scheduled",
+            Self::Ready => "ready",
+            Self::Running => "running",
+            Self::Retrying => "retrying",
+            Self::Completed => "completed",
+            Self::Dead => "dead",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// The state with this word.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|s| s.as_str() == word)
+    }
+}
+
+impl fmt::Display for JobState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// A job as a store has it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JobRecord {
+    /// The identity.
+    pub id: JobId,
+    /// The wire name.
+    pub kind: Kind,
+    /// Where it waits.
+    pub queue: QueueName,
+    /// Where it is in its life.
+    pub state: JobState,
+    /// How soon it runs.
+    pub priority: Priority,
+    /// Attempts counted so far, the running one included.
+    pub attempt: u32,
+    /// The number of attempts it may have; `u32::MAX` is unlimited.
+    pub max_attempts: u32,
+    /// How often it has been claimed.
+    pub claims: u64,
+    /// How often it was near enough a crash to be counted.
+    pub crashes: u32,
+    /// The arguments.
+    pub payload: Bytes,
+    /// When the store took it.
+    pub enqueued_at: Timestamp,
+    /// When it may run, for scheduled and retrying jobs.
+    pub run_at: Option<Timestamp>,
+    /// When it went dead.
+    pub died_at: Option<Timestamp>,
+    /// Why it is dead.
+    pub dead_reason: Option<DeadReason>,
+    /// What went wrong: the first 2 and the last 8 failures.
+    pub errors: Vec<AttemptError>,
+}
+
+impl JobRecord {
+    /// How many of the first failures are kept.
+    pub const FIRST_ERRORS: usize = 2;
+    /// How many of the last failures are kept.
+    pub const LAST_ERRORS: usize = 8;
+}
+
+/// One failure of a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttemptError {
+    /// The attempt that failed.
+    pub attempt: u32,
+    /// When, by the store's clock.
+    pub at: Timestamp,
+    /// What went wrong.
+    pub error: String,
+}
+
+/// Which jobs to list.
+#[derive(Debug, Clone)]
+pub struct ListFilter {
+    /// The queue.
+    pub queue: QueueName,
+    /// The state.
+    pub state: JobState,
+    /// Only this kind.
+    pub kind: Option<Kind>,
+    /// Where the previous page ended.
+    pub after: Option<Cursor>,
+    /// The most jobs in a page.
+    pub limit: u32,
+}
+
+impl ListFilter {
+    /// The first 100 jobs of a queue in this state.
+    #[must_use]
+    pub fn new(queue: QueueName, state: JobState) -> Self {
+        Self { queue, state, kind: None, after: None, limit: 100 }
+    }
+}
+
+/// Where a page ends; means nothing to anybody but the backend.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cursor(pub String);
+
+/// A page of jobs.
+#[derive(Debug, Clone, Default)]
+pub struct Page {
+    /// The jobs.
+    pub jobs: Vec<JobRecord>,
+    /// Where the next page starts, if there is one.
+    pub next: Option<Cursor>,
+}
+
+/// What a cancel did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cancelled {
+    /// The job waited and is now cancelled.
+    Now,
+    /// The job runs; its handler will be asked to stop. If it completes first, it is completed.
+    Asked,
+    /// There is no such job, or it has ended.
+    NotFound,
+}
+
+/// The numbers of a queue.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct QueueStats {
+    /// Jobs that can be claimed now.
+    pub ready: u64,
+    /// Jobs under a lease.
+    pub running: u64,
+    /// Jobs that wait for their time.
+    pub scheduled: u64,
+    /// Jobs that wait for their next attempt.
+    pub retrying: u64,
+    /// Jobs in the dead-letter queue.
+    pub dead: u64,
+    /// How long the oldest ready job has been waiting since it was enqueued.
+    pub oldest_ready: Option<Duration>,
+    /// True if claims are stopped.
+    pub paused: bool,
+}
+
+/// A backend by value, or one already shared.
+pub trait IntoBackend {
+    /// The shared form.
+    fn into_backend(self) -> Arc<dyn Operate>;
+}
+
+impl<T: Operate> IntoBackend for T {
+    fn into_backend(self) -> Arc<dyn Operate> {
+        Arc::new(self)
+    }
+}
+
+impl<T: Operate> IntoBackend for Arc<T> {
+    fn into_backend(self) -> Arc<dyn Operate> {
+        self
+    }
+}
+
+impl IntoBackend for Arc<dyn Operate> {
+    fn into_backend(self) -> Arc<dyn Operate> {
+        self
+    }
+}

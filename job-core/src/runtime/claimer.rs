@@ -1,0 +1,127 @@
+//! Claimer: owns the claim loop of one queue.
+//! Owns: the poll timer. Restarted by: its QueueSupervisor. Never: runs user code, fails on a transient error.
+
+use super::backoff::Backoff;
+use super::core::{ClaimPlan, Nudge};
+use super::shared::QueueShared;
+use crate::backend::{Claim, ClaimRequest};
+use crate::error::{BackendError, Effect, ErrorKind};
+use crate::verdict::Settled;
+use ractor::{ActorProcessingErr, ActorRef};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout};
+
+#[derive(Debug)]
+pub(crate) enum ClaimerMsg {
+    /// There may be something to claim, or to settle along with a claim.
+    Wake,
+    /// The timer.
+    Poll,
+}
+
+pub(crate) struct Claimer;
+
+pub(crate) struct ClaimerState {
+    queue: Arc<QueueShared>,
+    timer: Option<JoinHandle<Result<(), ractor::MessagingErr<ClaimerMsg>>>>,
+    backoff: Backoff,
+}
+
+#[ractor::actor(message = ClaimerMsg, state = ClaimerState, arguments = Arc<QueueShared>)]
+impl Claimer {
+    async fn pre_start(
+        &self,
+        myself: ActorRef<ClaimerMsg>,
+        queue: Arc<QueueShared>,
+    ) -> Result<ClaimerState, ActorProcessingErr> {
+        queue.core().claimer_restarted();
+        queue.set_claimer(myself.clone());
+        let _ = myself.cast(ClaimerMsg::Wake);
+        Ok(ClaimerState { queue, timer: None, backoff: Backoff::default() })
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<ClaimerMsg>,
+        message: ClaimerMsg,
+        state: &mut ClaimerState,
+    ) -> Result<(), ActorProcessingErr> {
+        let polled = matches!(message, ClaimerMsg::Poll);
+        let wait = state.claim(polled).await?;
+        state.arm(&myself, wait);
+        Ok(())
+    }
+}
+
+impl ClaimerState {
+    /// One claim, if one is due. Returns when to look again if nobody wakes us.
+    async fn claim(&mut self, polled: bool) -> Result<Duration, BackendError> {
+        let plan = self.queue.core().plan_claim(Instant::now(), polled);
+        let Some(plan) = plan else {
+            let nudge = self.queue.core().nudge();
+            self.queue.tell(nudge);
+            return Ok(self.queue.core().next_poll());
+        };
+        match self.call(&plan).await {
+            Ok((settled, claim)) => {
+                self.backoff.succeeded(&self.queue.name, "claim");
+                let (starts, nudge) = {
+                    let mut core = self.queue.core();
+                    let starts = core.claim_done(Instant::now(), &settled, claim);
+                    (starts, core.nudge())
+                };
+                self.queue.spawn(starts);
+                self.queue.tell(nudge);
+                self.queue.tell_changed();
+                Ok(self.queue.core().next_poll())
+            }
+            Err(error) => {
+                let nudge = {
+                    let mut core = self.queue.core();
+                    core.claim_failed(error.effect() == Effect::Unknown);
+                    core.nudge()
+                };
+                debug_assert_ne!(nudge, Nudge::Claimer, "a failed claim waits for its timer");
+                self.queue.tell(nudge);
+                if error.kind() == ErrorKind::Permanent {
+                    return Err(error);
+                }
+                Ok(self.backoff.failed(&self.queue.name, "claim", &error))
+            }
+        }
+    }
+
+    async fn call(&self, plan: &ClaimPlan) -> Result<(Vec<Settled>, Claim), BackendError> {
+        let env = &self.queue.env;
+        let request = ClaimRequest {
+            lease: plan.lease,
+            worker: env.worker,
+            kinds: &env.kinds,
+            limit: plan.limit,
+            lease_for: env.timing.lease_for,
+            suspect_leases: &plan.suspect_leases,
+            solo: plan.solo,
+        };
+        let call = async {
+            if plan.settlements.is_empty() {
+                let claim = env.backend.claim(&self.queue.name, &request).await?;
+                Ok((Vec::new(), claim))
+            } else {
+                env.backend.settle_and_claim(&self.queue.name, &plan.settlements, &request).await
+            }
+        };
+        timeout(env.timing.call_timeout, call).await.unwrap_or_else(|_| Err(timed_out("claim")))
+    }
+
+    fn arm(&mut self, myself: &ActorRef<ClaimerMsg>, wait: Duration) {
+        if let Some(timer) = self.timer.replace(myself.send_after(wait, || ClaimerMsg::Poll)) {
+            timer.abort();
+        }
+    }
+}
+
+pub(crate) fn timed_out(operation: &'static str) -> BackendError {
+    BackendError::new("store", operation, ErrorKind::Transient, Effect::Unknown, "no answer in time")
+}

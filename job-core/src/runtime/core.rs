@@ -1,0 +1,384 @@
+//! The decisions of one queue, without I/O: events in, plans out. The actors are a thin shell around it, and because
+//! it lives outside their state, an actor that dies is restarted and finds every lease.
+
+mod ending;
+mod leases;
+
+use super::slots::{Slot, Slots, StopReason};
+use super::suspects::Suspects;
+use crate::LeaseId;
+use crate::backend::{Claim, ClaimedJob};
+use crate::verdict::{Settled, Settlement};
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// What the core has to know of the configuration.
+#[derive(Debug, Clone)]
+pub(crate) struct CoreConfig {
+    pub(crate) concurrency: usize,
+    pub(crate) prefetch_max: usize,
+    pub(crate) batch_max: usize,
+    pub(crate) lease_for: Duration,
+    pub(crate) poll_min: Duration,
+    pub(crate) poll_max: Duration,
+}
+
+/// Work claimed ahead is at most what this process finished in this time.
+const PREFETCH_WINDOW: Duration = Duration::from_millis(100);
+
+/// A lease as this process believes it to be.
+#[derive(Debug)]
+struct Lease {
+    /// From the clock reading taken before the request was sent, so never later than the store's.
+    ends: Instant,
+    unsettled: u32,
+    suspect: bool,
+}
+
+/// A claim to send. The same lease ids are sent again after an unknown outcome.
+#[derive(Debug, Clone)]
+pub(crate) struct ClaimPlan {
+    pub(crate) lease: LeaseId,
+    pub(crate) limit: u32,
+    pub(crate) suspect_leases: Vec<LeaseId>,
+    pub(crate) solo: bool,
+    pub(crate) first_sent: Instant,
+    pub(crate) settlements: Arc<Vec<Settlement>>,
+}
+
+/// A job to run in a task.
+#[derive(Debug)]
+pub(crate) struct Start {
+    pub(crate) slot: Slot,
+    pub(crate) job: ClaimedJob,
+    pub(crate) stop: CancellationToken,
+}
+
+/// Which actor has something to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Nudge {
+    Nobody,
+    Claimer,
+    Settler,
+}
+
+#[derive(Debug)]
+pub(crate) struct QueueCore {
+    config: CoreConfig,
+    leases: HashMap<LeaseId, Lease>,
+    slots: Slots,
+    /// Claimed, not started.
+    backlog: VecDeque<ClaimedJob>,
+    /// Ended, not yet on the way to the store.
+    verdicts: Vec<Settlement>,
+    claim_call: Option<ClaimPlan>,
+    /// A claim whose outcome is unknown.
+    claim_unknown: Option<ClaimPlan>,
+    settle_call: Option<Arc<Vec<Settlement>>>,
+    claimer_nudged: bool,
+    settler_nudged: bool,
+    /// There may be more to claim: the last claim was full, or somebody woke us.
+    hungry: bool,
+    contended: bool,
+    /// The last call failed: only the actor's own timer tries again.
+    claim_paused: bool,
+    settle_paused: bool,
+    stopping: bool,
+    idle_polls: u32,
+    suspects: Suspects,
+    /// Finished jobs since `rate_since`, for `prefetch`.
+    finished: u64,
+    rate_since: Instant,
+    prefetch: usize,
+}
+
+impl QueueCore {
+    pub(crate) fn new(config: CoreConfig, now: Instant) -> Self {
+        Self {
+            config,
+            leases: HashMap::new(),
+            slots: Slots::default(),
+            backlog: VecDeque::new(),
+            verdicts: Vec::new(),
+            claim_call: None,
+            claim_unknown: None,
+            settle_call: None,
+            claimer_nudged: false,
+            settler_nudged: false,
+            hungry: true,
+            contended: false,
+            claim_paused: false,
+            settle_paused: false,
+            stopping: false,
+            idle_polls: 0,
+            suspects: Suspects::default(),
+            finished: 0,
+            rate_since: now,
+            prefetch: 0,
+        }
+    }
+
+    // ---- claiming
+
+    /// Somebody says that there may be jobs.
+    pub(crate) fn wake(&mut self) -> Nudge {
+        self.hungry = true;
+        self.idle_polls = 0;
+        self.nudge()
+    }
+
+    /// How many more jobs this process may hold.
+    fn wanted(&self, carried: usize) -> usize {
+        let held = self.slots.running() + self.backlog.len() + self.verdicts.len() - carried
+            + self.settle_call.as_ref().map_or(0, |s| s.len());
+        (self.config.concurrency + self.prefetch).saturating_sub(held).min(self.config.batch_max)
+    }
+
+    fn wants_claim(&self) -> bool {
+        !self.stopping
+            && self.hungry
+            && !self.claim_paused
+            && self.claim_call.is_none()
+            && self.backlog.len() <= self.prefetch / 2
+            && self.wanted(self.verdicts.len()) > 0
+    }
+
+    /// The next claim, with all verdicts that wait; `polled` claims even if nobody said that there is something.
+    pub(crate) fn plan_claim(&mut self, now: Instant, polled: bool) -> Option<ClaimPlan> {
+        self.claimer_nudged = false;
+        if polled {
+            self.hungry = true;
+            self.claim_paused = false;
+        }
+        if !self.wants_claim() {
+            return None;
+        }
+        let settlements = self.take_verdicts();
+        let repeated = self.claim_unknown.take().filter(|p| now < p.first_sent + self.config.lease_for / 2);
+        let plan = match repeated {
+            Some(plan) => ClaimPlan { settlements, ..plan },
+            None => {
+                let wanted = self.wanted(0);
+                let suspects = self.suspects.allowance().min(wanted);
+                ClaimPlan {
+                    lease: LeaseId::random(),
+                    limit: u32::try_from(wanted).unwrap_or(u32::MAX),
+                    suspect_leases: (0..suspects).map(|_| LeaseId::random()).collect(),
+                    solo: self.suspects.running() == 0,
+                    first_sent: now,
+                    settlements,
+                }
+            }
+        };
+        self.claim_call = Some(plan.clone());
+        Some(plan)
+    }
+
+    /// The claim was answered: keeps its jobs, returns those to start now.
+    pub(crate) fn claim_done(&mut self, now: Instant, settled: &[Settled], claim: Claim) -> Vec<Start> {
+        let Some(plan) = self.claim_call.take() else { return Vec::new() };
+        self.apply_settled(&plan.settlements, settled);
+        self.contended = claim.contended;
+        let fresh = claim.jobs.iter().filter(|j| j.hold.lease == plan.lease).count();
+        self.hungry = claim.contended || fresh >= plan.limit as usize;
+        if claim.contended {
+            return Vec::new();
+        }
+        self.idle_polls = if claim.jobs.is_empty() { self.idle_polls.saturating_add(1) } else { 0 };
+        self.measure(now);
+        let ends = plan.first_sent + self.config.lease_for;
+        for job in claim.jobs {
+            let suspect = job.hold.lease != plan.lease;
+            let lease = self.leases.entry(job.hold.lease).or_insert(Lease { ends, unsettled: 0, suspect });
+            if lease.unsettled == 0 && suspect {
+                self.suspects.claimed(job.suspicion);
+            }
+            lease.unsettled += 1;
+            self.backlog.push_back(job);
+        }
+        if self.stopping {
+            self.release_backlog();
+            return Vec::new();
+        }
+        std::iter::from_fn(|| self.start_next(now)).collect()
+    }
+
+    /// The claim failed. If it may have been applied, the next one repeats it.
+    pub(crate) fn claim_failed(&mut self, unknown: bool) {
+        let Some(plan) = self.claim_call.take() else { return };
+        self.put_back(&plan.settlements);
+        self.claim_paused = true;
+        if unknown {
+            self.claim_unknown = Some(plan);
+        }
+    }
+
+    /// How long to wait before claiming although nobody said that there is something.
+    pub(crate) fn next_poll(&self) -> Duration {
+        if self.contended {
+            return Duration::from_millis(2);
+        }
+        let doubled = 2u32.saturating_pow(self.idle_polls.min(16));
+        self.config.poll_min.saturating_mul(doubled).min(self.config.poll_max)
+    }
+
+    /// Follows how fast jobs end, to claim ahead what ends within [`PREFETCH_WINDOW`].
+    fn measure(&mut self, now: Instant) {
+        let elapsed = now.saturating_duration_since(self.rate_since).as_secs_f64();
+        if elapsed <= 0.0005 {
+            return;
+        }
+        #[expect(clippy::cast_precision_loss, reason = "a rate")]
+        let ahead = self.finished as f64 / elapsed * PREFETCH_WINDOW.as_secs_f64();
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "bounded by prefetch_max"
+        )]
+        let ahead = (ahead.min(self.config.prefetch_max as f64)) as usize;
+        // Quick to shrink, so that a slow job does not find others waiting behind it.
+        self.prefetch = if ahead < self.prefetch { ahead } else { usize::midpoint(self.prefetch, ahead) };
+        self.finished = 0;
+        self.rate_since = now;
+    }
+
+    // ---- running
+
+    fn start_next(&mut self, now: Instant) -> Option<Start> {
+        while self.slots.running() < self.config.concurrency {
+            let job = self.backlog.pop_front()?;
+            let current = self.leases.get(&job.hold.lease).is_some_and(|l| now < l.ends - self.margin());
+            if !current {
+                self.forget(job.hold.lease);
+                continue;
+            }
+            let stop = CancellationToken::new();
+            let slot = self.slots.start(job.hold, stop.clone());
+            return Some(Start { slot, job, stop });
+        }
+        None
+    }
+
+    /// A job task has ended; `None` says that there is nothing to tell the store. Returns the next job for the task.
+    pub(crate) fn job_ended(
+        &mut self,
+        now: Instant,
+        slot: Slot,
+        verdict: Option<Settlement>,
+    ) -> (Option<Start>, Nudge) {
+        let (hold, reason) = self.slots.end(slot);
+        self.finished += 1;
+        match verdict {
+            Some(settlement) if reason != Some(StopReason::LeaseLost) => self.verdicts.push(settlement),
+            _ => self.forget(hold.lease),
+        }
+        let next = if self.stopping { None } else { self.start_next(now) };
+        (next, self.nudge())
+    }
+
+    /// Why a running job was asked to stop.
+    pub(crate) fn stop_reason(&self, slot: Slot) -> Option<StopReason> {
+        self.slots.reason(slot)
+    }
+
+    /// Who has something to do now; each is told once until it has looked.
+    pub(crate) fn nudge(&mut self) -> Nudge {
+        // A claim under way or about to start carries the verdicts: a second round trip would cost more than it gains.
+        if self.wants_claim() && !self.contended {
+            if self.claimer_nudged {
+                return Nudge::Nobody;
+            }
+            self.claimer_nudged = true;
+            return Nudge::Claimer;
+        }
+        let claim_carries = self.claim_call.is_some() && self.hungry && !self.stopping;
+        let settler_busy = self.settle_call.is_some() || self.settle_paused || self.settler_nudged;
+        if self.verdicts.is_empty() || claim_carries || settler_busy {
+            return Nudge::Nobody;
+        }
+        self.settler_nudged = true;
+        Nudge::Settler
+    }
+
+    // ---- settling
+
+    fn take_verdicts(&mut self) -> Arc<Vec<Settlement>> {
+        let n = self.verdicts.len().min(self.config.batch_max);
+        let rest = self.verdicts.split_off(n);
+        Arc::new(std::mem::replace(&mut self.verdicts, rest))
+    }
+
+    /// The next verdicts to send without a claim.
+    pub(crate) fn plan_settle(&mut self, retry: bool) -> Option<Arc<Vec<Settlement>>> {
+        self.settler_nudged = false;
+        self.settle_paused &= !retry;
+        if self.verdicts.is_empty() || self.settle_call.is_some() || self.settle_paused {
+            return None;
+        }
+        let settlements = self.take_verdicts();
+        self.settle_call = Some(Arc::clone(&settlements));
+        Some(settlements)
+    }
+
+    pub(crate) fn settle_done(&mut self, settled: &[Settled]) {
+        if let Some(settlements) = self.settle_call.take() {
+            self.apply_settled(&settlements, settled);
+        }
+    }
+
+    pub(crate) fn settle_failed(&mut self) {
+        self.settle_paused = true;
+        if let Some(settlements) = self.settle_call.take() {
+            self.put_back(&settlements);
+        }
+    }
+
+    fn apply_settled(&mut self, settlements: &[Settlement], settled: &[Settled]) {
+        debug_assert_eq!(settlements.len(), settled.len(), "C9");
+        for (settlement, answer) in settlements.iter().zip(settled) {
+            if *answer == Settled::Stale {
+                tracing::warn!(job = %settlement.hold.job, "a verdict was refused: its lease had ended, the job runs again elsewhere");
+            }
+            self.forget(settlement.hold.lease);
+        }
+    }
+
+    fn put_back(&mut self, settlements: &[Settlement]) {
+        let newer = std::mem::replace(&mut self.verdicts, settlements.to_vec());
+        self.verdicts.extend(newer);
+    }
+
+    /// One job of the lease is no longer ours to settle.
+    fn forget(&mut self, id: LeaseId) {
+        if let Some(lease) = self.leases.get_mut(&id) {
+            lease.unsettled = lease.unsettled.saturating_sub(1);
+            if lease.unsettled == 0 {
+                if lease.suspect {
+                    self.suspects.ended();
+                }
+                self.leases.remove(&id);
+            }
+        }
+    }
+
+    /// The claimer or settler was restarted: what it had under way has an unknown outcome.
+    pub(crate) fn claimer_restarted(&mut self) {
+        self.claimer_nudged = false;
+        self.claim_failed(true);
+        self.claim_paused = false;
+        self.hungry = true;
+    }
+
+    pub(crate) fn settler_restarted(&mut self) {
+        self.settler_nudged = false;
+        self.settle_failed();
+        self.settle_paused = false;
+    }
+}
+
+#[cfg(test)]
+#[path = "core_tests.rs"]
+mod tests;

@@ -1,0 +1,71 @@
+//! What a queue's core knows of its leases.
+
+use super::QueueCore;
+use crate::backend::{Extended, LeaseStatus};
+use crate::runtime::slots::StopReason;
+use crate::verdict::{Settlement, Verdict};
+use crate::{JobId, LeaseId};
+use std::time::Duration;
+use tokio::time::Instant;
+
+impl QueueCore {
+    /// Time before the end of a lease at which this process no longer counts on it.
+    pub(super) fn margin(&self) -> Duration {
+        self.config.lease_for / 5
+    }
+
+    pub(crate) fn leases(&self) -> Vec<LeaseId> {
+        self.leases.keys().copied().collect()
+    }
+
+    /// The store answered an extension that was sent at `sent`.
+    pub(crate) fn extended(&mut self, sent: Instant, asked: &[LeaseId], answer: &Extended) {
+        for (id, status) in asked.iter().zip(&answer.leases) {
+            match status {
+                LeaseStatus::Held => {
+                    if let Some(lease) = self.leases.get_mut(id) {
+                        lease.ends = lease.ends.max(sent + self.config.lease_for);
+                    }
+                }
+                LeaseStatus::Stale => self.lose(*id),
+            }
+        }
+        for job in &answer.cancel {
+            self.ask_to_cancel(*job);
+        }
+    }
+
+    /// Stops what runs under leases that this process can no longer count on. Returns when to look again.
+    pub(crate) fn fence(&mut self, now: Instant) -> Option<Instant> {
+        let margin = self.margin();
+        let over: Vec<_> =
+            self.leases.iter().filter(|(_, l)| now + margin >= l.ends).map(|(id, _)| *id).collect();
+        for id in over {
+            self.slots.stop_lease(id, StopReason::LeaseLost);
+        }
+        self.leases.values().map(|l| l.ends - margin).filter(|at| *at > now).min()
+    }
+
+    pub(super) fn lose(&mut self, id: LeaseId) {
+        let running = self.slots.stop_lease(id, StopReason::LeaseLost);
+        let before = self.backlog.len();
+        self.backlog.retain(|j| j.hold.lease != id);
+        let waiting = before - self.backlog.len();
+        if running + waiting > 0 {
+            tracing::warn!(lease = %id, running, waiting, "lease lost: its jobs run again elsewhere");
+        }
+        for _ in 0..waiting {
+            self.forget(id);
+        }
+    }
+
+    pub(super) fn ask_to_cancel(&mut self, job: JobId) {
+        self.slots.stop_job(job, StopReason::Cancelled);
+        // Not started yet: it never will be.
+        if let Some(at) = self.backlog.iter().position(|j| j.hold.job == job)
+            && let Some(job) = self.backlog.remove(at)
+        {
+            self.verdicts.push(Settlement::new(job.hold, Verdict::Cancel));
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! The decision core as a simulation: no actors, no store, no real time.
+
+use super::*;
+use crate::backend::{Extended, Hold, LeaseStatus, Suspicion};
+use crate::verdict::Verdict;
+use crate::{JobId, Kind, Priority};
+use bytes::Bytes;
+use jiff::Timestamp;
+
+const LEASE: Duration = Duration::from_secs(10);
+
+fn core(concurrency: usize) -> QueueCore {
+    let config = CoreConfig {
+        concurrency,
+        prefetch_max: 100,
+        batch_max: 1_000,
+        lease_for: LEASE,
+        poll_min: Duration::from_millis(10),
+        poll_max: Duration::from_millis(500),
+    };
+    QueueCore::new(config, Instant::now())
+}
+
+fn job(lease: LeaseId) -> ClaimedJob {
+    ClaimedJob {
+        hold: Hold { job: JobId::new(), lease, claims: 1, locator: [0; 3] },
+        kind: Kind::from_static("k"),
+        priority: Priority::NORMAL,
+        attempt: 1,
+        max_attempts: 3,
+        suspicion: Suspicion::None,
+        payload: Bytes::new(),
+        version: 1,
+        headers: crate::Headers::new(),
+        idempotency_key: None,
+        enqueued_at: Timestamp::UNIX_EPOCH,
+    }
+}
+
+fn claim(core: &mut QueueCore, now: Instant, n: usize) -> Vec<Start> {
+    let plan = core.plan_claim(now, true).expect("a claim is due");
+    let answers = vec![Settled::Applied; plan.settlements.len()];
+    let jobs = (0..n.min(plan.limit as usize)).map(|_| job(plan.lease)).collect();
+    core.claim_done(now, &answers, Claim::new(jobs))
+}
+
+fn complete(start: &Start) -> Option<Settlement> {
+    Some(Settlement::new(start.job.hold, Verdict::Complete))
+}
+
+#[test]
+fn never_more_than_the_concurrency_runs() {
+    let now = Instant::now();
+    let mut core = core(4);
+    let starts = claim(&mut core, now, 100);
+    assert_eq!(starts.len(), 4);
+    assert!(core.plan_claim(now, true).is_none(), "no slot is free");
+    let (next, nudge) = core.job_ended(now, starts[0].slot, complete(&starts[0]));
+    assert!(next.is_none(), "nothing was claimed ahead");
+    assert_eq!(nudge, Nudge::Claimer, "the last claim was full, so there may be more");
+}
+
+#[test]
+fn a_claim_carries_the_verdicts() {
+    let now = Instant::now();
+    let mut core = core(2);
+    let starts = claim(&mut core, now, 2);
+    for start in &starts {
+        core.job_ended(now, start.slot, complete(start));
+    }
+    let plan = core.plan_claim(now, false).expect("hungry");
+    assert_eq!(plan.settlements.len(), 2);
+    assert_eq!(plan.limit, 2, "verdicts that travel along free their slots");
+}
+
+#[test]
+fn verdicts_of_a_failed_call_are_sent_again_and_the_claim_repeated() {
+    let now = Instant::now();
+    let mut core = core(2);
+    let starts = claim(&mut core, now, 2);
+    core.job_ended(now, starts[0].slot, complete(&starts[0]));
+    let lost = core.plan_claim(now, false).expect("hungry");
+    core.claim_failed(true);
+    assert_eq!(core.nudge(), Nudge::Settler, "verdicts do not wait for the claim's timer");
+    assert!(core.plan_claim(now, false).is_none(), "only the timer tries again");
+    let again = core.plan_claim(now, true).expect("the timer");
+    assert_eq!(again.lease, lost.lease, "the outcome was unknown");
+    assert_eq!(again.settlements, lost.settlements);
+    core.claim_failed(true);
+    let late = core.plan_claim(now + LEASE, true).expect("the timer");
+    assert_ne!(late.lease, lost.lease, "too late to run what that claim may have got");
+}
+
+#[test]
+fn one_verdict_is_settled_at_once_when_idle() {
+    let now = Instant::now();
+    let mut core = core(8);
+    let starts = claim(&mut core, now, 1);
+    let (_, nudge) = core.job_ended(now, starts[0].slot, complete(&starts[0]));
+    assert_eq!(nudge, Nudge::Settler);
+    assert_eq!(core.plan_settle(false).expect("one").len(), 1);
+    assert!(!core.is_quiet());
+    core.settle_done(&[Settled::Applied]);
+    assert!(core.is_quiet());
+    assert_eq!(core.unsettled(), 0);
+}
+
+#[test]
+fn a_lost_lease_stops_its_jobs_and_drops_their_verdicts() {
+    let now = Instant::now();
+    let mut core = core(4);
+    let starts = claim(&mut core, now, 2);
+    let lease = starts[0].job.hold.lease;
+    let stale = Extended { leases: vec![LeaseStatus::Stale], cancel: Vec::new() };
+    core.extended(now, &[lease], &stale);
+    assert!(starts.iter().all(|s| s.stop.is_cancelled()));
+    for start in &starts {
+        core.job_ended(now, start.slot, complete(start));
+    }
+    assert!(core.plan_settle(false).is_none());
+    assert_eq!(core.unsettled(), 0);
+}
+
+#[test]
+fn fencing_comes_before_the_lease_ends_unless_extended() {
+    let now = Instant::now();
+    let mut core = core(4);
+    let starts = claim(&mut core, now, 1);
+    let lease = starts[0].job.hold.lease;
+    let held = Extended { leases: vec![LeaseStatus::Held], cancel: Vec::new() };
+    core.extended(now + LEASE / 2, &[lease], &held);
+    core.fence(now + LEASE);
+    assert!(!starts[0].stop.is_cancelled(), "extended to 1.5 leases");
+    core.fence(now + LEASE * 14 / 10);
+    assert!(starts[0].stop.is_cancelled());
+}
+
+#[test]
+fn what_was_claimed_ahead_goes_back_at_shutdown() {
+    let now = Instant::now();
+    let mut core = core(2);
+    core.prefetch = 10;
+    let starts = claim(&mut core, now, 12);
+    assert_eq!(starts.len(), 2);
+    assert_eq!(core.stop_claiming(), Nudge::Settler);
+    let released = core.plan_settle(false).expect("released");
+    assert_eq!(released.len(), 10);
+    assert!(released.iter().all(|s| s.verdict == Verdict::Release));
+}
+
+#[test]
+fn a_restarted_claimer_forgets_nothing() {
+    let now = Instant::now();
+    let mut core = core(2);
+    let starts = claim(&mut core, now, 2);
+    core.job_ended(now, starts[0].slot, complete(&starts[0]));
+    let plan = core.plan_claim(now, false).expect("hungry");
+    core.claimer_restarted();
+    let again = core.plan_claim(now, false).expect("looks at once");
+    assert_eq!(again.lease, plan.lease);
+    assert_eq!(again.settlements.len(), 1);
+}
+
+#[test]
+fn prefetch_follows_the_rate_and_shrinks_at_once() {
+    let start = Instant::now();
+    let mut core = core(10);
+    let mut now = start;
+    for _ in 0..10 {
+        let starts = claim(&mut core, now, 10);
+        now += Duration::from_millis(10);
+        for s in &starts {
+            let mut next = core.job_ended(now, s.slot, complete(s)).0;
+            while let Some(s) = next {
+                next = core.job_ended(now, s.slot, complete(&s)).0;
+            }
+        }
+    }
+    assert!(core.prefetch >= 50, "1,000 jobs/s are 100 in 100 ms: {}", core.prefetch);
+    now += Duration::from_secs(60);
+    claim(&mut core, now, 10);
+    assert!(core.prefetch <= 1, "10 jobs a minute: {}", core.prefetch);
+}
+
+#[test]
+fn polls_back_off_to_the_maximum_and_a_wake_resets_them() {
+    let now = Instant::now();
+    let mut core = core(1);
+    let mut waits = Vec::new();
+    for _ in 0..8 {
+        claim(&mut core, now, 0);
+        waits.push(core.next_poll().as_millis());
+    }
+    assert_eq!(waits, [20, 40, 80, 160, 320, 500, 500, 500]);
+    assert_eq!(core.wake(), Nudge::Claimer);
+    assert_eq!(core.wake(), Nudge::Nobody, "told once");
+}
+
+#[test]
+fn suspects_run_one_at_a_time_at_first() {
+    let now = Instant::now();
+    let mut core = core(8);
+    let plan = core.plan_claim(now, true).expect("due");
+    assert_eq!((plan.suspect_leases.len(), plan.solo), (1, true));
+    let mut suspect = job(plan.suspect_leases[0]);
+    suspect.suspicion = Suspicion::Suspect;
+    let starts = core.claim_done(now, &[], Claim::new(vec![suspect]));
+    let plan = core.plan_claim(now, true).expect("due");
+    assert_eq!((plan.suspect_leases.len(), plan.solo), (0, false));
+    core.claim_done(now, &[], Claim::default());
+    core.job_ended(now, starts[0].slot, complete(&starts[0]));
+    core.plan_settle(false).expect("settles");
+    core.settle_done(&[Settled::Applied]);
+    let plan = core.plan_claim(now, true).expect("due");
+    assert_eq!(plan.suspect_leases.len(), 2);
+}

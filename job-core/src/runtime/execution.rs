@@ -1,0 +1,216 @@
+//! The task that runs jobs: decode, run under a timeout, catch panics, say what became of it. All user code runs here.
+
+use super::core::Start;
+use super::shared::QueueShared;
+use super::slots::{Slot, StopReason};
+use crate::backend::{ClaimedJob, Hold};
+use crate::context::JobContext;
+use crate::job::JobSpec;
+use crate::outcome::{Action, JobError};
+use crate::registry::BoxedRun;
+use crate::retry::FailureInfo;
+use crate::verdict::{DeadReason, ErrorReport, Settlement, Verdict};
+use futures_util::FutureExt;
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
+
+/// Runs `first`, then whatever else waits in this process, until nothing does.
+pub(crate) async fn run_jobs(queue: Arc<QueueShared>, first: Start) {
+    let mut next = Some(first);
+    while let Some(start) = next.take() {
+        let guard = EndGuard { queue: &queue, slot: start.slot, hold: start.job.hold, ended: false };
+        let verdict = execute(&queue, start).await;
+        next = guard.end(verdict);
+        // Handlers that never wait must not keep other tasks from running.
+        tokio::task::consume_budget().await;
+    }
+}
+
+/// Each started job ends exactly once, whatever happens to its task.
+struct EndGuard<'a> {
+    queue: &'a Arc<QueueShared>,
+    slot: Slot,
+    hold: Hold,
+    ended: bool,
+}
+
+impl EndGuard<'_> {
+    fn end(mut self, verdict: Option<Verdict>) -> Option<Start> {
+        self.ended = true;
+        self.tell(verdict)
+    }
+
+    fn tell(&self, verdict: Option<Verdict>) -> Option<Start> {
+        let settlement = verdict.map(|v| Settlement::new(self.hold, v));
+        let (next, nudge) = self.queue.core().job_ended(Instant::now(), self.slot, settlement);
+        self.queue.tell(nudge);
+        self.queue.tell_changed();
+        next
+    }
+}
+
+impl Drop for EndGuard<'_> {
+    fn drop(&mut self) {
+        if !self.ended
+            && let Some(next) = self.tell(Some(Verdict::Release))
+            && tokio::runtime::Handle::try_current().is_ok()
+        {
+            self.queue.spawn(vec![next]);
+        }
+    }
+}
+
+async fn execute(queue: &Arc<QueueShared>, start: Start) -> Option<Verdict> {
+    let Start { slot, mut job, stop } = start;
+    let env = &queue.env;
+    let Some(handler) = env.handlers.get(&job.kind) else {
+        tracing::error!(job = %job.hold.job, kind = %job.kind, "the store returned a kind that was not asked for");
+        return Some(Verdict::Release);
+    };
+    let spec = handler.spec();
+    let payload = std::mem::take(&mut job.payload);
+    let ctx = JobContext::new(&job, queue.name.clone(), stop.clone(), Arc::clone(&env.states));
+    let span = tracing::info_span!("job", id = %job.hold.job, kind = %job.kind, queue = %queue.name, attempt = job.attempt);
+    let ended = match catch_unwind(AssertUnwindSafe(|| handler.start(payload, ctx))) {
+        Ok(Ok(run)) => {
+            let limits =
+                Limits { timeout: spec.timeout, grace: env.timing.cancel_grace, blocking: spec.blocking };
+            supervise(run, &limits, &stop, &queue.abort).instrument(span.clone()).await
+        }
+        Ok(Err(text)) => Ended::Undecodable(text),
+        Err(panic) => Ended::Panicked(panic_text(&*panic)),
+    };
+    // Only a job that was asked to stop needs the lock.
+    let reason = if stop.is_cancelled() { queue.core().stop_reason(slot) } else { None };
+    span.in_scope(|| verdict(ended, reason, spec, &job))
+}
+
+struct Limits {
+    timeout: Option<Duration>,
+    grace: Duration,
+    blocking: bool,
+}
+
+/// How an attempt ended.
+enum Ended {
+    Returned(Result<(), JobError>),
+    Panicked(String),
+    Undecodable(String),
+    /// Its time was up; with what it returned in the time it was given to stop.
+    TimedOut(Duration, Option<Result<(), JobError>>),
+    /// It was asked to stop and was dropped.
+    Dropped,
+}
+
+async fn supervise(
+    run: BoxedRun,
+    limits: &Limits,
+    stop: &CancellationToken,
+    abort: &CancellationToken,
+) -> Ended {
+    let mut run = AssertUnwindSafe(run).catch_unwind();
+    let timeout = async {
+        match limits.timeout {
+            Some(timeout) => sleep(timeout).await,
+            None => std::future::pending().await,
+        }
+    };
+    let timed_out = tokio::select! {
+        biased;
+        ended = &mut run => return returned(ended),
+        () = stop.cancelled() => None,
+        () = timeout => limits.timeout,
+    };
+    stop.cancel();
+    let late = if limits.blocking {
+        Some((&mut run).await)
+    } else {
+        tokio::select! {
+            biased;
+            ended = &mut run => Some(ended),
+            () = sleep(limits.grace) => None,
+            () = abort.cancelled() => None,
+        }
+    };
+    match (late, timed_out) {
+        (Some(ended), None) => returned(ended),
+        (Some(ended), Some(timeout)) => match returned(ended) {
+            Ended::Returned(result) => Ended::TimedOut(timeout, Some(result)),
+            other => other,
+        },
+        (None, timed_out) => {
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(run))) {
+                return Ended::Panicked(panic_text(&*panic));
+            }
+            timed_out.map_or(Ended::Dropped, |timeout| Ended::TimedOut(timeout, None))
+        }
+    }
+}
+
+fn returned(ended: Result<Result<(), JobError>, Box<dyn Any + Send>>) -> Ended {
+    match ended {
+        Ok(result) => Ended::Returned(result),
+        Err(panic) => Ended::Panicked(panic_text(&*panic)),
+    }
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("(no message)");
+    format!("panicked: {text}")
+}
+
+fn verdict(ended: Ended, reason: Option<StopReason>, spec: &JobSpec, job: &ClaimedJob) -> Option<Verdict> {
+    let (text, after) = match ended {
+        Ended::Returned(Ok(())) | Ended::TimedOut(_, Some(Ok(()))) => return Some(Verdict::Complete),
+        Ended::Undecodable(text) => {
+            tracing::error!(error = %text, "job is dead: its arguments cannot be read");
+            return Some(Verdict::Dead { reason: DeadReason::Undecodable, error: ErrorReport::new(text) });
+        }
+        Ended::Dropped => {
+            return match reason {
+                Some(StopReason::Cancelled) => Some(Verdict::Cancel),
+                Some(StopReason::LeaseLost) => None,
+                Some(StopReason::Shutdown) | None => Some(Verdict::Release),
+            };
+        }
+        Ended::Panicked(text) => (text, None),
+        Ended::TimedOut(timeout, None) => (format!("timed out after {timeout:?}"), None),
+        Ended::TimedOut(timeout, Some(Err(error))) => {
+            (format!("timed out after {timeout:?}: {}", error.report()), None)
+        }
+        Ended::Returned(Err(error)) => match (error.action(), reason) {
+            (Action::Snooze(delay), _) => return Some(Verdict::Snooze { delay }),
+            (Action::Permanent, _) => {
+                let text = error.report();
+                tracing::error!(error = %text, "job is dead: permanent error");
+                return Some(Verdict::Dead { reason: DeadReason::Permanent, error: ErrorReport::new(text) });
+            }
+            (Action::Cancelled, Some(StopReason::Shutdown)) => return Some(Verdict::Release),
+            (Action::Cancelled, _) | (_, Some(StopReason::Cancelled)) => return Some(Verdict::Cancel),
+            (Action::RetryAfter(after), _) => (error.report(), Some(after)),
+            (Action::Retry, _) => (error.report(), None),
+        },
+    };
+    Some(failed(&text, after, spec, job))
+}
+
+fn failed(text: &str, after: Option<Duration>, spec: &JobSpec, job: &ClaimedJob) -> Verdict {
+    let error = ErrorReport::new(text);
+    if job.attempt >= job.max_attempts {
+        tracing::error!(error = %text, attempts = job.attempt, "job is dead: no attempt is left");
+        return Verdict::Dead { reason: DeadReason::Exhausted, error };
+    }
+    let after =
+        after.unwrap_or_else(|| spec.backoff.delay(&FailureInfo { attempt: job.attempt, error: text }));
+    tracing::warn!(error = %text, ?after, "job failed, will retry");
+    Verdict::Retry { after, error }
+}

@@ -1,0 +1,114 @@
+//! Maintainer: promotes, reaps and prunes the queues of one runtime. Any number of processes may do it at once.
+//! Owns: when it last succeeded. Restarted by: the RuntimeSupervisor. Never: fails on an error, however permanent.
+
+use super::claimer::timed_out;
+use super::shared::QueueShared;
+use crate::backend::MaintainRequest;
+use ractor::{ActorProcessingErr, ActorRef};
+use rand::RngExt as _;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, timeout};
+
+#[derive(Debug)]
+pub(crate) enum MaintainerMsg {
+    Tick,
+}
+
+pub(crate) struct Maintainer;
+
+pub(crate) struct MaintainerState {
+    queues: Vec<QueueRound>,
+}
+
+struct QueueRound {
+    queue: Arc<QueueShared>,
+    last_success: Option<Instant>,
+    /// After an outage nobody could extend, so leases get another lease of time before they are ended.
+    reap_from: Instant,
+    due: Instant,
+    failing: bool,
+}
+
+#[ractor::actor(message = MaintainerMsg, state = MaintainerState, arguments = Vec<Arc<QueueShared>>)]
+impl Maintainer {
+    async fn pre_start(
+        &self,
+        myself: ActorRef<MaintainerMsg>,
+        queues: Vec<Arc<QueueShared>>,
+    ) -> Result<MaintainerState, ActorProcessingErr> {
+        let now = Instant::now();
+        let round =
+            |queue| QueueRound { queue, last_success: None, reap_from: now, due: now, failing: false };
+        let _ = myself.cast(MaintainerMsg::Tick);
+        Ok(MaintainerState { queues: queues.into_iter().map(round).collect() })
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<MaintainerMsg>,
+        _message: MaintainerMsg,
+        state: &mut MaintainerState,
+    ) -> Result<(), ActorProcessingErr> {
+        for round in &mut state.queues {
+            if round.due <= Instant::now() {
+                round.run().await;
+            }
+        }
+        if let Some(due) = state.queues.iter().map(|r| r.due).min() {
+            let wait = due.saturating_duration_since(Instant::now());
+            myself.send_after(wait, || MaintainerMsg::Tick);
+        }
+        Ok(())
+    }
+}
+
+impl QueueRound {
+    async fn run(&mut self) {
+        let env = &self.queue.env;
+        let timing = &env.timing;
+        let now = Instant::now();
+        if let Some(last) = self.last_success
+            && now.duration_since(last) > timing.lease_for / 2
+        {
+            self.reap_from = now + timing.lease_for;
+        }
+        let request = MaintainRequest {
+            reap: now >= self.reap_from,
+            poison_limit: timing.poison_limit,
+            ..MaintainRequest::default()
+        };
+        let call = env.backend.maintain(&self.queue.name, &request);
+        let answer = timeout(timing.call_timeout, call).await.unwrap_or_else(|_| Err(timed_out("maintain")));
+        let mut wait = timing.maintain_every.mul_f64(rand::rng().random_range(0.8..=1.0));
+        match answer {
+            Ok(done) => {
+                self.last_success = Some(Instant::now());
+                self.failing = false;
+                if done.promoted + done.jobs_returned > 0 {
+                    self.queue.wake();
+                }
+                if done.leases_reaped > 0 || done.poisoned > 0 {
+                    tracing::warn!(queue = %self.queue.name, leases = done.leases_reaped, returned = done.jobs_returned,
+                        poisoned = done.poisoned, "leases of dead workers ended");
+                }
+                if done.repaired > 0 {
+                    tracing::error!(queue = %self.queue.name, repaired = done.repaired, "an audit found stranded jobs; please report this");
+                }
+                if let Some(due) = done.next_due {
+                    wait = wait.min(due.max(Duration::from_millis(1)));
+                }
+                if done.more {
+                    wait = Duration::ZERO;
+                }
+            }
+            Err(error) => {
+                if !self.failing {
+                    tracing::warn!(queue = %self.queue.name, %error, "maintenance failed, trying on");
+                }
+                self.failing = true;
+            }
+        }
+        self.due = Instant::now() + wait;
+    }
+}

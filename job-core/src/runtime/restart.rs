@@ -1,0 +1,46 @@
+//! How often a part may fail before the whole does.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+use tokio::time::Instant;
+
+#[derive(Debug)]
+pub(crate) struct RestartBudget {
+    max: usize,
+    window: Duration,
+    failures: VecDeque<Instant>,
+}
+
+impl RestartBudget {
+    pub(crate) fn new(max: usize, window: Duration) -> Self {
+        Self { max, window, failures: VecDeque::new() }
+    }
+
+    /// Counts a failure. Returns how long to wait before the restart, or `None` if there were too many.
+    pub(crate) fn spend(&mut self, now: Instant) -> Option<Duration> {
+        while self.failures.front().is_some_and(|at| now.duration_since(*at) > self.window) {
+            self.failures.pop_front();
+        }
+        if self.failures.len() >= self.max {
+            return None;
+        }
+        let delay = Duration::from_millis(10).saturating_mul(1 << self.failures.len().min(6));
+        self.failures.push_back(now);
+        Some(delay)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_outside_the_window_are_forgotten() {
+        let mut budget = RestartBudget::new(2, Duration::from_secs(10));
+        let start = Instant::now();
+        assert!(budget.spend(start).is_some());
+        assert!(budget.spend(start).is_some());
+        assert!(budget.spend(start).is_none());
+        assert!(budget.spend(start + Duration::from_secs(11)).is_some());
+    }
+}

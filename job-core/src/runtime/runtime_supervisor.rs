@@ -1,0 +1,134 @@
+//! RuntimeSupervisor: the root. Starts maintenance, wake-ups and one supervisor per queue, starts them again within a
+//! budget, and beyond it ends the runtime with an error.
+
+use super::listener::Listener;
+use super::maintainer::Maintainer;
+use super::queue_supervisor::QueueSupervisor;
+use super::restart::RestartBudget;
+use super::shared::{Env, QueueShared};
+use ractor::{ActorCell, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Child {
+    Maintainer,
+    Listener,
+    Queue(usize),
+}
+
+#[derive(Debug)]
+pub(crate) enum RuntimeSupervisorMsg {
+    Start(Child),
+}
+
+pub(crate) struct RuntimeSupervisor;
+
+pub(crate) struct RuntimeSupervisorState {
+    env: Arc<Env>,
+    queues: Vec<Arc<QueueShared>>,
+    children: HashMap<ActorId, Child>,
+    budget: RestartBudget,
+}
+
+#[ractor::actor(
+    message = RuntimeSupervisorMsg,
+    state = RuntimeSupervisorState,
+    arguments = (Arc<Env>, Vec<Arc<QueueShared>>)
+)]
+impl RuntimeSupervisor {
+    async fn pre_start(
+        &self,
+        myself: ActorRef<RuntimeSupervisorMsg>,
+        (env, queues): (Arc<Env>, Vec<Arc<QueueShared>>),
+    ) -> Result<RuntimeSupervisorState, ActorProcessingErr> {
+        let children = (0..queues.len()).map(Child::Queue).chain([Child::Listener, Child::Maintainer]);
+        for child in children {
+            let _ = myself.cast(RuntimeSupervisorMsg::Start(child));
+        }
+        let budget = RestartBudget::new(10, Duration::from_secs(60));
+        Ok(RuntimeSupervisorState { env, queues, children: HashMap::new(), budget })
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<RuntimeSupervisorMsg>,
+        message: RuntimeSupervisorMsg,
+        state: &mut RuntimeSupervisorState,
+    ) -> Result<(), ActorProcessingErr> {
+        let RuntimeSupervisorMsg::Start(child) = message;
+        match state.start(child, myself.get_cell()).await {
+            Ok(id) => {
+                state.children.insert(id, child);
+            }
+            Err(error) => state.restart(child, &myself, &error.to_string()),
+        }
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        myself: ActorRef<RuntimeSupervisorMsg>,
+        event: SupervisionEvent,
+        state: &mut RuntimeSupervisorState,
+    ) -> Result<(), ActorProcessingErr> {
+        let (cell, why) = match event {
+            SupervisionEvent::ActorFailed(cell, error) => (cell, error.to_string()),
+            SupervisionEvent::ActorTerminated(cell, _, reason) => (cell, reason.unwrap_or_default()),
+            _ => return Ok(()),
+        };
+        if let Some(child) = state.children.remove(&cell.get_id()) {
+            state.restart(child, &myself, &why);
+        }
+        Ok(())
+    }
+
+    async fn post_stop(
+        &self,
+        myself: ActorRef<RuntimeSupervisorMsg>,
+        state: &mut RuntimeSupervisorState,
+    ) -> Result<(), ActorProcessingErr> {
+        state.children.clear();
+        myself.stop_children_and_wait(None, Some(Duration::from_secs(2))).await;
+        Ok(())
+    }
+}
+
+impl RuntimeSupervisorState {
+    async fn start(&self, child: Child, parent: ActorCell) -> Result<ActorId, ractor::SpawnErr> {
+        let queues = || self.queues.clone();
+        let cell = match child {
+            Child::Maintainer => {
+                ractor::Actor::spawn_linked(None, Maintainer, queues(), parent).await?.0.get_cell()
+            }
+            Child::Listener => {
+                ractor::Actor::spawn_linked(None, Listener, queues(), parent).await?.0.get_cell()
+            }
+            Child::Queue(at) => {
+                let queue = Arc::clone(&self.queues[at]);
+                ractor::Actor::spawn_linked(None, QueueSupervisor, queue, parent).await?.0.get_cell()
+            }
+        };
+        Ok(cell.get_id())
+    }
+
+    fn restart(&mut self, child: Child, myself: &ActorRef<RuntimeSupervisorMsg>, why: &str) {
+        // A queue that fails upward has used up its own budget: whatever is wrong does not pass.
+        let delay = match child {
+            Child::Queue(_) => None,
+            _ => self.budget.spend(Instant::now()),
+        };
+        match delay {
+            Some(delay) => {
+                tracing::error!(?child, why, "part of the runtime failed, starting it again");
+                myself.send_after(delay, move || RuntimeSupervisorMsg::Start(child));
+            }
+            None => {
+                tracing::error!(?child, why, "the runtime cannot go on");
+                self.env.fatal.send_replace(Some(why.to_owned()));
+            }
+        }
+    }
+}

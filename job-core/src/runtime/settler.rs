@@ -1,0 +1,84 @@
+//! Settler: sends the verdicts of one queue that no claim carries.
+//! Owns: nothing but its timer. Restarted by: its QueueSupervisor. Never: fails on a transient error, drops a verdict.
+
+use super::backoff::Backoff;
+use super::claimer::timed_out;
+use super::shared::QueueShared;
+use crate::error::{BackendError, ErrorKind};
+use ractor::{ActorProcessingErr, ActorRef};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
+
+#[derive(Debug)]
+pub(crate) enum SettlerMsg {
+    /// There are verdicts.
+    Flush,
+    /// The timer after a failure.
+    Retry,
+}
+
+pub(crate) struct Settler;
+
+pub(crate) struct SettlerState {
+    queue: Arc<QueueShared>,
+    backoff: Backoff,
+}
+
+#[ractor::actor(message = SettlerMsg, state = SettlerState, arguments = Arc<QueueShared>)]
+impl Settler {
+    async fn pre_start(
+        &self,
+        myself: ActorRef<SettlerMsg>,
+        queue: Arc<QueueShared>,
+    ) -> Result<SettlerState, ActorProcessingErr> {
+        queue.core().settler_restarted();
+        queue.set_settler(myself.clone());
+        let _ = myself.cast(SettlerMsg::Retry);
+        Ok(SettlerState { queue, backoff: Backoff::default() })
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<SettlerMsg>,
+        message: SettlerMsg,
+        state: &mut SettlerState,
+    ) -> Result<(), ActorProcessingErr> {
+        let retry = matches!(message, SettlerMsg::Retry);
+        if let Some(wait) = state.flush(retry).await? {
+            myself.send_after(wait, || SettlerMsg::Retry);
+        }
+        Ok(())
+    }
+}
+
+impl SettlerState {
+    /// Sends what waits. Returns when to try again after a failure.
+    async fn flush(&mut self, retry: bool) -> Result<Option<Duration>, BackendError> {
+        let Some(settlements) = self.queue.core().plan_settle(retry) else { return Ok(None) };
+        let env = &self.queue.env;
+        let call = env.backend.settle(&self.queue.name, &settlements);
+        let answer =
+            timeout(env.timing.call_timeout, call).await.unwrap_or_else(|_| Err(timed_out("settle")));
+        match answer {
+            Ok(settled) => {
+                self.backoff.succeeded(&self.queue.name, "settle");
+                let nudge = {
+                    let mut core = self.queue.core();
+                    core.settle_done(&settled);
+                    core.nudge()
+                };
+                self.queue.tell(nudge);
+                self.queue.tell_changed();
+                Ok(None)
+            }
+            Err(error) => {
+                self.queue.core().settle_failed();
+                if error.kind() == ErrorKind::Permanent {
+                    return Err(error);
+                }
+                Ok(Some(self.backoff.failed(&self.queue.name, "settle", &error)))
+            }
+        }
+    }
+}

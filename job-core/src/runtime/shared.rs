@@ -1,0 +1,135 @@
+//! What the parts of a running runtime share.
+
+use super::claimer::ClaimerMsg;
+use super::core::{Nudge, QueueCore, Start};
+use super::execution;
+use super::settler::SettlerMsg;
+use crate::context::States;
+use crate::operate::Operate;
+use crate::registry::Registration;
+use crate::{Kind, QueueName, WorkerId};
+use ractor::ActorRef;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Times that hold for a whole runtime.
+#[derive(Debug, Clone)]
+pub(crate) struct Timing {
+    pub(crate) lease_for: Duration,
+    pub(crate) call_timeout: Duration,
+    pub(crate) maintain_every: Duration,
+    pub(crate) cancel_grace: Duration,
+    pub(crate) shutdown_deadline: Duration,
+    pub(crate) flush_budget: Duration,
+    pub(crate) poison_limit: u32,
+}
+
+/// One runtime: what all its queues share.
+#[derive(Debug)]
+pub(crate) struct Env {
+    pub(crate) backend: Arc<dyn Operate>,
+    pub(crate) worker: WorkerId,
+    pub(crate) handlers: HashMap<Kind, Registration>,
+    pub(crate) kinds: Vec<Kind>,
+    pub(crate) states: Arc<States>,
+    pub(crate) timing: Timing,
+    /// Why the runtime cannot go on, once it cannot.
+    pub(crate) fatal: watch::Sender<Option<String>>,
+}
+
+/// One queue of a runtime. Outlives its actors.
+#[derive(Debug)]
+pub(crate) struct QueueShared {
+    pub(crate) name: QueueName,
+    pub(crate) env: Arc<Env>,
+    core: Mutex<QueueCore>,
+    claimer: Mutex<Option<ActorRef<ClaimerMsg>>>,
+    settler: Mutex<Option<ActorRef<SettlerMsg>>>,
+    pub(crate) tasks: TaskTracker,
+    /// At the shutdown deadline: handlers are dropped.
+    pub(crate) abort: CancellationToken,
+    /// Something ended; whoever waits for the queue to become quiet looks again.
+    pub(super) changed: Notify,
+    /// Somebody waits for that. Telling nobody takes a lock, which is much for something done after every job.
+    ending: AtomicBool,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Every critical section leaves the value whole before anything in it can panic.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl QueueShared {
+    pub(crate) fn new(name: QueueName, env: Arc<Env>, core: QueueCore) -> Self {
+        Self {
+            name,
+            env,
+            core: Mutex::new(core),
+            claimer: Mutex::default(),
+            settler: Mutex::default(),
+            tasks: TaskTracker::new(),
+            abort: CancellationToken::new(),
+            changed: Notify::new(),
+            ending: AtomicBool::new(false),
+        }
+    }
+
+    pub(crate) fn core(&self) -> MutexGuard<'_, QueueCore> {
+        lock(&self.core)
+    }
+
+    pub(crate) fn set_claimer(&self, actor: ActorRef<ClaimerMsg>) {
+        *lock(&self.claimer) = Some(actor);
+    }
+
+    pub(crate) fn set_settler(&self, actor: ActorRef<SettlerMsg>) {
+        *lock(&self.settler) = Some(actor);
+    }
+
+    /// Tells the actor that has something to do. One that is being restarted looks by itself when it starts.
+    pub(crate) fn tell(&self, nudge: Nudge) {
+        match nudge {
+            Nudge::Nobody => {}
+            Nudge::Claimer => {
+                if let Some(claimer) = &*lock(&self.claimer) {
+                    let _ = claimer.cast(ClaimerMsg::Wake);
+                }
+            }
+            Nudge::Settler => {
+                if let Some(settler) = &*lock(&self.settler) {
+                    let _ = settler.cast(SettlerMsg::Flush);
+                }
+            }
+        }
+    }
+
+    /// Something ended.
+    pub(crate) fn tell_changed(&self) {
+        if self.ending.load(Ordering::SeqCst) {
+            self.changed.notify_waiters();
+        }
+    }
+
+    /// From now on somebody waits for changes. Whoever waits looks at the core after this, so a change made before
+    /// that is seen there, and one made after it is told.
+    pub(crate) fn watch_changes(&self) {
+        self.ending.store(true, Ordering::SeqCst);
+    }
+
+    /// There may be jobs to claim.
+    pub(crate) fn wake(&self) {
+        let nudge = self.core().wake();
+        self.tell(nudge);
+    }
+
+    pub(crate) fn spawn(self: &Arc<Self>, starts: Vec<Start>) {
+        for start in starts {
+            self.tasks.spawn(execution::run_jobs(Arc::clone(self), start));
+        }
+    }
+}

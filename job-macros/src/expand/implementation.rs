@@ -1,0 +1,224 @@
+//! The implementation of `Job`: the spec, and how the function is called.
+
+use super::{at, keys, private};
+use crate::backoff::BackoffValue;
+use crate::model::Model;
+use crate::options::{DurationValue, QueueValue, TimeoutValue};
+use crate::signature::Param;
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{format_ident, quote, quote_spanned};
+use syn::spanned::Spanned;
+
+pub(super) fn implementation(job: &Model) -> TokenStream {
+    let (name, cfgs) = (&job.args, job.cfgs());
+    let p = private(job);
+    let spec = spec(job, &p);
+    let run = run(job, &p);
+    let idempotency = job.idempotency.as_ref().map(|(key, option)| {
+        let (scope, key) = (keys::scope(option), keys::value(key, job, &p));
+        let window = option.ttl.as_ref().map_or_else(|| quote!(#p::IdempotencyKey::DEFAULT_WINDOW), duration);
+        quote! {
+            fn idempotency_key(&self) -> ::core::option::Option<#p::IdempotencyKey> {
+                ::core::option::Option::Some(#p::IdempotencyKey { scope: #scope, key: #key, window: #window })
+            }
+        }
+    });
+    let unique = job.unique.as_ref().map(|(key, option)| {
+        let (scope, key) = (keys::scope(option), keys::value(key, job, &p));
+        quote! {
+            fn unique_key(&self) -> ::core::option::Option<#p::UniqueKey> {
+                ::core::option::Option::Some(#p::UniqueKey { scope: #scope, key: #key })
+            }
+        }
+    });
+    quote! {
+        #(#cfgs)*
+        #[automatically_derived]
+        impl #p::Job for #name {
+            #spec
+            #run
+            #idempotency
+            #unique
+        }
+    }
+}
+
+fn spec(job: &Model, p: &TokenStream) -> TokenStream {
+    let kind = &job.kind;
+    let options = &job.options;
+    let mut set = Vec::new();
+    if !options.aliases.is_empty() {
+        let aliases = &options.aliases;
+        set.push(quote!(spec.aliases = ::std::vec![#(const { #p::Kind::from_static(#aliases) }),*];));
+    }
+    match &options.queue {
+        None => {}
+        Some(QueueValue::Name(queue)) => {
+            set.push(quote!(spec.queue = const { #p::QueueName::from_static(#queue) };));
+        }
+        Some(QueueValue::Const(path)) => {
+            let here = at(p, path.span());
+            let queue = quote_spanned!(path.span()=> #here::ConstQueue::new(#path).get());
+            // An item, for `cargo check` does not evaluate inline constants.
+            set.push(quote! {
+                spec.queue = {
+                    const __QUEUE: #p::QueueName = #queue;
+                    __QUEUE
+                };
+            });
+        }
+    }
+    if let Some(level) = options.priority {
+        set.push(quote!(spec.priority = const { #p::Priority::new(#level).unwrap() };));
+    }
+    if let Some(attempts) = options.max_attempts {
+        set.push(if attempts == u32::MAX {
+            quote!(spec.max_attempts = ::core::primitive::u32::MAX;)
+        } else {
+            quote!(spec.max_attempts = #attempts;)
+        });
+    }
+    if let Some(value) = &options.backoff {
+        let value = backoff(value, p);
+        set.push(quote!(spec.backoff = #value;));
+    }
+    match &options.timeout {
+        None => {}
+        Some(TimeoutValue::Never) => set.push(quote!(spec.timeout = ::core::option::Option::None;)),
+        Some(TimeoutValue::After(value)) => {
+            let value = duration(value);
+            set.push(quote!(spec.timeout = ::core::option::Option::Some(#value);));
+        }
+    }
+    if let Some(version) = options.version {
+        set.push(quote!(spec.version = #version;));
+    }
+    if options.blocking.is_some() {
+        set.push(quote!(spec.blocking = true;));
+    }
+    let states: Vec<_> = job
+        .params
+        .order
+        .iter()
+        .filter_map(|param| match param {
+            Param::State(ty) => Some(quote!(#p::StateNeed::of::<#ty>())),
+            _ => None,
+        })
+        .collect();
+    if !states.is_empty() {
+        set.push(quote!(spec.states = ::std::vec![#(#states),*];));
+    }
+    let mutability = (!set.is_empty()).then(|| quote!(mut));
+    quote! {
+        fn spec() -> &'static #p::JobSpec {
+            static SPEC: ::std::sync::LazyLock<#p::JobSpec> = ::std::sync::LazyLock::new(|| {
+                let #mutability spec = #p::JobSpec::new(const { #p::Kind::from_static(#kind) });
+                #(#set)*
+                spec
+            });
+            &SPEC
+        }
+    }
+}
+
+fn duration(value: &DurationValue) -> TokenStream {
+    match value {
+        DurationValue::Millis(millis) if millis % 1000 == 0 => {
+            let secs = millis / 1000;
+            quote!(::core::time::Duration::from_secs(#secs))
+        }
+        DurationValue::Millis(millis) => quote!(::core::time::Duration::from_millis(#millis)),
+        DurationValue::Const(path) => quote!(#path),
+    }
+}
+
+fn backoff(value: &BackoffValue, p: &TokenStream) -> TokenStream {
+    let jitter = |full: &bool| if *full { quote!(#p::Jitter::Full) } else { quote!(#p::Jitter::None) };
+    match value {
+        BackoffValue::Exponential { base, factor, max, full_jitter } => {
+            let (base, max, jitter) = (duration(base), duration(max), jitter(full_jitter));
+            quote!(#p::Backoff::Exponential { base: #base, factor: #factor, max: #max, jitter: #jitter })
+        }
+        BackoffValue::Linear { step, max, full_jitter } => {
+            let (step, max, jitter) = (duration(step), duration(max), jitter(full_jitter));
+            quote!(#p::Backoff::Linear { step: #step, max: #max, jitter: #jitter })
+        }
+        BackoffValue::Fixed(delay) => {
+            let delay = duration(delay);
+            quote!(#p::Backoff::Fixed(#delay))
+        }
+        BackoffValue::List(delays) => {
+            let delays = delays.iter().map(duration);
+            quote!(#p::Backoff::List(const { &[#(#delays),*] }))
+        }
+        BackoffValue::Custom(path) => quote!(#p::Backoff::Custom(#path)),
+    }
+}
+
+/// A local of the expansion, which nothing of the user's can mean or hide.
+fn local(name: &str) -> Ident {
+    Ident::new(name, Span::mixed_site())
+}
+
+fn run(job: &Model, p: &TokenStream) -> TokenStream {
+    let func = &job.func.sig.ident;
+    let ctx = local("ctx");
+    let mut fields = Vec::new();
+    let mut states = Vec::new();
+    let mut call = Vec::new();
+    for (index, param) in job.params.order.iter().enumerate() {
+        match param {
+            Param::Arg(arg) => {
+                let field = &job.params.args[*arg].name;
+                let value = local(&format!("arg{index}"));
+                fields.push(quote!(#field: #value));
+                call.push(quote!(#value));
+            }
+            Param::State(ty) => {
+                let value = local(&format!("state{index}"));
+                states.push(quote!(let #value = #p::state::<#ty>(&#ctx)?;));
+                call.push(quote!(#value));
+            }
+            Param::Context { by_ref: true } => call.push(quote!(&#ctx)),
+            Param::Context { by_ref: false } => call.push(quote!(#ctx)),
+        }
+    }
+    let call = if job.options.blocking.is_some() {
+        quote!(#p::run_blocking(move || #func(#(#call),*)).await?)
+    } else {
+        // With one span for all of it rustc reports a future that is not `Send` once, at the function's name.
+        let p = at(p, func.span());
+        quote_spanned!(func.span()=> #p::job_future_must_be_send(#func(#(#call),*)).await)
+    };
+    let outcome = outcome(job, &call, p);
+    quote! {
+        fn run(
+            self,
+            #ctx: #p::JobContext,
+        ) -> impl ::core::future::Future<Output = ::core::result::Result<(), #p::JobError>> + ::core::marker::Send
+        {
+            async move {
+                #[allow(unused_imports)]
+                use #p::{AsError as _, AsIntoJobError as _, AsNothing as _, AsValue as _};
+                let Self { #(#fields),* } = self;
+                #(#states)*
+                #outcome
+            }
+        }
+    }
+}
+
+fn outcome(job: &Model, call: &TokenStream, p: &TokenStream) -> TokenStream {
+    let error = format_ident!("error", span = job.return_span());
+    // Spanned at the return type: what does not fit is underlined there.
+    let split = quote_spanned!(job.return_span()=> into_result());
+    let convert = quote_spanned!(job.return_span()=> job_error(#error));
+    quote! {
+        match #p::Outcome(#call).#split {
+            ::core::result::Result::Ok(_) => ::core::result::Result::Ok(()),
+            ::core::result::Result::Err(#error) => {
+                ::core::result::Result::Err((&&&#p::ErrorOf::of(&#error)).#convert)
+            }
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! The options, each checked by itself.
+
+mod keys;
+mod values;
+
+pub(crate) use keys::{KeyOption, Scope};
+pub(crate) use values::{DurationValue, duration, integer, is_wire_name, string};
+use values::{count, wire_name};
+
+use crate::args::{self, Arg, Value, as_ident, bare, source};
+use crate::backoff::{self, BackoffValue};
+use crate::errors::{Errors, did_you_mean, help};
+use proc_macro2::{Ident, TokenStream};
+use quote::ToTokens;
+use syn::{Expr, Lit, LitStr, Path};
+
+const NAMES: [&str; 14] = [
+    "name",
+    "aliases",
+    "queue",
+    "priority",
+    "retries",
+    "max_attempts",
+    "backoff",
+    "timeout",
+    "idempotency",
+    "unique",
+    "version",
+    "blocking",
+    "args",
+    "crate",
+];
+
+/// Designed, and refused by name until they do something.
+const LATER: [&str; 18] = [
+    "cron",
+    "concurrency",
+    "rate_limit",
+    "limit",
+    "limits",
+    "deadline",
+    "ttl",
+    "delay",
+    "dead_letter",
+    "retention",
+    "tags",
+    "encrypt",
+    "redact",
+    "span_fields",
+    "upgrade",
+    "retry_if",
+    "singleton",
+    "derive",
+];
+
+/// Every option that was given and is right.
+#[derive(Default)]
+pub(crate) struct Options {
+    pub(crate) name: Option<LitStr>,
+    pub(crate) aliases: Vec<LitStr>,
+    pub(crate) queue: Option<QueueValue>,
+    pub(crate) priority: Option<u8>,
+    /// `u32::MAX` is unlimited.
+    pub(crate) max_attempts: Option<u32>,
+    pub(crate) backoff: Option<BackoffValue>,
+    pub(crate) timeout: Option<TimeoutValue>,
+    pub(crate) idempotency: Option<KeyOption>,
+    pub(crate) unique: Option<KeyOption>,
+    pub(crate) version: Option<u32>,
+    pub(crate) blocking: Option<Ident>,
+    pub(crate) args: Option<Ident>,
+    pub(crate) krate: Option<Path>,
+}
+
+/// A queue by name, or a constant.
+pub(crate) enum QueueValue {
+    Name(LitStr),
+    Const(Expr),
+}
+
+/// The timeout of an attempt.
+pub(crate) enum TimeoutValue {
+    Never,
+    After(DurationValue),
+}
+
+/// Reads the attribute's arguments; an option that is wrong counts as not given.
+pub(crate) fn parse(tokens: TokenStream, errors: &mut Errors) -> Options {
+    let mut options = Options::default();
+    let mut seen: Vec<String> = Vec::new();
+    for arg in args::parse(tokens, "name", errors) {
+        let name = arg.name();
+        if LATER.contains(&name.as_str()) {
+            errors.at(&arg.key, format!("`{name}` is not available in this version"));
+            continue;
+        }
+        if seen.contains(&name) {
+            errors.at(&arg.key, format!("`{name}` is set twice"));
+            continue;
+        }
+        let both = |a: &str, b: &str| (name == a && seen.iter().any(|s| s == b)).then_some(());
+        if both("retries", "max_attempts").or_else(|| both("max_attempts", "retries")).is_some() {
+            let text = "set either `retries = 5` or `max_attempts = 6`, not both (they mean the same)";
+            errors.at(&arg.key, text);
+            continue;
+        }
+        if let Err(error) = set(&mut options, &name, &arg, errors) {
+            errors.push(error);
+        }
+        seen.push(name);
+    }
+    options
+}
+
+fn set(options: &mut Options, name: &str, arg: &Arg, errors: &mut Errors) -> syn::Result<()> {
+    match name {
+        "name" => options.name = Some(wire_name(arg.expr(r#"name = "send_invoice""#)?, "job name", 128)?),
+        "aliases" => options.aliases = aliases(arg.expr(r#"aliases = ["old_name"]"#)?, errors)?,
+        "queue" => options.queue = Some(queue(arg.expr(r#"queue = "email""#)?)?),
+        "priority" => options.priority = Some(priority(arg.expr("priority = high")?)?),
+        "retries" => {
+            let retries = count("retries", arg.expr("retries = 5")?)?;
+            options.max_attempts = Some(retries.saturating_add(1));
+        }
+        "max_attempts" => options.max_attempts = Some(max_attempts(arg.expr("max_attempts = 6")?)?),
+        "backoff" => options.backoff = backoff::parse(arg, errors)?,
+        "timeout" => options.timeout = Some(timeout(arg.expr(r#"timeout = "30s""#)?)?),
+        "idempotency" | "unique" => {
+            let key = keys::parse(name, arg, errors)?;
+            let slot = if name == "unique" { &mut options.unique } else { &mut options.idempotency };
+            *slot = Some(key);
+        }
+        "version" => options.version = Some(version(arg.expr("version = 2")?)?),
+        "blocking" => match &arg.value {
+            Value::Flag => options.blocking = Some(arg.key.clone()),
+            _ => return Err(syn::Error::new_spanned(&arg.key, "`blocking` takes no value")),
+        },
+        "args" => options.args = Some(struct_name(arg.expr("args = SendInvoice")?)?),
+        "crate" => options.krate = Some(crate_path(arg.expr("crate = my_crate::steadfast")?)?),
+        _ => return Err(unknown(&arg.key, name)),
+    }
+    Ok(())
+}
+
+fn unknown(key: &Ident, name: &str) -> syn::Error {
+    let known = NAMES;
+    let guess = match name {
+        "retry" => "; did you mean `retries`?".to_owned(),
+        _ => did_you_mean(name, known),
+    };
+    let list = format!("options are {}", known.join(", "));
+    syn::Error::new_spanned(key, help(format!("unknown option `{name}`{guess}"), list))
+}
+
+fn aliases(expr: &Expr, errors: &mut Errors) -> syn::Result<Vec<LitStr>> {
+    let Expr::Array(list) = bare(expr) else {
+        return Err(syn::Error::new_spanned(
+            expr,
+            help("aliases are a list", format!("write `aliases = [{}]`", source(expr))),
+        ));
+    };
+    let mut names: Vec<LitStr> = Vec::new();
+    for item in &list.elems {
+        let Some(name) = errors.keep(wire_name(item, "job name", 128)) else { continue };
+        if names.iter().any(|known| known.value() == name.value()) {
+            errors.at(&name, format!("the alias {} is listed twice", source(&name)));
+        } else {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
+fn queue(expr: &Expr) -> syn::Result<QueueValue> {
+    match bare(expr) {
+        path @ Expr::Path(_) => Ok(QueueValue::Const(path.clone())),
+        other => wire_name(other, "queue name", 64).map(QueueValue::Name),
+    }
+}
+
+fn priority(expr: &Expr) -> syn::Result<u8> {
+    const TEXT: &str = "priority is 0..=9, 0 first, or high, normal, low";
+    if let Some(word) = as_ident(expr) {
+        return match word.to_string().as_str() {
+            "high" => Ok(2),
+            "normal" => Ok(5),
+            "low" => Ok(8),
+            _ => Err(syn::Error::new_spanned(word, TEXT)),
+        };
+    }
+    let level = match bare(expr) {
+        Expr::Lit(lit) => match &lit.lit {
+            Lit::Int(level) => level.base10_parse::<u8>().ok().filter(|level| *level <= 9),
+            _ => None,
+        },
+        _ => None,
+    };
+    level.ok_or_else(|| syn::Error::new_spanned(expr, TEXT))
+}
+
+fn max_attempts(expr: &Expr) -> syn::Result<u32> {
+    match count("max_attempts", expr)? {
+        0 => Err(syn::Error::new_spanned(
+            expr,
+            help("a job needs at least one attempt", "`max_attempts = 1` runs it once and never again"),
+        )),
+        n => Ok(n),
+    }
+}
+
+fn version(expr: &Expr) -> syn::Result<u32> {
+    match integer("version", expr)? {
+        0 => Err(syn::Error::new_spanned(expr, "versions begin at 1")),
+        n => Ok(n),
+    }
+}
+
+fn timeout(expr: &Expr) -> syn::Result<TimeoutValue> {
+    if as_ident(expr).is_some_and(|word| word == "none") {
+        return Ok(TimeoutValue::Never);
+    }
+    match duration("timeout", expr)? {
+        DurationValue::Millis(0) => Err(syn::Error::new_spanned(
+            expr,
+            help("timeout must be greater than zero", "use `timeout = none` for no limit"),
+        )),
+        after => Ok(TimeoutValue::After(after)),
+    }
+}
+
+fn struct_name(expr: &Expr) -> syn::Result<Ident> {
+    as_ident(expr).cloned().ok_or_else(|| {
+        let text = help("`args` names the generated struct", "write `args = SendInvoice`");
+        syn::Error::new_spanned(expr.to_token_stream(), text)
+    })
+}
+
+fn crate_path(expr: &Expr) -> syn::Result<Path> {
+    match bare(expr) {
+        Expr::Path(path) if path.qself.is_none() => Ok(path.path.clone()),
+        other => Err(syn::Error::new_spanned(
+            other,
+            help("`crate` is a path", "write `crate = my_crate::steadfast`"),
+        )),
+    }
+}

@@ -1,0 +1,9 @@
+#![allow(unused)]
+use job_macros::job;
+
+struct Worker;
+
+#[job]
+impl Worker {}
+
+fn main() {}

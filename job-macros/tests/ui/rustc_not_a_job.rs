@@ -1,0 +1,6 @@
+#![allow(unused)]
+struct NotAJob;
+
+fn main() {
+    let _ = job_core::jobs![NotAJob];
+}

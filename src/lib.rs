@@ -1,0 +1,17 @@
+#![doc = include_str!("../README.md")]
+
+mod connect;
+
+pub use connect::{ConnectError, connect, connect_env};
+pub use job_core::*;
+#[cfg(feature = "macros")]
+#[doc = include_str!("job.md")]
+pub use job_macros::job;
+
+#[cfg(feature = "memory")]
+pub use backend_memory as memory;
+#[cfg(feature = "postgres")]
+pub use backend_postgres as postgres;
+
+#[doc(hidden)]
+pub use job_core::__private;

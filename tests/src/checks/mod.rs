@@ -1,0 +1,15 @@
+//! The checks, by clause of the contract.
+
+pub mod c10_kinds;
+pub mod c1_durability;
+pub mod c2_one_lease;
+pub mod c3_fencing;
+pub mod c4_expiry;
+pub mod c5_repeats;
+pub mod c6_order;
+pub mod c7_time;
+pub mod c8_dropped;
+pub mod c9_batches;
+pub mod operate;
+
+crate::__checks! { crate::__all; () }

@@ -1,0 +1,214 @@
+//! What a case does: calls with small numbers in place of ids, readable when one fails.
+
+use std::fmt;
+
+/// Half units of time. Calls happen at even instants and spans are odd, so nothing is ever just at its end.
+pub(super) type Instant = u64;
+
+/// A job, a lease, by its number in the case.
+pub(super) type Number = usize;
+
+/// So many units and a half.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Span(pub(super) u32);
+
+impl Span {
+    /// When it ends if it starts at `from`.
+    pub(super) fn after(self, from: Instant) -> Instant {
+        from + 2 * u64::from(self.0) + 1
+    }
+}
+
+/// A job to enqueue.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct New {
+    pub(super) job: Number,
+    /// The first or the second of the kit's kinds.
+    pub(super) kind: u8,
+    pub(super) priority: u8,
+    pub(super) max_attempts: u32,
+    pub(super) delay: Option<Span>,
+    /// Key and window.
+    pub(super) idempotency: Option<(u8, Span)>,
+    pub(super) unique: Option<u8>,
+}
+
+/// A claim.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Ask {
+    pub(super) lease: Number,
+    pub(super) kinds: Vec<u8>,
+    pub(super) limit: u32,
+    pub(super) lasts: Span,
+    pub(super) suspect_leases: Vec<Number>,
+    pub(super) solo: bool,
+}
+
+/// A verdict.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Ending {
+    Complete,
+    Retry(Span),
+    Snooze(Span),
+    Release,
+    Cancel,
+    Dead,
+}
+
+/// A settlement: of what this lease holds of this job, if it does.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct End {
+    pub(super) job: Number,
+    pub(super) lease: Number,
+    pub(super) ending: Ending,
+    pub(super) follow_ups: Vec<New>,
+}
+
+/// One call.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Call {
+    Enqueue(Vec<New>),
+    Claim(Ask),
+    Settle(Vec<End>),
+    SettleAndClaim(Vec<End>, Ask),
+    Extend { leases: Vec<Number>, lasts: Span },
+    Maintain { reap: bool, poison_limit: u32 },
+    Cancel(Number),
+    Replay(Vec<Number>),
+    Discard(Vec<Number>),
+    Pause,
+    Resume,
+}
+
+impl Call {
+    /// True if it matters at which instant it happens.
+    pub(super) fn minds_time(&self) -> bool {
+        let new = |jobs: &[New]| jobs.iter().any(|n| n.delay.is_some() || n.idempotency.is_some());
+        let end = |ends: &[End]| {
+            ends.iter()
+                .any(|e| matches!(e.ending, Ending::Retry(_) | Ending::Snooze(_)) || new(&e.follow_ups))
+        };
+        match self {
+            Self::Enqueue(jobs) => new(jobs),
+            Self::Settle(ends) => end(ends),
+            Self::Claim(_) | Self::SettleAndClaim(..) | Self::Extend { .. } | Self::Maintain { .. } => true,
+            _ => false,
+        }
+    }
+}
+
+/// One step of a case.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Step {
+    /// A call. If `lost`, its answer is not looked at and the same call is made again.
+    Call { call: Call, lost: bool },
+    /// So many units of time pass.
+    Pass(u32),
+    /// A claim whose worker dies: the lease ends, and its jobs come back.
+    Crash { ask: Ask, poison_limit: u32 },
+    /// The whole store is compared with the model.
+    Compare,
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.5u", self.0)
+    }
+}
+
+struct List<'a, T>(&'a [T], &'static str);
+
+impl<T: fmt::Display> fmt::Display for List<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, item) in self.0.iter().enumerate() {
+            write!(f, "{}{}{item}", if n > 0 { ", " } else { "" }, self.1)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for New {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = if self.kind == 0 { "" } else { " other" };
+        write!(f, "j{}({kind} p{} max {}", self.job, self.priority, self.max_attempts)?;
+        if let Some(delay) = self.delay {
+            write!(f, " after {delay}")?;
+        }
+        if let Some((key, window)) = self.idempotency {
+            write!(f, " same{key} for {window}")?;
+        }
+        if let Some(key) = self.unique {
+            write!(f, " unique{key}")?;
+        }
+        f.write_str(")")
+    }
+}
+
+impl fmt::Display for Ask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kinds: Vec<_> = self.kinds.iter().map(|k| if *k == 0 { "kind" } else { "other" }).collect();
+        write!(f, "claim l{}: {} of [{}] for {}", self.lease, self.limit, kinds.join(" "), self.lasts)?;
+        if !self.suspect_leases.is_empty() {
+            write!(f, ", suspects {}", List(&self.suspect_leases, "l"))?;
+        }
+        f.write_str(if self.solo { ", solo" } else { "" })
+    }
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Complete => f.write_str("complete"),
+            Self::Retry(span) => write!(f, "retry after {span}"),
+            Self::Snooze(span) => write!(f, "snooze for {span}"),
+            Self::Release => f.write_str("release"),
+            Self::Cancel => f.write_str("cancel"),
+            Self::Dead => f.write_str("dead"),
+        }
+    }
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "j{} of l{} {}", self.job, self.lease, self.ending)?;
+        if !self.follow_ups.is_empty() {
+            write!(f, " then [{}]", List(&self.follow_ups, ""))?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Enqueue(jobs) => write!(f, "enqueue {}", List(jobs, "")),
+            Self::Claim(ask) => write!(f, "{ask}"),
+            Self::Settle(ends) => write!(f, "settle {}", List(ends, "")),
+            Self::SettleAndClaim(ends, ask) => write!(f, "settle {} and {ask}", List(ends, "")),
+            Self::Extend { leases, lasts } => write!(f, "extend {} for {lasts}", List(leases, "l")),
+            Self::Maintain { reap, poison_limit } => {
+                write!(f, "maintain{}", if *reap { "" } else { " without reap" })?;
+                if *poison_limit == 3 { Ok(()) } else { write!(f, ", poison limit {poison_limit}") }
+            }
+            Self::Cancel(job) => write!(f, "cancel j{job}"),
+            Self::Replay(jobs) => write!(f, "replay {}", List(jobs, "j")),
+            Self::Discard(jobs) => write!(f, "discard {}", List(jobs, "j")),
+            Self::Pause => f.write_str("pause"),
+            Self::Resume => f.write_str("resume"),
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Call { call, lost: false } => write!(f, "{call}"),
+            Self::Call { call, lost: true } => write!(f, "{call}; its answer is lost, so again"),
+            Self::Pass(units) => write!(f, "{units} units pass"),
+            Self::Crash { ask, poison_limit } => {
+                write!(f, "{ask}; its worker dies and is reaped, poison limit {poison_limit}")
+            }
+            Self::Compare => f.write_str("compare"),
+        }
+    }
+}

@@ -1,0 +1,345 @@
+//! Makes the calls of a case and holds every answer against the reference.
+
+use super::call::{Ask, Call, End, Ending, New, Number, Span, Step};
+use super::picking::{Seen, text};
+use super::reference::{Done, Reference};
+use super::time::Timeline;
+use super::world::World;
+use job_core::{
+    BackendError, Claim, ClaimRequest, ClaimedJob, DeadReason, Effect, ErrorReport, Hold, JobId, Kind,
+    LeaseId, MaintainRequest, NewJob, Settlement, Verdict, WorkerId,
+};
+use std::fmt::Debug;
+use std::future::Future;
+use std::time::Duration;
+
+/// Why a case ends early.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// The backend broke the contract.
+    Wrong(String),
+    /// A call took so long that the model cannot say when it happened.
+    Late,
+}
+
+pub(super) type Checked<T> = Result<T, Stop>;
+
+/// Fails with `what` unless both are equal.
+pub(super) fn same<T: PartialEq + Debug>(what: &str, got: &T, expected: &T) -> Checked<()> {
+    if got == expected {
+        return Ok(());
+    }
+    wrong(format!("{what}: the backend says {got:?}, the contract {expected:?}"))
+}
+
+pub(super) fn wrong<T>(text: impl Into<String>) -> Checked<T> {
+    Err(Stop::Wrong(text.into()))
+}
+
+/// How often a call is made that other callers disturb.
+const TRIES: usize = 2_000;
+
+/// Makes a call until it is not disturbed; every other error is a failure of the backend.
+async fn undisturbed<T, F>(what: &str, mut call: impl FnMut() -> F) -> Checked<T>
+where
+    F: Future<Output = Result<T, BackendError>>,
+{
+    for _ in 0..TRIES {
+        match call().await {
+            Ok(answer) => return Ok(answer),
+            Err(e) if e.is_transient() && e.effect() == Effect::NotApplied => breathe().await,
+            Err(e) => return wrong(format!("{what} fails: {e}")),
+        }
+    }
+    wrong(format!("{what} is disturbed for ever"))
+}
+
+/// Lets others go on; on a paused clock nobody else is there.
+async fn breathe() {
+    tokio::time::sleep(Duration::from_millis(1)).await;
+}
+
+/// A case under way.
+pub(super) struct Driver {
+    pub(super) world: World,
+    pub(super) reference: Reference,
+    pub(super) time: Timeline,
+}
+
+impl Driver {
+    /// Makes one step.
+    pub(super) async fn step(&mut self, step: &Step) -> Checked<()> {
+        match step {
+            Step::Pass(units) => {
+                self.time.pass(*units).await;
+                self.reference.now = self.time.now();
+                Ok(())
+            }
+            Step::Compare => self.compare().await,
+            Step::Call { call, lost } => self.timely(call, *lost).await,
+            Step::Crash { ask, poison_limit } => {
+                self.timely(&Call::Claim(ask.clone()), false).await?;
+                self.time.pass(ask.lasts.0 + 1).await;
+                self.timely(&Call::Maintain { reap: true, poison_limit: *poison_limit }, false).await
+            }
+        }
+    }
+
+    /// Makes a call at an instant that the reference knows.
+    async fn timely(&mut self, call: &Call, lost: bool) -> Checked<()> {
+        self.time.catch_up().await;
+        self.reference.now = self.time.now();
+        self.call(call, lost).await?;
+        if call.minds_time() && self.time.is_late() { Err(Stop::Late) } else { Ok(()) }
+    }
+
+    async fn call(&mut self, call: &Call, lost: bool) -> Checked<()> {
+        // A lost answer means the same call once more, for the reference as well.
+        let times = if lost { 2 } else { 1 };
+        match call {
+            Call::Enqueue(jobs) => self.enqueue(jobs, times).await,
+            Call::Claim(ask) => self.claim(ask, times).await,
+            Call::Settle(ends) => self.settle(ends, times).await,
+            Call::SettleAndClaim(ends, ask) => self.settle_and_claim(ends, ask, times).await,
+            Call::Extend { leases, lasts } => self.extend(leases, *lasts, times).await,
+            Call::Maintain { reap, poison_limit } => self.maintain(*reap, *poison_limit, times).await,
+            Call::Cancel(job) => self.cancel(*job, times).await,
+            Call::Replay(jobs) | Call::Discard(jobs) => {
+                let replay = matches!(call, Call::Replay(_));
+                self.administer(jobs, replay, times).await
+            }
+            Call::Pause | Call::Resume => self.pause(matches!(call, Call::Pause), times).await,
+        }
+    }
+
+    async fn enqueue(&mut self, jobs: &[New], times: usize) -> Checked<()> {
+        let new: Vec<NewJob> = jobs.iter().map(|j| self.world.new_job(j, self.time.unit)).collect();
+        let (mut answers, mut expected) = (Vec::new(), Vec::new());
+        for _ in 0..times {
+            answers = undisturbed("enqueue", || self.world.backend.enqueue(&new)).await?;
+            expected = self.reference.enqueue(jobs);
+        }
+        let answers: Vec<_> = answers.iter().map(|a| (self.world.name(a.id), a.deduplicated)).collect();
+        let expected: Vec<_> = expected.into_iter().map(|(job, dup)| (format!("j{job}"), dup)).collect();
+        same("enqueue answers", &answers, &expected)
+    }
+
+    async fn settle(&mut self, ends: &[End], times: usize) -> Checked<()> {
+        let settlements = self.settlements(ends);
+        let (mut answers, mut expected) = (Vec::new(), Vec::new());
+        for _ in 0..times {
+            answers =
+                undisturbed("settle", || self.world.backend.settle(&self.world.queue, &settlements)).await?;
+            expected = self.reference.settle(ends);
+        }
+        same("settle answers", &answers, &expected)
+    }
+
+    async fn claim(&mut self, ask: &Ask, times: usize) -> Checked<()> {
+        let owned = self.request(ask);
+        let mut jobs = Vec::new();
+        for _ in 0..times {
+            jobs = self.claim_once(&owned).await?;
+        }
+        self.check_claim(ask, &jobs)
+    }
+
+    async fn settle_and_claim(&mut self, ends: &[End], ask: &Ask, times: usize) -> Checked<()> {
+        let settlements = self.settlements(ends);
+        let owned = self.request(ask);
+        let (mut answers, mut expected) = (Vec::new(), Vec::new());
+        let mut claim = Claim::default();
+        for _ in 0..times {
+            let request = owned.request();
+            (answers, claim) = undisturbed("settle_and_claim", || {
+                self.world.backend.settle_and_claim(&self.world.queue, &settlements, &request)
+            })
+            .await?;
+            if claim.contended {
+                claim = Claim::new(self.claim_once(&owned).await?);
+            }
+            expected = self.reference.settle(ends);
+        }
+        same("settle_and_claim answers", &answers, &expected)?;
+        self.check_claim(ask, &claim.jobs)
+    }
+
+    async fn claim_once(&self, owned: &OwnedRequest) -> Checked<Vec<ClaimedJob>> {
+        let request = owned.request();
+        for _ in 0..TRIES {
+            let claim =
+                undisturbed("claim", || self.world.backend.claim(&self.world.queue, &request)).await?;
+            if !claim.contended {
+                return Ok(claim.jobs);
+            }
+            breathe().await;
+        }
+        wrong("claim is contended for ever")
+    }
+
+    fn check_claim(&mut self, ask: &Ask, jobs: &[ClaimedJob]) -> Checked<()> {
+        let mut seen: Vec<Seen> = Vec::new();
+        for job in jobs {
+            let (number, lease) =
+                (self.world.job_number(job.hold.job), self.world.lease_number(job.hold.lease));
+            let (Some(number), Some(lease)) = (number, lease) else {
+                return wrong(format!("a claim gives a job or a lease that nobody made: {job:?}"));
+            };
+            seen.push((number, lease));
+        }
+        let taken = match self.reference.claim(ask, Some(&seen)) {
+            Ok(taken) => taken,
+            Err(what) => return wrong(format!("the claim gives {}, but {what}", text(&seen))),
+        };
+        for (job, (number, lease)) in jobs.iter().zip(seen) {
+            let Some(right) = taken.iter().find(|t| (t.job, t.lease) == (number, lease)) else {
+                return wrong(format!("j{number} came twice"));
+            };
+            let got = (job.attempt, job.hold.claims, job.suspicion);
+            same(
+                &format!("attempt, claims and suspicion of j{number}"),
+                &got,
+                &(right.attempt, right.claims, right.suspicion),
+            )?;
+            self.world.check_content(number, job)?;
+            self.world.holds.insert((number, lease), job.hold);
+        }
+        Ok(())
+    }
+
+    async fn extend(&mut self, leases: &[Number], lasts: Span, times: usize) -> Checked<()> {
+        let ids: Vec<LeaseId> = leases.iter().map(|n| self.world.lease(*n)).collect();
+        let lease_for = self.time.span(lasts);
+        let mut answer = job_core::Extended::default();
+        let mut expected = (Vec::new(), std::collections::BTreeSet::new());
+        for _ in 0..times {
+            answer = undisturbed("extend", || self.world.backend.extend(&self.world.queue, &ids, lease_for))
+                .await?;
+            expected = self.reference.extend(leases, lasts.after(self.reference.now));
+        }
+        same("extend answers", &answer.leases, &expected.0)?;
+        let mut stop: Vec<_> = answer.cancel.iter().map(|id| self.world.name(*id)).collect();
+        stop.sort();
+        let mut expected: Vec<_> = expected.1.iter().map(|job| format!("j{job}")).collect();
+        expected.sort();
+        same("jobs that extend asks to stop", &stop, &expected)
+    }
+
+    async fn maintain(&mut self, reap: bool, poison_limit: u32, times: usize) -> Checked<()> {
+        let request = MaintainRequest { reap, poison_limit, ..MaintainRequest::default() };
+        let mut answer = job_core::Maintained::default();
+        let mut expected = Done::default();
+        for _ in 0..times {
+            answer =
+                undisturbed("maintain", || self.world.backend.maintain(&self.world.queue, &request)).await?;
+            expected = self.reference.maintain(reap, poison_limit);
+        }
+        let got = Done {
+            promoted: answer.promoted,
+            leases_reaped: answer.leases_reaped,
+            jobs_returned: answer.jobs_returned,
+            poisoned: answer.poisoned,
+        };
+        same("maintain answers", &got, &expected)?;
+        same("jobs that an audit found", &answer.repaired, &0)?;
+        same("more to maintain", &answer.more, &false)?;
+        let half = self.time.unit / 2;
+        let due = self.reference.next_due().map(|halves| half * u32::try_from(halves).unwrap_or(u32::MAX));
+        let near = match (answer.next_due, due) {
+            (Some(got), Some(due)) => got.abs_diff(due) <= half,
+            (got, due) => got.is_none() == due.is_none(),
+        };
+        if near { Ok(()) } else { same("the next due job", &answer.next_due, &due) }
+    }
+
+    async fn cancel(&mut self, job: Number, times: usize) -> Checked<()> {
+        let id = self.world.job(job);
+        for _ in 0..times {
+            let answer = undisturbed("cancel", || self.world.backend.cancel(id)).await?;
+            same("cancel answers", &answer, &self.reference.cancel(job))?;
+        }
+        Ok(())
+    }
+
+    async fn administer(&mut self, jobs: &[Number], replay: bool, times: usize) -> Checked<()> {
+        let ids: Vec<JobId> = jobs.iter().map(|n| self.world.job(*n)).collect();
+        for _ in 0..times {
+            let (answers, expected): (_, Vec<bool>) = if replay {
+                let answers = undisturbed("replay", || self.world.backend.replay(&ids)).await?;
+                (answers, jobs.iter().map(|n| self.reference.replay(*n)).collect())
+            } else {
+                let answers = undisturbed("discard", || self.world.backend.discard(&ids)).await?;
+                (answers, jobs.iter().map(|n| self.reference.discard(*n)).collect())
+            };
+            same(if replay { "replay answers" } else { "discard answers" }, &answers, &expected)?;
+        }
+        Ok(())
+    }
+
+    async fn pause(&mut self, pause: bool, times: usize) -> Checked<()> {
+        self.reference.paused = pause;
+        for _ in 0..times {
+            if pause {
+                undisturbed("pause", || self.world.backend.pause(&self.world.queue)).await?;
+            } else {
+                undisturbed("resume", || self.world.backend.resume(&self.world.queue)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn request(&mut self, ask: &Ask) -> OwnedRequest {
+        OwnedRequest {
+            lease: self.world.lease(ask.lease),
+            kinds: ask.kinds.iter().map(|k| World::kind(*k)).collect(),
+            limit: ask.limit,
+            lease_for: self.time.span(ask.lasts),
+            suspect_leases: ask.suspect_leases.iter().map(|n| self.world.lease(*n)).collect(),
+            solo: ask.solo,
+        }
+    }
+
+    fn settlements(&mut self, ends: &[End]) -> Vec<Settlement> {
+        let unit = self.time.unit;
+        let mut settlements = Vec::new();
+        for end in ends {
+            let hold: Hold = self.world.hold(end.job, end.lease);
+            let error = || ErrorReport::new(World::ERROR);
+            let verdict = match end.ending {
+                Ending::Complete => Verdict::Complete,
+                Ending::Retry(span) => Verdict::Retry { after: self.time.span(span), error: error() },
+                Ending::Snooze(span) => Verdict::Snooze { delay: self.time.span(span) },
+                Ending::Release => Verdict::Release,
+                Ending::Cancel => Verdict::Cancel,
+                Ending::Dead => Verdict::Dead { reason: DeadReason::Permanent, error: error() },
+            };
+            let follow_ups = end.follow_ups.iter().map(|j| self.world.new_job(j, unit)).collect();
+            settlements.push(Settlement { hold, verdict, follow_ups });
+        }
+        settlements
+    }
+}
+
+/// A claim that can be repeated word for word.
+struct OwnedRequest {
+    lease: LeaseId,
+    kinds: Vec<Kind>,
+    limit: u32,
+    lease_for: Duration,
+    suspect_leases: Vec<LeaseId>,
+    solo: bool,
+}
+
+impl OwnedRequest {
+    fn request(&self) -> ClaimRequest<'_> {
+        ClaimRequest {
+            lease: self.lease,
+            worker: WorkerId::random(),
+            kinds: &self.kinds,
+            limit: self.limit,
+            lease_for: self.lease_for,
+            suspect_leases: &self.suspect_leases,
+            solo: self.solo,
+        }
+    }
+}

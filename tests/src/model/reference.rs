@@ -1,0 +1,384 @@
+//! What a store must do, in the plainest code: one map of jobs, one of leases, and every rule where it applies.
+
+use super::call::{Call, End, Ending, Instant, New, Number};
+use job_core::{Cancelled, DeadReason, JobRecord, JobState, LeaseStatus, Settled, Suspicion};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Which jobs a ready job queues with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Lane {
+    Returned,
+    Fresh,
+    Suspect,
+    Solo,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// `turn` orders the ready ones; equal turns may be taken in any order.
+    Ready {
+        lane: Lane,
+        turn: u64,
+    },
+    Waiting {
+        due: Instant,
+        retrying: bool,
+    },
+    /// With what was held against it when it was claimed.
+    Running(Lane),
+    Dead(DeadReason),
+    /// Completed, cancelled or discarded.
+    Gone,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Job {
+    pub(super) new: New,
+    pub(super) place: Place,
+    /// Attempts that count, the running one left out.
+    pub(super) charged: u32,
+    pub(super) claims: u64,
+    pub(super) crashes: u32,
+    asked_to_stop: bool,
+    pub(super) errors: Vec<u32>,
+}
+
+impl Job {
+    pub(super) fn state(&self) -> Option<JobState> {
+        match self.place {
+            Place::Ready { .. } => Some(JobState::Ready),
+            Place::Waiting { retrying: false, .. } => Some(JobState::Scheduled),
+            Place::Waiting { retrying: true, .. } => Some(JobState::Retrying),
+            Place::Running(_) => Some(JobState::Running),
+            Place::Dead(_) => Some(JobState::Dead),
+            Place::Gone => None,
+        }
+    }
+
+    fn is_exhausted(&self) -> bool {
+        self.charged >= self.new.max_attempts
+    }
+
+    fn fail(&mut self) {
+        self.charged += 1;
+        if self.errors.len() == JobRecord::FIRST_ERRORS + JobRecord::LAST_ERRORS {
+            self.errors.remove(JobRecord::FIRST_ERRORS);
+        }
+        self.errors.push(self.charged);
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    Held,
+    Settled,
+    Reaped,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Lease {
+    pub(super) jobs: Vec<(Number, Fate)>,
+    pub(super) expires: Instant,
+}
+
+impl Lease {
+    pub(super) fn is_live(&self) -> bool {
+        self.jobs.iter().any(|(_, fate)| *fate == Fate::Held)
+    }
+}
+
+/// What a claim gave of one job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Taken {
+    pub(super) job: Number,
+    pub(super) lease: Number,
+    pub(super) attempt: u32,
+    pub(super) claims: u64,
+    pub(super) suspicion: Suspicion,
+}
+
+/// What maintenance did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Done {
+    pub(super) promoted: u64,
+    pub(super) leases_reaped: u64,
+    pub(super) jobs_returned: u64,
+    pub(super) poisoned: u64,
+}
+
+/// The state of the store, as it must be.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Reference {
+    pub(super) now: Instant,
+    pub(super) paused: bool,
+    pub(super) jobs: BTreeMap<Number, Job>,
+    /// Jobs that were not stored, and who had their key.
+    pub(super) duplicates: BTreeMap<Number, Number>,
+    pub(super) leases: BTreeMap<Number, Lease>,
+    idempotency: BTreeMap<u8, (Number, Instant)>,
+    unique: BTreeMap<u8, Number>,
+    turns: u64,
+    /// What generation has made so far: the calls, for repeats, and numbers not used yet.
+    pub(super) history: Vec<Call>,
+    pub(super) next_job: Number,
+    pub(super) next_lease: Number,
+    /// What has happened that a good set of cases must have shown.
+    pub(super) marks: BTreeSet<&'static str>,
+}
+
+impl Reference {
+    fn next_turn(&mut self) -> u64 {
+        self.turns += 1;
+        self.turns
+    }
+
+    /// Ends a job's life, or lets it wait among the dead: either way its unique key is free.
+    fn end(&mut self, number: Number, place: Place) {
+        let Some(job) = self.jobs.get_mut(&number) else { return };
+        job.place = place;
+        job.asked_to_stop = false;
+        if let Some(key) = job.new.unique
+            && self.unique.get(&key) == Some(&number)
+        {
+            self.unique.remove(&key);
+        }
+    }
+
+    /// The answers: which job, and whether it stands in for another one.
+    pub(super) fn enqueue(&mut self, jobs: &[New]) -> Vec<(Number, bool)> {
+        jobs.iter().map(|new| self.enqueue_one(new)).collect()
+    }
+
+    fn enqueue_one(&mut self, new: &New) -> (Number, bool) {
+        if self.jobs.contains_key(&new.job) {
+            self.mark("an enqueue is repeated");
+            return (new.job, false);
+        }
+        if let Some(&holder) = self.duplicates.get(&new.job) {
+            return (holder, true);
+        }
+        let same = new.idempotency.and_then(|(key, _)| self.idempotency.get(&key));
+        let same = same.filter(|(_, until)| self.now < *until).map(|(job, _)| *job);
+        let holder = same.or_else(|| self.unique.get(&new.unique?).copied());
+        // A request that another job answers is answered by it again.
+        if let (Some((key, window)), None) = (new.idempotency, same) {
+            let until = window.after(self.now);
+            if self.idempotency.insert(key, (holder.unwrap_or(new.job), until)).is_some() {
+                self.mark("a window ends");
+            }
+        }
+        if let Some(holder) = holder {
+            self.mark("an enqueue finds its key taken");
+            self.duplicates.insert(new.job, holder);
+            return (holder, true);
+        }
+        if let Some(key) = new.unique {
+            self.unique.insert(key, new.job);
+        }
+        let place = match new.delay {
+            Some(delay) => Place::Waiting { due: delay.after(self.now), retrying: false },
+            None => Place::Ready { lane: Lane::Fresh, turn: self.next_turn() },
+        };
+        let job = Job {
+            new: new.clone(),
+            place,
+            charged: 0,
+            claims: 0,
+            crashes: 0,
+            asked_to_stop: false,
+            errors: Vec::new(),
+        };
+        self.jobs.insert(new.job, job);
+        (new.job, false)
+    }
+
+    pub(super) fn settle(&mut self, ends: &[End]) -> Vec<Settled> {
+        // What comes back together has equal rights.
+        let turn = self.next_turn();
+        ends.iter().map(|end| self.settle_one(end, turn)).collect()
+    }
+
+    fn settle_one(&mut self, end: &End, turn: u64) -> Settled {
+        let lease = self.leases.get_mut(&end.lease);
+        let held = lease.and_then(|l| l.jobs.iter_mut().find(|(job, _)| *job == end.job));
+        match held {
+            None | Some((_, Fate::Reaped)) => {
+                self.mark("a verdict is stale");
+                return Settled::Stale;
+            }
+            Some((_, Fate::Settled)) => {
+                self.mark("a verdict is applied already");
+                return Settled::AlreadyApplied;
+            }
+            Some((_, fate)) => *fate = Fate::Settled,
+        }
+        self.mark("a verdict is applied");
+        self.apply(end.job, end.ending, turn);
+        self.enqueue(&end.follow_ups);
+        Settled::Applied
+    }
+
+    fn apply(&mut self, number: Number, ending: Ending, turn: u64) {
+        let now = self.now;
+        let Some(job) = self.jobs.get_mut(&number) else { return };
+        let comes_back = matches!(ending, Ending::Retry(_) | Ending::Snooze(_) | Ending::Release);
+        if comes_back && job.asked_to_stop {
+            self.mark("a job asked to stop comes back");
+            return self.end(number, Place::Gone);
+        }
+        match ending {
+            Ending::Complete | Ending::Cancel => self.end(number, Place::Gone),
+            Ending::Dead => {
+                job.fail();
+                self.end(number, Place::Dead(DeadReason::Permanent));
+            }
+            Ending::Retry(delay) => {
+                job.fail();
+                if job.is_exhausted() {
+                    self.mark("attempts run out");
+                    return self.end(number, Place::Dead(DeadReason::Exhausted));
+                }
+                job.crashes = 0;
+                job.place = Place::Waiting { due: delay.after(now), retrying: true };
+            }
+            Ending::Snooze(delay) => {
+                job.crashes = 0;
+                job.place = Place::Waiting { due: delay.after(now), retrying: false };
+            }
+            Ending::Release => {
+                job.crashes = 0;
+                job.place = Place::Ready { lane: Lane::Returned, turn };
+            }
+        }
+    }
+
+    /// The answers, and the jobs asked to stop.
+    pub(super) fn extend(
+        &mut self,
+        leases: &[Number],
+        until: Instant,
+    ) -> (Vec<LeaseStatus>, BTreeSet<Number>) {
+        let mut stop = BTreeSet::new();
+        let mut answers = Vec::new();
+        for number in leases {
+            let Some(lease) = self.leases.get_mut(number).filter(|l| l.is_live()) else {
+                answers.push(LeaseStatus::Stale);
+                continue;
+            };
+            answers.push(LeaseStatus::Held);
+            lease.expires = lease.expires.max(until);
+            let held = lease.jobs.iter().filter(|(_, fate)| *fate == Fate::Held).map(|(job, _)| *job);
+            stop.extend(held.filter(|job| self.jobs[job].asked_to_stop));
+        }
+        (answers, stop)
+    }
+
+    pub(super) fn maintain(&mut self, reap: bool, poison_limit: u32) -> Done {
+        let mut done = Done::default();
+        let mut due: BTreeMap<Instant, Vec<Number>> = BTreeMap::new();
+        for (number, job) in &self.jobs {
+            match job.place {
+                Place::Waiting { due: at, .. } if at < self.now => due.entry(at).or_default().push(*number),
+                _ => {}
+            }
+        }
+        for together in due.into_values() {
+            let turn = self.next_turn();
+            for number in together {
+                done.promoted += 1;
+                if let Some(job) = self.jobs.get_mut(&number) {
+                    job.place = Place::Ready { lane: Lane::Fresh, turn };
+                }
+            }
+        }
+        if reap {
+            self.reap(poison_limit, &mut done);
+        }
+        done
+    }
+
+    fn reap(&mut self, poison_limit: u32, done: &mut Done) {
+        let turn = self.next_turn();
+        let mut back = Vec::new();
+        for lease in self.leases.values_mut().filter(|l| l.is_live() && l.expires < self.now) {
+            done.leases_reaped += 1;
+            for (job, fate) in lease.jobs.iter_mut().filter(|(_, fate)| *fate == Fate::Held) {
+                *fate = Fate::Reaped;
+                back.push(*job);
+            }
+        }
+        for number in back {
+            let Some(job) = self.jobs.get_mut(&number) else { continue };
+            let Place::Running(lane) = job.place else { continue };
+            if job.asked_to_stop {
+                self.end(number, Place::Gone);
+                continue;
+            }
+            job.crashes += u32::from(lane >= Lane::Suspect);
+            job.charged += u32::from(lane == Lane::Solo);
+            if lane == Lane::Solo && job.crashes >= poison_limit {
+                done.poisoned += 1;
+                self.mark("a job is poisoned");
+                self.end(number, Place::Dead(DeadReason::Poisoned));
+            } else if lane == Lane::Solo && job.is_exhausted() {
+                self.end(number, Place::Dead(DeadReason::Exhausted));
+            } else {
+                let lane = if lane >= Lane::Suspect { Lane::Solo } else { Lane::Suspect };
+                job.place = Place::Ready { lane, turn };
+                done.jobs_returned += 1;
+            }
+        }
+    }
+
+    pub(super) fn cancel(&mut self, number: Number) -> Cancelled {
+        let Some(job) = self.jobs.get_mut(&number) else { return Cancelled::NotFound };
+        match job.place {
+            Place::Dead(_) | Place::Gone => Cancelled::NotFound,
+            Place::Running(_) => {
+                job.asked_to_stop = true;
+                Cancelled::Asked
+            }
+            Place::Ready { .. } | Place::Waiting { .. } => {
+                self.end(number, Place::Gone);
+                Cancelled::Now
+            }
+        }
+    }
+
+    pub(super) fn replay(&mut self, number: Number) -> bool {
+        let turn = self.next_turn();
+        let Some(job) = self.jobs.get_mut(&number) else { return false };
+        if !matches!(job.place, Place::Dead(_)) {
+            return false;
+        }
+        if let Some(key) = job.new.unique {
+            if self.unique.contains_key(&key) {
+                self.mark("a replay finds its key taken");
+                return false;
+            }
+            self.unique.insert(key, number);
+        }
+        job.charged = 0;
+        job.crashes = 0;
+        job.place = Place::Ready { lane: Lane::Fresh, turn };
+        self.mark("a dead job is replayed");
+        true
+    }
+
+    pub(super) fn discard(&mut self, number: Number) -> bool {
+        let dead = self.jobs.get(&number).is_some_and(|j| matches!(j.place, Place::Dead(_)));
+        if dead {
+            self.end(number, Place::Gone);
+        }
+        dead
+    }
+
+    /// How long until the next waiting job is due, in half units.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        let due = |job: &Job| match job.place {
+            Place::Waiting { due, .. } => Some(due.saturating_sub(self.now)),
+            _ => None,
+        };
+        self.jobs.values().filter_map(due).min()
+    }
+}

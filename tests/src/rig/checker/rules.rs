@@ -1,0 +1,223 @@
+//! The rules.
+
+use super::facts::{Facts, JobFacts, VerdictFact};
+use super::{Dump, Kept, Rule, Violation};
+use crate::rig::event::{Answered, Outcome, Word};
+use job_core::{JobId, JobState};
+use std::collections::HashMap;
+
+/// The store rounds its times, and its clock is not the one of the histories.
+const CLOCK_SLACK_MS: u64 = 5;
+
+pub(super) fn all(facts: &Facts, dump: &Dump) -> Vec<Violation> {
+    let kept: HashMap<JobId, Kept> = dump.jobs.iter().map(|k| (k.job, *k)).collect();
+    let mut found = Found::default();
+    found.list.extend(facts.mismatched.iter().cloned());
+    for (&id, job) in &facts.jobs {
+        found.job = Some(id);
+        origin(job, &mut found);
+        end(job, kept.get(&id), &mut found);
+        claims(job, &mut found);
+        starts(job, &mut found);
+        fences(job, &mut found);
+        repeats(job, &mut found);
+        words(job, &mut found);
+        times(job, &mut found);
+    }
+    for kept in dump.jobs.iter().filter(|k| !facts.jobs.contains_key(&k.job)) {
+        found.job = Some(kept.job);
+        found.add(Rule::Phantom, format!("the store has it, {}, and nobody asked for it", kept.state));
+    }
+    found.job = None;
+    for (key, jobs) in facts.keys.iter().filter(|(_, jobs)| jobs.len() > 1) {
+        found.add(Rule::KeyTwice, format!("{key} stands for {jobs:?}"));
+    }
+    if facts.repaired > 0 {
+        found.add(Rule::Repaired, format!("{} stranded jobs were found by maintenance", facts.repaired));
+    }
+    totals(dump, &mut found);
+    found.list
+}
+
+#[derive(Default)]
+struct Found {
+    list: Vec<Violation>,
+    job: Option<JobId>,
+}
+
+impl Found {
+    fn add(&mut self, rule: Rule, text: impl Into<String>) {
+        self.list.push(Violation { rule, job: self.job, text: text.into() });
+    }
+}
+
+/// Somebody asked for it, and nobody was told that it is not there.
+fn origin(job: &JobFacts, found: &mut Found) {
+    match &job.asked {
+        None => found.add(Rule::Phantom, "nobody asked for it"),
+        Some(asked) => {
+            for start in job.starts.iter().filter(|s| s.n != asked.n) {
+                found.add(Rule::Phantom, format!("asked for with {}, run with {}", asked.n, start.n));
+            }
+        }
+    }
+    if !job.claims.is_empty() && job.deduplicated {
+        found.add(Rule::RefusedButRan, "its caller was told that another job stands for it");
+    } else if !job.claims.is_empty() && job.asked.is_some() && !job.acked && !job.maybe {
+        found.add(Rule::RefusedButRan, "its caller was told that it is not stored");
+    }
+}
+
+/// It ended once, as its handler said.
+fn end(job: &JobFacts, kept: Option<&Kept>, found: &mut Found) {
+    let applied = job.verdicts.iter().filter(|v| v.word.is_terminal() && v.is(Answered::Applied)).count();
+    if applied > 1 {
+        found.add(Rule::TwoEnds, format!("{applied} verdicts that end it were applied"));
+    }
+    if job.acked && job.starts.is_empty() {
+        found.add(Rule::NeverRan, "acknowledged, and no handler was called");
+    }
+    let may = |word| job.verdicts.iter().any(|v| v.word == word && v.may_be_applied());
+    match kept {
+        None if job.existed() && !may(Word::Complete) && !may(Word::Cancel) => {
+            found.add(Rule::Lost, "it is gone, and no verdict that could have ended it was applied");
+        }
+        Some(kept) if kept.state == JobState::Dead => {
+            if !may(Word::DeadPermanent) {
+                let reason = kept.reason.map_or("no reason", |r| r.as_str());
+                found.add(Rule::WrongEnd, format!("dead ({reason}), which its handler did not ask for"));
+            }
+            let completed = |v: &&VerdictFact| v.word == Word::Complete && v.is(Answered::Applied);
+            if job.verdicts.iter().any(|v| completed(&v)) {
+                found.add(Rule::TwoEnds, "dead, though it had completed");
+            }
+        }
+        Some(kept) if kept.state != JobState::Completed => {
+            found.add(Rule::Stranded, format!("still {} when everything is over", kept.state));
+        }
+        _ => {}
+    }
+}
+
+/// Claims are numbered upwards, and each has one holder.
+fn claims(job: &JobFacts, found: &mut Found) {
+    for (i, a) in job.claims.iter().enumerate() {
+        for b in &job.claims[i + 1..] {
+            let same = a.held.lease == b.held.lease;
+            if a.held.claims == b.held.claims && (!same || a.by != b.by) {
+                found.add(Rule::TwoHolders, format!("claim {} was given twice", a.held.claims));
+            }
+            let (first, second) = if a.at <= b.at { (a, b) } else { (b, a) };
+            if !same && first.at < second.sent && first.held.claims > second.held.claims {
+                let text = format!("claim {} came after claim {}", second.held.claims, first.held.claims);
+                found.add(Rule::ClaimsWentBack, text);
+            }
+        }
+    }
+}
+
+/// A handler runs under a claim of its own process, once.
+fn starts(job: &JobFacts, found: &mut Found) {
+    for (i, start) in job.starts.iter().enumerate() {
+        if !job.claims.iter().any(|c| c.held == start.held && c.by == start.by) {
+            let text = format!("run under claim {}, which its process never got", start.held.claims);
+            found.add(Rule::Phantom, text);
+        }
+        if job.starts[..i].iter().any(|s| s.held == start.held) {
+            found.add(Rule::RanTwiceInOneClaim, format!("claim {}", start.held.claims));
+        }
+    }
+}
+
+/// No verdict of an older claim takes effect once there is a newer one, and none after the lease was over.
+fn fences(job: &JobFacts, found: &mut Found) {
+    for verdict in job.verdicts.iter().filter(|v| v.is(Answered::Applied)) {
+        for newer in job.claims.iter().filter(|c| c.held.claims > verdict.held.claims) {
+            let (old, new) = (verdict.held.claims, newer.held.claims);
+            if newer.at < verdict.sent {
+                let text = format!("{:?} of claim {old} was applied after claim {new}", verdict.word);
+                found.add(Rule::StaleAccepted, text);
+            } else if verdict.word.is_terminal() {
+                let text = format!("{:?} of claim {old} was applied, then came claim {new}", verdict.word);
+                found.add(Rule::RanAfterEnd, text);
+            }
+        }
+        // The process wrote its verdict down, was frozen, and sent it only after somebody saw its lease gone.
+        let over = job.over.iter().any(|(held, at)| *held == verdict.held && *at < verdict.answered);
+        if verdict.frozen && over {
+            let text = format!("{:?} of claim {} after its lease", verdict.word, verdict.held.claims);
+            found.add(Rule::StaleAccepted, text);
+        }
+    }
+}
+
+/// A repeat is told from a first time.
+fn repeats(job: &JobFacts, found: &mut Found) {
+    for verdict in &job.verdicts {
+        let earlier = |v: &&VerdictFact| v.held == verdict.held && v.sent < verdict.sent;
+        let mut earlier = job.verdicts.iter().filter(earlier);
+        let bad = if verdict.is(Answered::AlreadyApplied) {
+            !earlier.any(|v| v.may_be_applied())
+        } else if verdict.is(Answered::Stale) || verdict.is(Answered::Applied) {
+            earlier.any(|v| v.is(Answered::Applied) && v.answered < verdict.sent)
+        } else {
+            false
+        };
+        if bad {
+            let text = format!("{:?} of claim {}: {:?}", verdict.word, verdict.held.claims, verdict.fate);
+            found.add(Rule::BadRepeat, text);
+        }
+    }
+}
+
+/// Verdicts say what handlers returned.
+fn words(job: &JobFacts, found: &mut Found) {
+    for verdict in &job.verdicts {
+        let returned = job.ends.iter().find(|(held, _)| *held == verdict.held).map(|(_, outcome)| *outcome);
+        let fits = match verdict.word {
+            Word::Complete => returned == Some(Outcome::Ok),
+            Word::DeadPermanent => returned == Some(Outcome::Permanent),
+            Word::Snooze(_) => returned == Some(Outcome::Snoozed),
+            Word::Retry(_) => returned == Some(Outcome::Failed),
+            Word::Release => returned.is_none(),
+            Word::Cancel | Word::DeadOther => false,
+        };
+        if !fits {
+            let text = format!("{:?} of claim {} for {returned:?}", verdict.word, verdict.held.claims);
+            found.add(Rule::WrongEnd, text);
+        }
+    }
+}
+
+/// Nothing is claimed before its time.
+fn times(job: &JobFacts, found: &mut Found) {
+    let at_least = |ms: u64| ms.saturating_sub(CLOCK_SLACK_MS) * 1_000_000;
+    if let Some(asked) = &job.asked {
+        for claim in job.claims.iter().filter(|c| c.at < job.sent + at_least(asked.delay_ms)) {
+            let after = (claim.at - job.sent.min(claim.at)) / 1_000_000;
+            let text = format!("asked for in {} ms, claimed after {after} ms", asked.delay_ms);
+            found.add(Rule::Early, text);
+        }
+    }
+    for verdict in job.verdicts.iter().filter(|v| v.word.pause_ms() > 0 && v.is(Answered::Applied)) {
+        let due = verdict.sent + at_least(verdict.word.pause_ms());
+        for claim in job.claims.iter().filter(|c| c.held.claims > verdict.held.claims && c.at < due) {
+            let text = format!("{:?} was followed too soon by claim {}", verdict.word, claim.held.claims);
+            found.add(Rule::Early, text);
+        }
+    }
+}
+
+/// Nothing is left, by the store's own numbers.
+fn totals(dump: &Dump, found: &mut Found) {
+    if dump.pending > 0 {
+        found.add(Rule::Stranded, format!("{} jobs by the numbers of the queue", dump.pending));
+    }
+    let dead = dump.jobs.iter().filter(|k| k.state == JobState::Dead).count() as u64;
+    if dump.dead != dead {
+        found.add(Rule::Leftover, format!("{} dead jobs by number, {dead} in the list", dump.dead));
+    }
+    for (what, rows) in dump.leftovers.iter().filter(|(_, rows)| *rows != 0) {
+        found.add(Rule::Leftover, format!("{rows} of {what}"));
+    }
+}

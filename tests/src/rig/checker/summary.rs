@@ -1,0 +1,131 @@
+//! What a run did, and whether that was enough to prove anything.
+
+use super::facts::Facts;
+use super::{Rule, Told, Violation};
+use crate::rig::event::{Answered, Event};
+use crate::rig::point::{Action, Point};
+use std::collections::BTreeMap;
+
+/// Counts over all histories.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Kills by the point at which they struck.
+    pub kills_at: BTreeMap<Point, u64>,
+    /// Processes frozen at a point.
+    pub frozen: u64,
+    /// Answers lost on purpose.
+    pub answers_lost: u64,
+    /// Acknowledged jobs.
+    pub acked: u64,
+    /// Acknowledged jobs that broke a rule of being lost.
+    pub lost: u64,
+    /// Jobs whose handler was called more than once.
+    pub ran_again: u64,
+    /// Jobs whose effect happened more than once.
+    pub effects_again: u64,
+    /// Leases that were ended for somebody who was gone.
+    pub reaps: u64,
+    /// Extensions of leases that held.
+    pub extensions: u64,
+    /// Verdicts that were refused.
+    pub stale: u64,
+    /// Verdicts that were recognised as repeated.
+    pub already_applied: u64,
+    /// Enqueues and settles whose caller died or was cut off before it had an answer.
+    pub unknown: u64,
+    /// Requests for which another job stood.
+    pub deduplicated: u64,
+    /// Jobs in the dead-letter queue by their handler's word.
+    pub buried: u64,
+    /// Verdicts that brought a job back later.
+    pub postponed: u64,
+}
+
+/// What a run must have done at least, to prove anything.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Floors {
+    /// Kills at each point of a worker.
+    pub kills_at_each: u64,
+    /// Frozen workers.
+    pub frozen: u64,
+}
+
+impl Summary {
+    pub(super) fn of(told: &[Told], facts: &Facts, violations: &[Violation]) -> Self {
+        let mut summary = Self { unknown: facts.unknown, ..Self::default() };
+        for record in told.iter().flat_map(|t| &t.records) {
+            summary.count(&record.event);
+        }
+        for job in facts.jobs.values() {
+            summary.acked += u64::from(job.acked);
+            summary.ran_again += u64::from(job.starts.len() > 1);
+            summary.effects_again += u64::from(job.effects > 1);
+            for verdict in job.verdicts.iter().filter(|v| v.is(Answered::Applied)) {
+                summary.postponed += u64::from(verdict.word.pause_ms() > 0);
+                summary.buried += u64::from(verdict.word == crate::rig::event::Word::DeadPermanent);
+            }
+        }
+        let lost = |v: &&Violation| matches!(v.rule, Rule::Lost | Rule::NeverRan);
+        let mut jobs: Vec<_> = violations.iter().filter(lost).map(|v| v.job).collect();
+        jobs.sort();
+        jobs.dedup();
+        summary.lost = jobs.len() as u64;
+        summary
+    }
+
+    fn count(&mut self, event: &Event) {
+        match event {
+            Event::Reached { point, action: Action::Kill, .. } => {
+                *self.kills_at.entry(*point).or_default() += 1;
+            }
+            Event::Reached { action: Action::Freeze, .. } => self.frozen += 1,
+            Event::Reached { action: Action::Lose, .. } => self.answers_lost += 1,
+            Event::Maintained { reaped, .. } => self.reaps += reaped,
+            Event::Extended { held, .. } => self.extensions += held,
+            Event::EnqueueAcked { answers, .. } => {
+                self.deduplicated += answers.iter().filter(|a| a.asked != a.job).count() as u64;
+            }
+            Event::SettleAnswered { answers, .. } => {
+                let count = |answer| answers.iter().filter(|a| **a == answer).count() as u64;
+                self.stale += count(Answered::Stale);
+                self.already_applied += count(Answered::AlreadyApplied);
+            }
+            _ => {}
+        }
+    }
+
+    /// What the run did too little of: each a reason not to believe it.
+    #[must_use]
+    pub fn missing(&self, floors: &Floors) -> Vec<String> {
+        let mut missing = Vec::new();
+        let mut need = |what: String, had: u64, floor: u64| {
+            if had < floor {
+                missing.push(format!("{what}: {had}, needs {floor}"));
+            }
+        };
+        for point in Point::WORKER {
+            let had = self.kills_at.get(&point).copied().unwrap_or(0);
+            need(format!("kills {point}"), had, floors.kills_at_each);
+        }
+        for point in Point::PRODUCER {
+            need(format!("kills {point}"), self.kills_at.get(&point).copied().unwrap_or(0), 1);
+        }
+        need("frozen workers".into(), self.frozen, floors.frozen);
+        need("stale verdicts".into(), self.stale, floors.frozen);
+        need("leases reaped".into(), self.reaps, floors.kills_at_each);
+        need("unknown outcomes".into(), self.unknown, floors.kills_at_each);
+        let once = [
+            ("answers lost on purpose", self.answers_lost),
+            ("repeats recognised", self.already_applied),
+            ("deduplicated requests", self.deduplicated),
+            ("jobs that ran again", self.ran_again),
+            ("extensions", self.extensions),
+            ("buried jobs", self.buried),
+            ("postponed jobs", self.postponed),
+        ];
+        for (what, had) in once {
+            need(what.into(), had, 1);
+        }
+        missing
+    }
+}

@@ -1,0 +1,200 @@
+//! A backend that writes everything down and fails where it was told to.
+
+use super::event::{Event, Held, Sent, Word};
+use super::history::{History, now};
+use super::point::{Fate, Point};
+use async_trait::async_trait;
+use job_core::{
+    Backend, BackendError, BackendInfo, Cancelled, Claim, ClaimRequest, Effect, Enqueued, ErrorKind,
+    Extended, Hold, JobId, JobRecord, LeaseId, LeaseStatus, ListFilter, MaintainRequest, Maintained, NewJob,
+    Operate, Page, QueueName, QueueStats, Settled, Settlement,
+};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Wraps the backend of a process that is to be killed.
+#[derive(Debug)]
+pub struct CrashBackend {
+    inner: Arc<dyn Operate>,
+    history: Arc<History>,
+    fate: Arc<Fate>,
+    calls: AtomicU64,
+}
+
+impl CrashBackend {
+    /// Around `inner`.
+    #[must_use]
+    pub fn new(inner: Arc<dyn Operate>, history: Arc<History>, fate: Arc<Fate>) -> Self {
+        Self { inner, history, fate, calls: AtomicU64::new(0) }
+    }
+
+    /// Verdicts are about to be sent.
+    fn sending(&self, settlements: &[Settlement]) -> u64 {
+        let call = self.calls.fetch_add(1, Ordering::Relaxed);
+        let verdicts = settlements.iter().map(|s| Sent { held: held(&s.hold), word: Word::of(&s.verdict) });
+        self.history.write(Event::SettleSent { call, verdicts: verdicts.collect() });
+        self.fate.pass(Point::BeforeSettle, Some(call));
+        call
+    }
+
+    /// Verdicts were answered; true if the answer is to be lost.
+    fn answered(&self, call: u64, answer: Result<&[Settled], &BackendError>) -> bool {
+        match answer {
+            Ok(settled) => {
+                let answers = settled.iter().map(|s| (*s).into()).collect();
+                self.history.write(Event::SettleAnswered { call, answers });
+                self.fate.pass(Point::AfterSettle, None)
+            }
+            Err(error) => {
+                let unknown = error.effect() == Effect::Unknown;
+                self.history.write(Event::SettleFailed { call, unknown });
+                false
+            }
+        }
+    }
+
+    /// A claim was answered; true if the answer is to be lost.
+    fn claimed(&self, sent: u64, claim: &Claim) -> bool {
+        if claim.jobs.is_empty() {
+            return false;
+        }
+        let holds = claim.jobs.iter().map(|j| held(&j.hold)).collect();
+        self.history.write(Event::Claimed { sent, holds });
+        self.fate.pass(Point::AfterClaim, None)
+    }
+}
+
+fn held(hold: &Hold) -> Held {
+    Held { job: hold.job, claims: hold.claims, lease: hold.lease }
+}
+
+fn lost(operation: &'static str) -> BackendError {
+    BackendError::new(
+        "crash",
+        operation,
+        ErrorKind::Transient,
+        Effect::Unknown,
+        "the answer was lost on purpose",
+    )
+}
+
+#[async_trait]
+impl Backend for CrashBackend {
+    fn info(&self) -> BackendInfo {
+        self.inner.info()
+    }
+
+    async fn enqueue(&self, jobs: &[NewJob]) -> Result<Vec<Enqueued>, BackendError> {
+        self.fate.pass(Point::BeforeEnqueue, None);
+        let answers = self.inner.enqueue(jobs).await?;
+        if self.fate.pass(Point::AfterEnqueue, None) { Err(lost("enqueue")) } else { Ok(answers) }
+    }
+
+    async fn claim(&self, queue: &QueueName, request: &ClaimRequest<'_>) -> Result<Claim, BackendError> {
+        let sent = now();
+        let claim = self.inner.claim(queue, request).await?;
+        if self.claimed(sent, &claim) { Err(lost("claim")) } else { Ok(claim) }
+    }
+
+    async fn settle(
+        &self,
+        queue: &QueueName,
+        settlements: &[Settlement],
+    ) -> Result<Vec<Settled>, BackendError> {
+        let call = self.sending(settlements);
+        let answer = self.inner.settle(queue, settlements).await;
+        if self.answered(call, answer.as_deref()) { Err(lost("settle")) } else { answer }
+    }
+
+    async fn settle_and_claim(
+        &self,
+        queue: &QueueName,
+        settlements: &[Settlement],
+        request: &ClaimRequest<'_>,
+    ) -> Result<(Vec<Settled>, Claim), BackendError> {
+        let sent = now();
+        let call = self.sending(settlements);
+        let answer = self.inner.settle_and_claim(queue, settlements, request).await;
+        let settled = answer.as_ref().map(|(settled, _)| settled.as_slice());
+        let settle_lost = self.answered(call, settled);
+        let (settled, claim) = answer?;
+        let claim_lost = self.claimed(sent, &claim);
+        if settle_lost || claim_lost { Err(lost("settle_and_claim")) } else { Ok((settled, claim)) }
+    }
+
+    async fn extend(
+        &self,
+        queue: &QueueName,
+        leases: &[LeaseId],
+        lease_for: Duration,
+    ) -> Result<Extended, BackendError> {
+        let answer = self.inner.extend(queue, leases, lease_for).await?;
+        let count = |status| answer.leases.iter().filter(|s| **s == status).count() as u64;
+        if !answer.leases.is_empty() {
+            let (held, stale) = (count(LeaseStatus::Held), count(LeaseStatus::Stale));
+            self.history.write(Event::Extended { held, stale });
+        }
+        Ok(answer)
+    }
+
+    async fn maintain(
+        &self,
+        queue: &QueueName,
+        request: &MaintainRequest,
+    ) -> Result<Maintained, BackendError> {
+        let done = self.inner.maintain(queue, request).await?;
+        if done.leases_reaped + done.jobs_returned + done.poisoned + done.repaired > 0 {
+            self.history.write(Event::Maintained {
+                reaped: done.leases_reaped,
+                returned: done.jobs_returned,
+                poisoned: done.poisoned,
+                repaired: done.repaired,
+            });
+        }
+        Ok(done)
+    }
+
+    async fn wait(&self, queue: &QueueName) -> Result<(), BackendError> {
+        self.inner.wait(queue).await
+    }
+}
+
+#[async_trait]
+impl Operate for CrashBackend {
+    async fn get(&self, id: JobId) -> Result<Option<JobRecord>, BackendError> {
+        self.inner.get(id).await
+    }
+
+    async fn list(&self, filter: &ListFilter) -> Result<Page, BackendError> {
+        self.inner.list(filter).await
+    }
+
+    async fn replay(&self, ids: &[JobId]) -> Result<Vec<bool>, BackendError> {
+        self.inner.replay(ids).await
+    }
+
+    async fn discard(&self, ids: &[JobId]) -> Result<Vec<bool>, BackendError> {
+        self.inner.discard(ids).await
+    }
+
+    async fn cancel(&self, id: JobId) -> Result<Cancelled, BackendError> {
+        self.inner.cancel(id).await
+    }
+
+    async fn pause(&self, queue: &QueueName) -> Result<(), BackendError> {
+        self.inner.pause(queue).await
+    }
+
+    async fn resume(&self, queue: &QueueName) -> Result<(), BackendError> {
+        self.inner.resume(queue).await
+    }
+
+    async fn stats(&self, queue: &QueueName) -> Result<QueueStats, BackendError> {
+        self.inner.stats(queue).await
+    }
+
+    async fn queues(&self) -> Result<Vec<QueueName>, BackendError> {
+        self.inner.queues().await
+    }
+}

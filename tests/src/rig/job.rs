@@ -1,0 +1,86 @@
+//! The job whose handler does what its arguments say, and writes down that it did.
+
+use super::event::{Conduct, Event, Held, Outcome};
+use super::history::History;
+use super::point::{Fate, Point};
+use job_core::{Backoff, Job, JobContext, JobError, JobSpec, Kind, QueueName};
+use serde::{Deserialize, Serialize};
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+/// Where the jobs wait.
+pub(super) const QUEUE: QueueName = QueueName::from_static("rig");
+/// Kills release a lease no sooner than this.
+pub(super) const LEASE: Duration = Duration::from_secs(1);
+/// What panics on purpose says.
+pub(super) const ON_PURPOSE: &str = "the rig panics on purpose";
+
+/// The wait after a failure.
+const RETRY: Duration = Duration::from_millis(150);
+/// The wait that a snoozing job asks for.
+const SNOOZE: Duration = Duration::from_millis(200);
+/// Longer than two leases, so that it needs extensions.
+const SLOW: Duration = Duration::from_millis(2_200);
+
+/// What the handler needs, as a state of the runtime.
+#[derive(Debug)]
+pub(super) struct Rig {
+    pub(super) history: Arc<History>,
+    pub(super) fate: Arc<Fate>,
+}
+
+/// The arguments.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct RigJob {
+    /// Different in each job.
+    pub(super) n: u64,
+    pub(super) conduct: Conduct,
+}
+
+impl Job for RigJob {
+    fn spec() -> &'static JobSpec {
+        static SPEC: LazyLock<JobSpec> = LazyLock::new(|| {
+            let mut spec = JobSpec::new(Kind::from_static("rig.job"));
+            spec.queue = QUEUE;
+            // A crash of a suspect that runs alone costs an attempt, and kills here are many.
+            spec.max_attempts = 100_000;
+            spec.backoff = Backoff::Fixed(RETRY);
+            spec
+        });
+        &SPEC
+    }
+
+    async fn run(self, ctx: JobContext) -> Result<(), JobError> {
+        let rig = ctx.state::<Rig>().expect("a worker of the rig has one");
+        let token = ctx.fencing_token();
+        let held = Held { job: ctx.id(), claims: token.claims, lease: token.lease };
+        rig.history.write(Event::Started { held, n: self.n, attempt: ctx.attempt() });
+        rig.fate.pass(Point::InHandler, None);
+        if self.conduct == Conduct::Slow {
+            tokio::time::sleep(SLOW).await;
+        }
+        rig.history.write(Event::Effect { held });
+        rig.fate.pass(Point::AfterEffect, None);
+        let outcome = self.outcome(ctx.attempt(), token.claims);
+        rig.history.write(Event::Ended { held, outcome });
+        match outcome {
+            Outcome::Ok => Ok(()),
+            Outcome::Failed if self.conduct == Conduct::PanicsOnce => panic!("{ON_PURPOSE}"),
+            Outcome::Failed => Err(JobError::retry("the rig fails on purpose")),
+            Outcome::Permanent => Err(JobError::permanent("the rig gives up on purpose")),
+            Outcome::Snoozed => Err(JobError::snooze(SNOOZE)),
+        }
+    }
+}
+
+impl RigJob {
+    fn outcome(&self, attempt: u32, claims: u64) -> Outcome {
+        match self.conduct {
+            Conduct::FailsTwice if attempt <= 2 => Outcome::Failed,
+            Conduct::PanicsOnce if attempt == 1 => Outcome::Failed,
+            Conduct::Hopeless => Outcome::Permanent,
+            Conduct::Snoozes if claims == 1 => Outcome::Snoozed,
+            _ => Outcome::Ok,
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Enqueues jobs of every conduct, and writes down what it asked for and what it was told.
+
+use super::event::{Answer, Asked, Conduct, Event};
+use super::history::{History, now};
+use super::job::RigJob;
+use job_core::{Client, EnqueueError, IdempotencyKey, Job, NewJob, Operate, When};
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// Calls a second of one producer, and the most jobs in a call.
+const PAUSE: Duration = Duration::from_millis(40);
+const BATCH_MAX: usize = 6;
+/// Keys are shared by all requests of such a time, of any producer.
+const KEY_WINDOW_NS: u64 = 500_000_000;
+
+/// One source of jobs.
+#[derive(Debug)]
+pub(super) struct Producer {
+    client: Client,
+    history: Arc<History>,
+    random: StdRng,
+    next_n: u64,
+    calls: u64,
+}
+
+impl Producer {
+    pub(super) fn new(backend: Arc<dyn Operate>, history: Arc<History>, number: u32, seed: u64) -> Self {
+        Self {
+            client: Client::new(backend),
+            history,
+            random: StdRng::seed_from_u64(seed),
+            next_n: u64::from(number) << 32,
+            calls: 0,
+        }
+    }
+
+    /// Enqueues until told to stop. Never leaves in the middle of a call.
+    pub(super) async fn run(&mut self, mut stop: watch::Receiver<bool>) {
+        while !*stop.borrow() {
+            self.once().await;
+            // Either is as good: the next round looks.
+            let _ = tokio::time::timeout(PAUSE, stop.changed()).await;
+        }
+    }
+
+    /// One call, repeated while its outcome is unknown.
+    async fn once(&mut self) {
+        let jobs: Vec<_> = (0..self.random.random_range(1..=BATCH_MAX)).map(|_| self.make()).collect();
+        let (asked, jobs): (Vec<Asked>, Vec<NewJob>) = jobs.into_iter().unzip();
+        for _ in 0..3 {
+            let call = self.calls;
+            self.calls += 1;
+            self.history.write(Event::EnqueueSent { call, jobs: asked.clone() });
+            match self.client.enqueue_new(&jobs).await {
+                Ok(answers) => {
+                    let answers = jobs.iter().zip(answers).map(|(job, answer)| Answer {
+                        asked: job.id,
+                        job: answer.id,
+                        deduplicated: answer.deduplicated,
+                    });
+                    self.history.write(Event::EnqueueAcked { call, answers: answers.collect() });
+                    return;
+                }
+                Err(error) => {
+                    let unknown = matches!(error, EnqueueError::Unknown { .. });
+                    self.history.write(Event::EnqueueFailed { call, unknown });
+                    if !unknown {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    fn make(&mut self) -> (Asked, NewJob) {
+        self.next_n += 1;
+        let n = self.next_n;
+        let conduct = match self.random.random_range(0..1_000) {
+            0..3 => Conduct::Slow,
+            3..50 => Conduct::FailsTwice,
+            50..80 => Conduct::PanicsOnce,
+            80..120 => Conduct::Hopeless,
+            120..160 => Conduct::Snoozes,
+            _ => Conduct::Quick,
+        };
+        let mut job = NewJob::of(&RigJob { n, conduct }).expect("plain arguments");
+        job.max_attempts = RigJob::spec().max_attempts;
+        let mut delay_ms = 0;
+        let mut key = None;
+        match self.random.random_range(0..20) {
+            0 => {
+                delay_ms = 300;
+                job.when = When::After(Duration::from_millis(delay_ms));
+            }
+            1 => {
+                let text = format!("{}.{}", now() / KEY_WINDOW_NS, self.random.random_range(0..2));
+                let scope = job.kind.to_string();
+                let window = IdempotencyKey::DEFAULT_WINDOW;
+                job.idempotency = Some(IdempotencyKey { scope, key: text.clone().into(), window });
+                key = Some(text);
+            }
+            _ => {}
+        }
+        (Asked { job: job.id, n, conduct, key, delay_ms }, job)
+    }
+}

@@ -1,0 +1,227 @@
+//! A whole run: kills while jobs flow, then nothing but work until the store is empty, then judgement.
+
+use super::checker::{self, Floors, Judgement, Told};
+use super::child::Doomed;
+use super::director::{Director, Tally};
+use super::event::Event;
+use super::history::{History, Tail, now};
+use super::job::QUEUE;
+use super::lives::Stage;
+use super::point::Point;
+use super::producer::Producer;
+use super::store::{self, AnyError, Place, pending};
+use crate::servers::PostgresServer;
+use rustix::process::Signal;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+/// What to do.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The program with the `worker` and `producer` commands of [`main`](super::cli::main).
+    pub program: PathBuf,
+    /// How many kills.
+    pub kills: u64,
+    /// The longest time to spend on them.
+    pub time: Duration,
+    /// Decides what is killed where.
+    pub seed: u64,
+    /// A PostgreSQL to use instead of a private one.
+    pub url: Option<String>,
+    /// Workers at a time.
+    pub workers: usize,
+    /// Say how it goes.
+    pub chatty: bool,
+}
+
+/// How long the store may go without progress, once nothing is killed any more.
+const STALL: Duration = Duration::from_secs(30);
+/// How long a worker may take to end after SIGTERM.
+const TO_END: Duration = Duration::from_secs(40);
+
+/// What a run gave.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The judgement over all histories.
+    pub judgement: Judgement,
+    /// Everything else that went wrong: a run that proves too little, workers that ended badly.
+    pub complaints: Vec<String>,
+    /// How the first job that broke a rule fared.
+    pub timeline: Vec<String>,
+    /// Kills by what was known beforehand, not by what the dead wrote down.
+    pub kills: u64,
+    /// Of them, at random moments.
+    pub random_kills: u64,
+    /// How long the kills went on, and the work after them.
+    pub took: [Duration; 2],
+}
+
+impl Outcome {
+    /// True if nothing is wrong with it.
+    #[must_use]
+    pub fn is_good(&self) -> bool {
+        self.judgement.violations.is_empty() && self.complaints.is_empty()
+    }
+}
+
+/// Runs.
+///
+/// # Errors
+/// If the run could not be made: the server, a child or a history is not as it must be.
+pub async fn run(options: &Options) -> Result<Outcome, AnyError> {
+    let private = options.url.is_none().then(PostgresServer::start);
+    let server = options.url.clone().or_else(|| private.as_ref().map(PostgresServer::url));
+    let place = Place::fresh(&server.ok_or("no server")?);
+    let dir = std::env::temp_dir().join(format!("steadfast-rig-{}", job_core::LeaseId::random()));
+    std::fs::create_dir(&dir)?;
+    let result = run_in(options, &place, &dir).await;
+    // Histories of a bad run are evidence.
+    match &result {
+        Ok(outcome) if outcome.is_good() => std::fs::remove_dir_all(&dir)?,
+        _ => eprintln!("the histories are in {}", dir.display()),
+    }
+    result
+}
+
+async fn run_in(options: &Options, place: &Place, dir: &Path) -> Result<Outcome, AnyError> {
+    let floors = Floors { kills_at_each: options.kills.div_ceil(12), frozen: options.kills.div_ceil(20) };
+    let backend = store::connect(&place.url()).await?;
+    let own = dir.join("orchestrator.jsonl");
+    let history = Arc::new(History::create(&own)?);
+    history.write(Event::Boot { pid: std::process::id() });
+    let began = Instant::now();
+    let director = Director::new(options, &floors, began + options.time);
+    let stage = Arc::new(Stage {
+        program: options.program.clone(),
+        dir: dir.to_owned(),
+        url: place.url(),
+        director,
+        backend: Arc::clone(&backend),
+        history: Arc::clone(&history),
+        born: AtomicU32::new(1),
+    });
+    let mut told = kill(options, &stage).await?;
+    let killing = began.elapsed();
+    let mut complaints = Vec::new();
+    told.extend(drain(options, &stage, &mut complaints).await?);
+    let took = [killing, began.elapsed() - killing];
+    told.push(Told { by: "orchestrator".into(), records: Tail::new(own).read()? });
+    let dump = place.dump(&backend).await?;
+    let judgement = checker::check(&told, &dump);
+    complaints.extend(judgement.summary.missing(&floors).into_iter().map(|m| format!("proves little: {m}")));
+    let tally = stage.director.tally();
+    if tally.kills() < options.kills {
+        complaints.push(format!("{} of {} kills in {:?}", tally.kills(), options.kills, options.time));
+    }
+    let first = judgement.violations.iter().find_map(|v| v.job);
+    let timeline = first.map(|job| checker::timeline(&told, job)).unwrap_or_default();
+    let (kills, random_kills) = (tally.kills(), tally.random);
+    Ok(Outcome { judgement, complaints, timeline, kills, random_kills, took })
+}
+
+/// Kills until the director has enough; returns what the dead wrote down.
+async fn kill(options: &Options, stage: &Arc<Stage>) -> Result<Vec<Told>, AnyError> {
+    let (stop, stopped) = watch::channel(false);
+    let mut producer =
+        Producer::new(Arc::clone(&stage.backend), Arc::clone(&stage.history), 0, options.seed ^ now());
+    let producing = tokio::spawn(async move { producer.run(stopped).await });
+    let mut lives = JoinSet::new();
+    for _ in 0..options.workers {
+        let stage = Arc::clone(stage);
+        lives.spawn(async move { stage.workers().await });
+    }
+    let producers = Arc::clone(stage);
+    lives.spawn(async move { producers.producers().await });
+    let progress = options.chatty.then(|| tokio::spawn(report_progress(Arc::clone(stage))));
+    let mut told = Vec::new();
+    let mut failed = None;
+    while let Some(life) = lives.join_next().await {
+        match life? {
+            Ok(more) => told.extend(more),
+            Err(error) => {
+                stage.director.stop();
+                failed.get_or_insert(error);
+            }
+        }
+    }
+    stop.send_replace(true);
+    producing.await?;
+    if let Some(progress) = progress {
+        progress.abort();
+    }
+    failed.map_or(Ok(told), Err)
+}
+
+/// Lets workers run unharmed until the store is empty, then ends them in good order.
+async fn drain(
+    options: &Options,
+    stage: &Stage,
+    complaints: &mut Vec<String>,
+) -> Result<Vec<Told>, AnyError> {
+    let mut workers = (0..options.workers).map(|_| stage.worker()).collect::<Result<Vec<_>, _>>()?;
+    until_empty(options, stage, complaints).await?;
+    for worker in &mut workers {
+        // One that is still starting has no handler for the signal yet.
+        worker.until_busy(TO_END).await?;
+        worker.signal(Signal::TERM)?;
+    }
+    let mut told = Vec::new();
+    for mut worker in workers {
+        match worker.ended(TO_END).await? {
+            Some(status) if status.success() => {}
+            Some(status) => complaints.push(format!("{} ended with {status}", worker.name())),
+            None => complaints.push(format!("{} did not end in {TO_END:?} after SIGTERM", worker.name())),
+        }
+        told.push(Doomed::told(worker)?);
+    }
+    Ok(told)
+}
+
+async fn until_empty(options: &Options, stage: &Stage, complaints: &mut Vec<String>) -> Result<(), AnyError> {
+    let (mut least, mut moved) = (u64::MAX, Instant::now());
+    let mut said = Instant::now();
+    loop {
+        let left = pending(&stage.backend.stats(&QUEUE).await?);
+        if left == 0 {
+            return Ok(());
+        }
+        if left < least {
+            (least, moved) = (left, Instant::now());
+        }
+        if moved.elapsed() > STALL {
+            complaints.push(format!("{left} jobs were left, and none ended in {STALL:?}"));
+            return Ok(());
+        }
+        if options.chatty && said.elapsed() > Duration::from_secs(5) {
+            said = Instant::now();
+            println!("  no more kills, {left} jobs left");
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+}
+
+async fn report_progress(stage: Arc<Stage>) {
+    let began = Instant::now();
+    loop {
+        sleep(Duration::from_secs(5)).await;
+        println!("{:>5} s  {}", began.elapsed().as_secs(), progress(&stage.director.tally()));
+    }
+}
+
+fn progress(tally: &Tally) -> String {
+    let at = |p: &Point| format!("{p} {}", tally.at.get(p).copied().unwrap_or(0));
+    let points: Vec<String> = Point::ALL.iter().map(at).collect();
+    format!(
+        "{} kills: {}, random {}; frozen {}, missed {}",
+        tally.kills(),
+        points.join(", "),
+        tally.random,
+        tally.frozen,
+        tally.missed
+    )
+}

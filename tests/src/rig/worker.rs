@@ -1,0 +1,83 @@
+//! The processes that are killed: workers and producers. They take orders on stdin, one a line, and end when it does.
+
+use super::event::Event;
+use super::history::History;
+use super::job::{LEASE, ON_PURPOSE, QUEUE, Rig, RigJob};
+use super::point::{Fate, Order};
+use super::producer::Producer;
+use super::store::{self, AnyError};
+use super::{crash_backend::CrashBackend, history};
+use job_core::{Operate, Queue, Runtime};
+use std::io::BufRead as _;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// The exit code of a process whose orchestrator is gone.
+const ORPHANED: i32 = 9;
+/// The order to go on after having been frozen.
+pub(super) const THAW: &str = "thaw";
+
+struct Process {
+    backend: Arc<dyn Operate>,
+    history: Arc<History>,
+    fate: Arc<Fate>,
+}
+
+impl Process {
+    async fn start(url: &str, path: &Path) -> Result<Self, AnyError> {
+        let history = Arc::new(History::create(path)?);
+        history.write(Event::Boot { pid: std::process::id() });
+        let fate = Arc::new(Fate::new(Arc::clone(&history)));
+        take_orders(Arc::clone(&fate));
+        let inner = store::connect(url).await?;
+        let backend = CrashBackend::new(inner, Arc::clone(&history), Arc::clone(&fate));
+        Ok(Self { backend: Arc::new(backend), history, fate })
+    }
+}
+
+/// Reads orders on a thread of its own, so that nothing the process does delays them.
+fn take_orders(fate: Arc<Fate>) {
+    std::thread::spawn(move || {
+        for line in std::io::stdin().lock().lines().map_while(Result::ok) {
+            if line == THAW {
+                fate.thaw();
+            } else {
+                fate.order(line.parse::<Order>().expect("the orchestrator writes orders"));
+            }
+        }
+        std::process::exit(ORPHANED);
+    });
+}
+
+/// Runs jobs until SIGTERM.
+pub(super) async fn work(url: &str, path: &Path) -> Result<ExitCode, AnyError> {
+    let process = Process::start(url, path).await?;
+    let say = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        if info.payload_as_str() != Some(ON_PURPOSE) {
+            say(info);
+        }
+    }));
+    let runtime = Runtime::builder(process.backend)
+        .job::<RigJob>()
+        .state(Rig { history: process.history, fate: process.fate })
+        .queue(QUEUE.as_str(), Queue::concurrency(8).prefetch_max(16))
+        .lease(LEASE)
+        .poll_max(Duration::from_millis(100))
+        // Kills here are no fault of any job.
+        .poison_limit(1_000_000)
+        .build()?;
+    Ok(runtime.run_until_signal().await?.exit_code())
+}
+
+/// Enqueues until it is killed.
+pub(super) async fn produce(url: &str, path: &Path, number: u32) -> Result<ExitCode, AnyError> {
+    let process = Process::start(url, path).await?;
+    let mut producer = Producer::new(process.backend, process.history, number, history::now());
+    let (_never, stop) = watch::channel(false);
+    producer.run(stop).await;
+    Ok(ExitCode::SUCCESS)
+}

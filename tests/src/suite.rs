@@ -1,0 +1,204 @@
+//! The list of checks, and how a test runs one.
+
+use crate::Harness;
+use std::future::Future;
+use std::pin::Pin;
+
+/// One check, for tools that run them by name.
+#[derive(Clone, Copy)]
+pub struct Check {
+    /// The module of its clause, such as `c3_fencing`.
+    pub clause: &'static str,
+    /// Its name.
+    pub name: &'static str,
+    /// Panics if the backend fails it.
+    pub run: for<'a> fn(&'a Harness) -> Pin<Box<dyn Future<Output = ()> + 'a>>,
+}
+
+impl std::fmt::Debug for Check {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}::{}", self.clause, self.name)
+    }
+}
+
+/// Runs one check to its end on a runtime of its own; `suite!` expands to calls of it.
+///
+/// # Panics
+/// If the check fails, or no runtime can be started.
+pub fn run<F: Future>(check: F) -> F::Output {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a current-thread runtime starts").block_on(check)
+}
+
+/// One `#[test]` for every check, in a module for each clause.
+///
+/// The argument makes a fresh, empty store: a function or closure without arguments whose future gives a [`Harness`].
+/// Checks that are added to the kit later become tests without a change here.
+#[macro_export]
+macro_rules! suite {
+    ($factory:expr) => {
+        $crate::__checks! { $crate::__suite; $factory }
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __suite {
+    ($factory:expr; $($clause:ident { $($name:ident),* $(,)? })*) => {
+        $(mod $clause {
+            #[allow(unused_imports)]
+            use super::*;
+            $(#[test]
+            fn $name() {
+                $crate::run(async {
+                    let harness = ($factory)().await;
+                    $crate::checks::$clause::$name(&harness).await;
+                });
+            })*
+        })*
+    };
+}
+
+/// Expands the list into [`checks::all`](crate::checks::all).
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __all {
+    ($unused:expr; $($clause:ident { $($name:ident),* $(,)? })*) => {
+        /// Every check of the kit.
+        #[must_use]
+        pub fn all() -> Vec<$crate::Check> {
+            vec![$($($crate::Check {
+                clause: stringify!($clause),
+                name: stringify!($name),
+                run: |harness| Box::pin($clause::$name(harness)),
+            },)*)*]
+        }
+    };
+}
+/// The one list: everything that runs checks is expanded from it.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __checks {
+    ($callback:path; $argument:expr) => {
+        $callback! { $argument;
+            c1_durability {
+                says_what_it_is,
+                an_acknowledged_job_is_there,
+                the_largest_batch_arrives,
+                an_empty_batch_is_fine,
+            }
+            c2_one_lease {
+                a_claimed_job_is_not_given_twice,
+                eight_claimers_never_share_a_job,
+                eight_threads_never_share_a_job,
+                claims_tell_holders_apart,
+                claims_only_grow,
+            }
+            c3_fencing {
+                a_repeated_verdict_is_already_applied,
+                a_verdict_of_an_earlier_lease_changes_nothing,
+                a_reaped_lease_is_stale,
+                an_expired_lease_is_valid_until_reaped,
+                a_forged_hold_is_stale,
+                an_extended_lease_lasts,
+                an_extension_never_shortens,
+                a_lease_ends_with_its_last_job,
+                follow_ups_come_only_with_the_verdict,
+                one_of_many_verdicts_is_applied,
+            }
+            c4_expiry {
+                jobs_of_an_expired_lease_come_back,
+                settled_jobs_do_not_come_back,
+                a_live_lease_is_left_alone,
+                nothing_is_reaped_unless_asked,
+                suspects_run_under_their_own_leases,
+                suspects_come_on_top_of_the_limit,
+                suspects_of_other_kinds_are_left_alone,
+                a_suspect_that_crashes_runs_solo,
+                a_solo_job_runs_alone,
+                a_poisonous_job_goes_dead,
+                a_neighbours_crash_costs_no_attempt,
+                the_poison_limit_is_the_callers,
+                a_verdict_clears_suspicion,
+                maintenance_is_bounded,
+            }
+            c5_repeats {
+                a_repeated_enqueue_makes_no_second_job,
+                a_repeated_enqueue_revives_nothing,
+                a_repeated_enqueue_revives_no_discarded_job,
+                a_repeated_claim_returns_the_same_jobs,
+                a_repeated_claim_returns_the_same_suspects,
+                a_lost_claim_expires,
+                a_repeated_settle_and_claim_does_both_once,
+                an_idempotency_key_outlives_its_job,
+                keys_are_told_apart_by_scope,
+                a_window_ends,
+                a_unique_key_ends_with_its_job,
+                only_the_owner_frees_a_unique_key,
+                a_deduplicated_request_is_remembered,
+                the_first_of_equal_keys_in_a_batch_wins,
+                concurrent_batches_agree_on_keys,
+                a_nul_in_a_key_is_kept_or_refused,
+            }
+            c6_order {
+                first_in_first_out,
+                priority_comes_first,
+                priority_comes_first_across_claims,
+                kinds_share_one_order,
+                returned_jobs_go_first_in_their_priority,
+                a_scheduled_job_queues_when_it_is_due,
+                the_limit_is_kept,
+            }
+            c7_time {
+                a_delayed_job_waits,
+                no_delay_and_the_past_mean_at_once,
+                a_job_for_an_instant_waits,
+                a_far_future_is_no_problem,
+                retry_and_snooze_wait,
+                maintenance_says_what_is_due_next,
+                the_last_attempt_makes_it_dead,
+                unlimited_attempts_never_run_out,
+            }
+            c8_dropped {
+                a_dropped_enqueue,
+                a_dropped_claim,
+                a_dropped_settle,
+                a_dropped_settle_and_claim,
+                many_dropped_calls_leave_the_store_usable,
+                a_dropped_wait,
+            }
+            c9_batches {
+                a_thousand_mixed_verdicts,
+                the_first_verdict_in_a_batch_counts,
+                a_job_twice_in_a_batch_is_stored_once,
+                administration_answers_in_order,
+            }
+            c10_kinds {
+                only_named_kinds_are_claimed,
+                unknown_kinds_block_nobody,
+                queues_are_apart,
+                payloads_come_back_byte_for_byte,
+                many_large_payloads_arrive,
+                version_and_headers_come_back,
+                a_nul_in_a_header_is_kept_or_refused,
+            }
+            operate {
+                a_dead_job_says_why,
+                a_replayed_job_starts_again,
+                a_discarded_job_is_gone,
+                a_waiting_job_is_cancelled_at_once,
+                a_waiting_suspect_is_cancelled,
+                what_has_ended_cannot_be_cancelled,
+                a_running_job_is_asked_to_stop,
+                a_job_asked_to_stop_does_not_come_back,
+                a_dead_verdict_wins_over_a_cancel,
+                a_paused_queue_gives_no_job_away,
+                a_list_goes_through_every_job_once,
+                a_list_has_one_state,
+                the_numbers_are_right,
+                an_unused_queue_is_empty,
+                a_wait_ends_with_an_enqueue,
+            }
+        }
+    };
+}

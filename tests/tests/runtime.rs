@@ -1,0 +1,212 @@
+//! What becomes of jobs in a whole runtime, on the in-memory backend under paused time.
+
+mod support;
+
+use backend_memory::MemoryBackend;
+use job_core::{
+    Cancelled, DeadReason, JobError, Kind, NewJob, Operate, Queue, Registration, ResultExt as _, Runtime,
+};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use support::{Act, Log, QUEUE, Script, dead, runtime, until, until_drained};
+use tokio::time::{Instant, sleep};
+
+fn memory() -> Arc<dyn Operate> {
+    Arc::new(MemoryBackend::new())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failing_job_runs_again_until_it_succeeds() {
+    let log = Log::default();
+    let seen = log.clone();
+    let script = Script::new(move |_, ctx| {
+        let seen = seen.clone();
+        async move {
+            seen.add(format!("attempt {}", ctx.attempt()));
+            if ctx.attempt() < 3 { Err("not yet".into()) } else { Ok(()) }
+        }
+    });
+    let running = runtime(memory(), script).build().unwrap().start();
+    let began = Instant::now();
+    running.client().enqueue(Act { n: 1 }).await.unwrap();
+    until_drained(running.client()).await;
+    assert_eq!(log.lines(), ["attempt 1", "attempt 2", "attempt 3"]);
+    assert!(began.elapsed() >= Duration::from_secs(2), "two backoffs of 1 s");
+    assert!(dead(running.client()).await.is_empty());
+    assert_eq!(running.shutdown().await.unwrap().left_to_expire, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_kind_of_failure_ends_where_it_should() {
+    let script = Script::new(|n, ctx| async move {
+        match n {
+            1 => Err("always".into()),
+            2 => Err::<(), _>("hopeless").permanent().map_err(JobError::from),
+            3 => panic!("boom {}", ctx.attempt()),
+            4 => {
+                sleep(Duration::from_secs(3600)).await;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    });
+    let running = runtime(memory(), script).build().unwrap().start();
+    let client = running.client();
+    client.enqueue_all((1..=5).map(|n| Act { n })).await.unwrap();
+    let garbage = NewJob::new(Kind::from_static("act"), QUEUE, r#"{"n": "not a number"}"#);
+    client.enqueue_new(std::slice::from_ref(&garbage)).await.unwrap();
+    until_drained(client).await;
+    let mut dead: Vec<_> = dead(client).await;
+    dead.sort_by_key(|j| j.id);
+    let ended: Vec<_> = dead
+        .iter()
+        .map(|j| (j.dead_reason.unwrap(), j.attempt, j.errors.last().unwrap().error.as_str()))
+        .collect();
+    assert_eq!(
+        ended,
+        [
+            (DeadReason::Exhausted, 3, "always"),
+            (DeadReason::Permanent, 1, "hopeless"),
+            (DeadReason::Exhausted, 3, "panicked: boom 3"),
+            (DeadReason::Exhausted, 3, "timed out after 30s"),
+            (
+                DeadReason::Undecodable,
+                1,
+                "at `n`: invalid type: string \"not a number\", expected u64 at line 1 column 20"
+            ),
+        ]
+    );
+    running.shutdown().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_snooze_does_not_count_as_an_attempt() {
+    let log = Log::default();
+    let seen = log.clone();
+    let script = Script::new(move |_, ctx| {
+        let seen = seen.clone();
+        async move {
+            seen.add(format!("attempt {}", ctx.attempt()));
+            if seen.lines().len() < 5 { Err(JobError::snooze(Duration::from_secs(60))) } else { Ok(()) }
+        }
+    });
+    let running = runtime(memory(), script).build().unwrap().start();
+    running.client().enqueue(Act { n: 1 }).await.unwrap();
+    until_drained(running.client()).await;
+    assert_eq!(log.lines(), ["attempt 1"; 5]);
+    running.shutdown().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_handlers_run_than_the_concurrency_allows() {
+    let now = Arc::new(AtomicUsize::new(0));
+    let most = Arc::new(AtomicUsize::new(0));
+    let (n, m) = (Arc::clone(&now), Arc::clone(&most));
+    let script = Script::new(move |i, _| {
+        let (n, m) = (Arc::clone(&n), Arc::clone(&m));
+        async move {
+            m.fetch_max(n.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            sleep(Duration::from_millis(i % 7)).await;
+            n.fetch_sub(1, Ordering::SeqCst);
+            Ok(())
+        }
+    });
+    let running = runtime(memory(), script).default_queue(Queue::concurrency(4)).build().unwrap().start();
+    running.client().enqueue_all((0..500).map(|n| Act { n })).await.unwrap();
+    until_drained(running.client()).await;
+    assert_eq!(most.load(Ordering::SeqCst), 4);
+    running.shutdown().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_longer_than_its_lease_runs_once() {
+    let backend = memory();
+    let log = Log::default();
+    let start = |log: &Log| {
+        let seen = log.clone();
+        let script = Script::new(move |_, _| {
+            let seen = seen.clone();
+            async move {
+                seen.add("run");
+                sleep(Duration::from_secs(25)).await;
+                Ok(())
+            }
+        });
+        runtime(Arc::clone(&backend), script).lease(Duration::from_secs(1)).build().unwrap().start()
+    };
+    let (one, two) = (start(&log), start(&log));
+    one.client().enqueue(Act { n: 1 }).await.unwrap();
+    until_drained(one.client()).await;
+    assert_eq!(log.count("run"), 1);
+    one.shutdown().await.unwrap();
+    two.shutdown().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_running_job_is_cancelled_through_its_lease() {
+    let log = Log::default();
+    let seen = log.clone();
+    let script = Script::new(move |_, ctx| {
+        let seen = seen.clone();
+        async move {
+            seen.add("run");
+            ctx.cancellation().cancelled().await;
+            seen.add("asked to stop");
+            Err(JobError::cancelled())
+        }
+    });
+    let running = runtime(memory(), script).build().unwrap().start();
+    let client = running.client();
+    let job = client.enqueue(Act { n: 1 }).await.unwrap();
+    until("it runs", async || log.count("run") == 1).await;
+    assert_eq!(client.backend().cancel(job.id).await.unwrap(), Cancelled::Asked);
+    until_drained(client).await;
+    assert_eq!(log.lines(), ["run", "asked to stop"]);
+    assert!(dead(client).await.is_empty());
+    running.shutdown().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn unknown_kinds_wait_and_lose_no_attempt() {
+    let running = runtime(memory(), Script::new(|_, _| async { Ok(()) })).build().unwrap().start();
+    let client = running.client();
+    let stranger = NewJob::new(Kind::from_static("stranger"), QUEUE, "{}");
+    client.enqueue_new(std::slice::from_ref(&stranger)).await.unwrap();
+    client.enqueue(Act { n: 1 }).await.unwrap();
+    until("the known one is done", async || client.backend().stats(&QUEUE).await.unwrap().ready == 1).await;
+    let waiting = client.backend().get(stranger.id).await.unwrap().expect("it waits");
+    assert_eq!((waiting.attempt, waiting.claims), (0, 0));
+    running.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn every_mistake_of_the_configuration_is_reported_at_once() {
+    let error = Runtime::builder(MemoryBackend::new())
+        .jobs([Registration::of::<Act>(), Registration::of::<Act>()])
+        .state(1_u8)
+        .state(2_u8)
+        .queue("Bad Name", Queue::default())
+        .queue("idle", Queue::concurrency(0))
+        .lease(Duration::from_millis(1))
+        .cancel_grace(Duration::from_secs(60))
+        .only_queues(["nowhere"])
+        .require_durability(job_core::DurabilityClass::LocalDisk)
+        .build()
+        .expect_err("everything is wrong");
+    let text = error.to_string();
+    for part in [
+        "State<u8> is given twice",
+        "queue name \"Bad Name\" is not valid",
+        "queue idle has concurrency 0",
+        "lease 1ms is not between",
+        "cancel_grace 60s is longer than shutdown_deadline 25s",
+        "only_queues names \"nowhere\"",
+        "job act is registered twice",
+        "LocalDisk is required",
+    ] {
+        assert!(text.contains(part), "{part:?} is missing in:\n{text}");
+    }
+    let missing = Runtime::builder(MemoryBackend::new()).build().expect_err("no job");
+    assert!(missing.to_string().contains("no job is registered"), "{missing}");
+}

@@ -1,0 +1,229 @@
+//! What the runtime tests share: a job whose handler the test writes, and a backend that fails on command.
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
+
+use async_trait::async_trait;
+use job_core::{
+    Backend, BackendError, BackendInfo, Cancelled, Claim, ClaimRequest, Client, Effect, Enqueued, ErrorKind,
+    Extended, Job, JobContext, JobError, JobId, JobRecord, JobSpec, JobState, Kind, LeaseId, ListFilter,
+    MaintainRequest, Maintained, NewJob, Operate, Page, Queue, QueueName, QueueStats, Runtime,
+    RuntimeBuilder, Settled, Settlement,
+};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, LazyLock, Mutex};
+use std::time::Duration;
+
+pub const QUEUE: QueueName = QueueName::from_static("default");
+
+type Handler =
+    dyn Fn(u64, JobContext) -> Pin<Box<dyn Future<Output = Result<(), JobError>> + Send>> + Send + Sync;
+
+/// The handler that a test gives to [`Act`], as a state of the runtime.
+pub struct Script(Box<Handler>);
+
+impl Script {
+    pub fn new<F>(handler: impl Fn(u64, JobContext) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<(), JobError>> + Send + 'static,
+    {
+        Self(Box::new(move |n, ctx| Box::pin(handler(n, ctx))))
+    }
+}
+
+/// A job that does what the test says; at most 3 attempts, 30 s each, 1 s apart.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Act {
+    pub n: u64,
+}
+
+impl Job for Act {
+    fn spec() -> &'static JobSpec {
+        static SPEC: LazyLock<JobSpec> = LazyLock::new(|| {
+            let mut spec = JobSpec::new(Kind::from_static("act"));
+            spec.max_attempts = 3;
+            spec.timeout = Some(Duration::from_secs(30));
+            spec.backoff = job_core::Backoff::Fixed(Duration::from_secs(1));
+            spec
+        });
+        &SPEC
+    }
+
+    async fn run(self, ctx: JobContext) -> Result<(), JobError> {
+        let script = ctx.state::<Script>().expect("the test gives one");
+        (script.0.0)(self.n, ctx.clone()).await
+    }
+}
+
+pub fn runtime(backend: Arc<dyn Operate>, script: Script) -> RuntimeBuilder {
+    Runtime::builder(backend).job::<Act>().state(script).default_queue(Queue::concurrency(4))
+}
+
+/// Everything that handlers saw, in order.
+#[derive(Debug, Clone, Default)]
+pub struct Log(Arc<Mutex<Vec<String>>>);
+
+impl Log {
+    pub fn add(&self, line: impl Into<String>) {
+        self.0.lock().expect("no test panics here").push(line.into());
+    }
+    pub fn lines(&self) -> Vec<String> {
+        self.0.lock().expect("no test panics here").clone()
+    }
+    pub fn count(&self, what: &str) -> usize {
+        self.lines().iter().filter(|l| l.starts_with(what)).count()
+    }
+}
+
+/// Waits until `done`; fails after an hour of (usually paused) time.
+pub async fn until(what: &str, mut done: impl AsyncFnMut() -> bool) {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(3600);
+    while !done().await {
+        assert!(tokio::time::Instant::now() < deadline, "never: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Waits until the queue holds no job that is not dead.
+pub async fn until_drained(client: &Client) {
+    until("the queue is empty", async || {
+        let s = client.backend().stats(&QUEUE).await.expect("stats");
+        s.ready + s.running + s.scheduled + s.retrying == 0
+    })
+    .await;
+}
+
+pub async fn dead(client: &Client) -> Vec<JobRecord> {
+    client.backend().list(&ListFilter::new(QUEUE, JobState::Dead)).await.expect("list").jobs
+}
+
+/// What a call to a [`Faulty`] backend does instead of its work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    None,
+    Panic,
+    /// Fails; nothing is applied.
+    NotApplied(ErrorKind),
+    /// Is applied, and the answer is lost.
+    AnswerLost,
+    Hang,
+}
+
+type Plan = dyn Fn(&'static str) -> Fault + Send + Sync;
+
+/// A backend with faults before or after each operation, as the test's plan says.
+pub struct Faulty {
+    inner: Arc<dyn Operate>,
+    plan: Box<Plan>,
+}
+
+impl fmt::Debug for Faulty {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Faulty")
+    }
+}
+
+impl Faulty {
+    pub fn over(
+        inner: Arc<dyn Operate>,
+        plan: impl Fn(&'static str) -> Fault + Send + Sync + 'static,
+    ) -> Arc<dyn Operate> {
+        Arc::new(Self { inner, plan: Box::new(plan) })
+    }
+
+    async fn call<T>(
+        &self,
+        operation: &'static str,
+        work: impl Future<Output = Result<T, BackendError>>,
+    ) -> Result<T, BackendError> {
+        let lost = |kind, effect| BackendError::new("faulty", operation, kind, effect, "injected");
+        match (self.plan)(operation) {
+            Fault::None => work.await,
+            Fault::Panic => panic!("injected into {operation}"),
+            Fault::NotApplied(kind) => Err(lost(kind, Effect::NotApplied)),
+            Fault::AnswerLost => {
+                let _ = work.await;
+                Err(lost(ErrorKind::Transient, Effect::Unknown))
+            }
+            Fault::Hang => std::future::pending().await,
+        }
+    }
+}
+
+#[async_trait]
+impl Backend for Faulty {
+    fn info(&self) -> BackendInfo {
+        self.inner.info()
+    }
+    async fn enqueue(&self, jobs: &[NewJob]) -> Result<Vec<Enqueued>, BackendError> {
+        self.call("enqueue", self.inner.enqueue(jobs)).await
+    }
+    async fn claim(&self, queue: &QueueName, request: &ClaimRequest<'_>) -> Result<Claim, BackendError> {
+        self.call("claim", self.inner.claim(queue, request)).await
+    }
+    async fn settle(
+        &self,
+        queue: &QueueName,
+        settlements: &[Settlement],
+    ) -> Result<Vec<Settled>, BackendError> {
+        self.call("settle", self.inner.settle(queue, settlements)).await
+    }
+    async fn settle_and_claim(
+        &self,
+        queue: &QueueName,
+        settlements: &[Settlement],
+        request: &ClaimRequest<'_>,
+    ) -> Result<(Vec<Settled>, Claim), BackendError> {
+        self.call("settle", self.inner.settle_and_claim(queue, settlements, request)).await
+    }
+    async fn extend(
+        &self,
+        queue: &QueueName,
+        leases: &[LeaseId],
+        lease_for: Duration,
+    ) -> Result<Extended, BackendError> {
+        self.call("extend", self.inner.extend(queue, leases, lease_for)).await
+    }
+    async fn maintain(
+        &self,
+        queue: &QueueName,
+        request: &MaintainRequest,
+    ) -> Result<Maintained, BackendError> {
+        self.call("maintain", self.inner.maintain(queue, request)).await
+    }
+    async fn wait(&self, queue: &QueueName) -> Result<(), BackendError> {
+        self.call("wait", self.inner.wait(queue)).await
+    }
+}
+
+#[async_trait]
+impl Operate for Faulty {
+    async fn get(&self, id: JobId) -> Result<Option<JobRecord>, BackendError> {
+        self.inner.get(id).await
+    }
+    async fn list(&self, filter: &ListFilter) -> Result<Page, BackendError> {
+        self.inner.list(filter).await
+    }
+    async fn replay(&self, ids: &[JobId]) -> Result<Vec<bool>, BackendError> {
+        self.inner.replay(ids).await
+    }
+    async fn discard(&self, ids: &[JobId]) -> Result<Vec<bool>, BackendError> {
+        self.inner.discard(ids).await
+    }
+    async fn cancel(&self, id: JobId) -> Result<Cancelled, BackendError> {
+        self.inner.cancel(id).await
+    }
+    async fn pause(&self, queue: &QueueName) -> Result<(), BackendError> {
+        self.inner.pause(queue).await
+    }
+    async fn resume(&self, queue: &QueueName) -> Result<(), BackendError> {
+        self.inner.resume(queue).await
+    }
+    async fn stats(&self, queue: &QueueName) -> Result<QueueStats, BackendError> {
+        self.inner.stats(queue).await
+    }
+    async fn queues(&self) -> Result<Vec<QueueName>, BackendError> {
+        self.inner.queues().await
+    }
+}
