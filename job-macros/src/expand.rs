@@ -19,7 +19,10 @@ pub(crate) fn expand(job: &Model) -> TokenStream {
     let inherent = inherent(job, &constructor);
     let alias = alias(job);
     let implementation = implementation::implementation(job);
+    // A job owns its arguments, whatever a lint would rather have; for an `async fn` the lint knows.
+    let owned = job.options.blocking.is_some().then(|| quote!(#[allow(clippy::needless_pass_by_value)]));
     quote! {
+        #owned
         #func
         #arguments
         #definition

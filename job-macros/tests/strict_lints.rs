@@ -1,5 +1,6 @@
 //! A library that denies what libraries deny.
 #![deny(warnings, missing_docs, unreachable_pub, missing_debug_implementations, unused_qualifications)]
+#![deny(clippy::needless_pass_by_value)]
 #![forbid(unsafe_code)]
 use job_core::State;
 
@@ -27,6 +28,11 @@ pub mod mail {
     pub(crate) fn inside(a: u8, b: u8, c: u8, d: u8, e: u8, f: u8, g: u8, h: u8) {
         let _ = [a, b, c, d, e, f, g, h];
     }
+
+    #[job_macros::job(blocking)]
+    pub(crate) fn only_read(name: String, ctx: job_core::JobContext) {
+        let _ = (name.len(), ctx.attempt());
+    }
 }
 
 #[job_macros::job]
@@ -34,5 +40,5 @@ pub mod mail {
 async fn not_compiled(missing: Missing) {}
 
 fn main() {
-    let _ = job_core::jobs![mail::undocumented_job, mail::inside];
+    let _ = job_core::jobs![mail::undocumented_job, mail::inside, mail::only_read];
 }

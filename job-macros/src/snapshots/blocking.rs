@@ -1,4 +1,5 @@
 // #[job(blocking)]
+#[allow(clippy::needless_pass_by_value)]
 fn hash(file: PathBuf, ctx: &JobContext) -> io::Result<()> {
     work(file, ctx)
 }
