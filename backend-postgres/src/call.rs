@@ -3,7 +3,7 @@
 
 use crate::error::{NAME, failed, is_conflict, not_sent};
 use crate::schema::Statements;
-use job_core::{BackendError, Effect, ErrorKind};
+use job_core::{BackendError, Effect, ErrorKind, fault_point};
 use sqlx::{PgConnection, PgPool};
 use std::future::Future;
 use std::pin::Pin;
@@ -41,9 +41,21 @@ impl Calls {
             let mut connection = pool.acquire().await.map_err(|e| not_sent(operation, e))?;
             let mut conflicts = 0;
             loop {
+                if fault_point!(NAME, "{operation}.before_send") {
+                    let text = "failed on purpose before it was sent";
+                    let (kind, effect) = (ErrorKind::Transient, Effect::NotApplied);
+                    return Err(BackendError::new(NAME, operation, kind, effect, text));
+                }
                 let outcome = tokio::time::timeout(deadline, work(&args, &statements, &mut connection)).await;
                 match outcome {
-                    Ok(Ok(answer)) => return Ok(answer),
+                    Ok(Ok(answer)) => {
+                        if fault_point!(NAME, "{operation}.after_commit") {
+                            let text = "the answer was lost on purpose";
+                            let (kind, effect) = (ErrorKind::Transient, Effect::Unknown);
+                            return Err(BackendError::new(NAME, operation, kind, effect, text));
+                        }
+                        return Ok(answer);
+                    }
                     Ok(Err(error)) if is_conflict(&error) && conflicts < CONFLICTS_MAX => conflicts += 1,
                     Ok(Err(error)) => {
                         return Err(failed(operation, error));

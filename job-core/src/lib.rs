@@ -5,6 +5,8 @@ mod backend;
 mod client;
 mod context;
 mod error;
+#[doc(hidden)]
+pub mod faults;
 mod id;
 mod into_outcome;
 mod job;

@@ -6,6 +6,7 @@ use super::core::{ClaimPlan, Nudge};
 use super::shared::QueueShared;
 use crate::backend::{Claim, ClaimRequest};
 use crate::error::{BackendError, Effect, ErrorKind};
+use crate::fault_point;
 use crate::verdict::Settled;
 use ractor::{ActorProcessingErr, ActorRef};
 use std::sync::Arc;
@@ -49,6 +50,7 @@ impl Claimer {
         state: &mut ClaimerState,
     ) -> Result<(), ActorProcessingErr> {
         let polled = matches!(message, ClaimerMsg::Poll);
+        let _ = fault_point!(state.queue.name.as_str(), "claimer.{}", if polled { "poll" } else { "wake" });
         let wait = state.claim(polled).await?;
         state.arm(&myself, wait);
         Ok(())
@@ -64,7 +66,10 @@ impl ClaimerState {
             self.queue.tell(nudge);
             return Ok(self.queue.core().next_poll());
         };
-        match self.call(&plan).await {
+        let _ = fault_point!(self.queue.name.as_str(), "claimer.planned");
+        let answer = self.call(&plan).await;
+        let _ = fault_point!(self.queue.name.as_str(), "claimer.answered");
+        match answer {
             Ok((settled, claim)) => {
                 self.backoff.succeeded(&self.queue.name, "claim");
                 let (starts, nudge) = {

@@ -5,6 +5,7 @@ use super::shared::QueueShared;
 use super::slots::{Slot, StopReason};
 use crate::backend::{ClaimedJob, Hold};
 use crate::context::JobContext;
+use crate::fault_point;
 use crate::job::JobSpec;
 use crate::outcome::{Action, JobError};
 use crate::registry::BoxedRun;
@@ -24,7 +25,9 @@ pub(crate) async fn run_jobs(queue: Arc<QueueShared>, first: Start) {
     let mut next = Some(first);
     while let Some(start) = next.take() {
         let guard = EndGuard { queue: &queue, slot: start.slot, hold: start.job.hold, ended: false };
+        let _ = fault_point!(queue.name.as_str(), "job.started");
         let verdict = execute(&queue, start).await;
+        let _ = fault_point!(queue.name.as_str(), "job.returned");
         next = guard.end(verdict);
         // Handlers that never wait must not keep other tasks from running.
         tokio::task::consume_budget().await;

@@ -4,6 +4,7 @@
 
 use super::claimer::timed_out;
 use super::shared::QueueShared;
+use crate::fault_point;
 use ractor::{ActorProcessingErr, ActorRef};
 use rand::RngExt as _;
 use std::sync::Arc;
@@ -42,7 +43,9 @@ impl LeaseKeeper {
         _message: KeeperMsg,
         state: &mut KeeperState,
     ) -> Result<(), ActorProcessingErr> {
+        let _ = fault_point!(state.queue.name.as_str(), "keeper.tick");
         let wait = state.extend().await;
+        let _ = fault_point!(state.queue.name.as_str(), "keeper.extended");
         myself.send_after(wait, || KeeperMsg::Tick);
         Ok(())
     }

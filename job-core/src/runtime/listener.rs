@@ -3,6 +3,7 @@
 
 use super::backoff::Backoff;
 use super::shared::QueueShared;
+use crate::fault_point;
 use ractor::{ActorProcessingErr, ActorRef};
 use std::sync::Arc;
 use tokio::task::JoinSet;
@@ -38,6 +39,7 @@ async fn listen(queue: Arc<QueueShared>) {
         match queue.env.backend.wait(&queue.name).await {
             Ok(()) => {
                 backoff.succeeded(&queue.name, "wait");
+                let _ = fault_point!(queue.name.as_str(), "listener.woken");
                 queue.wake();
             }
             Err(error) => sleep(backoff.failed(&queue.name, "wait", &error)).await,

@@ -4,6 +4,7 @@
 use super::claimer::timed_out;
 use super::shared::QueueShared;
 use crate::backend::MaintainRequest;
+use crate::fault_point;
 use ractor::{ActorProcessingErr, ActorRef};
 use rand::RngExt as _;
 use std::sync::Arc;
@@ -52,6 +53,7 @@ impl Maintainer {
     ) -> Result<(), ActorProcessingErr> {
         for round in &mut state.queues {
             if round.due <= Instant::now() {
+                let _ = fault_point!(round.queue.name.as_str(), "maintainer.tick");
                 round.run().await;
             }
         }
@@ -80,6 +82,7 @@ impl QueueRound {
         };
         let call = env.backend.maintain(&self.queue.name, &request);
         let answer = timeout(timing.call_timeout, call).await.unwrap_or_else(|_| Err(timed_out("maintain")));
+        let _ = fault_point!(self.queue.name.as_str(), "maintainer.answered");
         let mut wait = timing.maintain_every.mul_f64(rand::rng().random_range(0.8..=1.0));
         match answer {
             Ok(done) => {

@@ -5,6 +5,7 @@ use super::backoff::Backoff;
 use super::claimer::timed_out;
 use super::shared::QueueShared;
 use crate::error::{BackendError, ErrorKind};
+use crate::fault_point;
 use ractor::{ActorProcessingErr, ActorRef};
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,6 +46,7 @@ impl Settler {
         state: &mut SettlerState,
     ) -> Result<(), ActorProcessingErr> {
         let retry = matches!(message, SettlerMsg::Retry);
+        let _ = fault_point!(state.queue.name.as_str(), "settler.{}", if retry { "retry" } else { "flush" });
         if let Some(wait) = state.flush(retry).await? {
             myself.send_after(wait, || SettlerMsg::Retry);
         }
@@ -60,6 +62,7 @@ impl SettlerState {
         let call = env.backend.settle(&self.queue.name, &settlements);
         let answer =
             timeout(env.timing.call_timeout, call).await.unwrap_or_else(|_| Err(timed_out("settle")));
+        let _ = fault_point!(self.queue.name.as_str(), "settler.answered");
         match answer {
             Ok(settled) => {
                 self.backoff.succeeded(&self.queue.name, "settle");

@@ -1,0 +1,90 @@
+//! Places where tests make a process fail, and defects that they switch on. Without the feature `faults` both macros are
+//! constants: nothing of this is in a release.
+
+#[cfg(feature = "faults")]
+use std::sync::OnceLock;
+
+/// What is to happen at a point. What stops a process or a thread needs no word: it happens inside of
+/// [`Faults::reached`].
+#[cfg(feature = "faults")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Injected {
+    /// Go on.
+    Nothing,
+    /// The call fails; after its commit this means that the answer is lost.
+    Fail,
+    /// The task never goes on.
+    Hang,
+}
+
+/// Decides what happens at points.
+#[cfg(feature = "faults")]
+pub trait Faults: Send + Sync + 'static {
+    /// The process is at `point`, on behalf of `scope`: a queue, or the name of a store.
+    fn reached(&self, scope: &str, point: &str) -> Injected;
+}
+
+#[cfg(feature = "faults")]
+static FAULTS: OnceLock<Box<dyn Faults>> = OnceLock::new();
+
+/// From now on `faults` decides for the whole process; the first one stays.
+#[cfg(feature = "faults")]
+pub fn install(faults: impl Faults) {
+    let _ = FAULTS.set(Box::new(faults));
+}
+
+/// True if the caller is to fail here.
+#[cfg(feature = "faults")]
+pub async fn reach(scope: &str, point: &str) -> bool {
+    match FAULTS.get().map_or(Injected::Nothing, |f| f.reached(scope, point)) {
+        Injected::Nothing => false,
+        Injected::Fail => true,
+        Injected::Hang => std::future::pending().await,
+    }
+}
+
+/// The environment variable that names the seeded bug of a process.
+#[cfg(feature = "faults")]
+pub const BUG_VARIABLE: &str = "STEADFAST_BUG";
+
+/// The name of the seeded bug of this process, if it has one.
+#[cfg(feature = "faults")]
+pub fn bug() -> Option<&'static str> {
+    static BUG: OnceLock<Option<String>> = OnceLock::new();
+    BUG.get_or_init(|| std::env::var(BUG_VARIABLE).ok()).as_deref()
+}
+
+/// A point at which tests can stop, freeze or fail the process: `fault_point!(queue, "claimer.before_send")`. True if the
+/// caller is to fail. Only in async code.
+#[cfg(feature = "faults")]
+#[macro_export]
+macro_rules! fault_point {
+    ($scope:expr, $($point:tt)*) => { $crate::faults::reach($scope, &::std::format!($($point)*)).await };
+}
+
+/// A point at which tests can stop, freeze or fail the process; nothing without the feature `faults`.
+#[cfg(not(feature = "faults"))]
+#[macro_export]
+macro_rules! fault_point {
+    ($scope:expr, $($point:tt)*) => {
+        false
+    };
+}
+
+/// True in a test process that has been given this deliberate defect.
+#[cfg(feature = "faults")]
+#[macro_export]
+macro_rules! seeded_bug {
+    ($name:literal) => {
+        $crate::faults::bug() == ::std::option::Option::Some($name)
+    };
+}
+
+/// False without the feature `faults`.
+#[cfg(not(feature = "faults"))]
+#[macro_export]
+macro_rules! seeded_bug {
+    ($name:literal) => {
+        false
+    };
+}
