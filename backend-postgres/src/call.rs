@@ -41,7 +41,7 @@ impl Calls {
             let mut connection = pool.acquire().await.map_err(|e| not_sent(operation, e))?;
             let mut conflicts = 0;
             loop {
-                if fault_point!(NAME, "{operation}.before_send") {
+                if fault_point!(NAME, "postgres.{}.before_send", operation.replace(' ', "_")) {
                     let text = "failed on purpose before it was sent";
                     let (kind, effect) = (ErrorKind::Transient, Effect::NotApplied);
                     return Err(BackendError::new(NAME, operation, kind, effect, text));
@@ -49,7 +49,7 @@ impl Calls {
                 let outcome = tokio::time::timeout(deadline, work(&args, &statements, &mut connection)).await;
                 match outcome {
                     Ok(Ok(answer)) => {
-                        if fault_point!(NAME, "{operation}.after_commit") {
+                        if fault_point!(NAME, "postgres.{}.after_commit", operation.replace(' ', "_")) {
                             let text = "the answer was lost on purpose";
                             let (kind, effect) = (ErrorKind::Transient, Effect::Unknown);
                             return Err(BackendError::new(NAME, operation, kind, effect, text));

@@ -2,7 +2,7 @@
 //! constants: nothing of this is in a release.
 
 #[cfg(feature = "faults")]
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 /// What is to happen at a point. What stops a process or a thread needs no word: it happens inside of
 /// [`Faults::reached`].
@@ -25,12 +25,12 @@ pub trait Faults: Send + Sync + 'static {
 }
 
 #[cfg(feature = "faults")]
-static FAULTS: OnceLock<Box<dyn Faults>> = OnceLock::new();
+static FAULTS: OnceLock<Arc<dyn Faults>> = OnceLock::new();
 
 /// From now on `faults` decides for the whole process; the first one stays.
 #[cfg(feature = "faults")]
-pub fn install(faults: impl Faults) {
-    let _ = FAULTS.set(Box::new(faults));
+pub fn install(faults: Arc<dyn Faults>) {
+    let _ = FAULTS.set(faults);
 }
 
 /// True if the caller is to fail here.

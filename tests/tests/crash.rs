@@ -1,24 +1,22 @@
 //! Workers and producers are killed and frozen while jobs flow on a real PostgreSQL; no job may be lost, none may end
 //! twice, and no verdict of a lease that is over may be accepted.
 
-use job_conformance::rig::cli;
+use job_conformance::rig::report;
 use job_conformance::rig::run::{Options, run};
 use std::time::Duration;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sixty_kills_lose_nothing() {
     let options = Options {
-        program: env!("CARGO_BIN_EXE_rig").into(),
-        kills: 60,
         time: Duration::from_secs(90),
         seed: 1,
-        url: None,
-        workers: 3,
+        storms: false,
         chatty: false,
+        ..Options::new(env!("CARGO_BIN_EXE_rig").into(), 60)
     };
     let outcome = run(&options).await.expect("the run can be made");
-    cli::print(&outcome);
+    report::print(&outcome);
     assert!(outcome.is_good(), "see above");
     // Each point of a worker is struck at least 5 times, or the run is not good.
-    assert!(outcome.kills >= 60);
+    assert!(outcome.tally.kills() >= 60);
 }

@@ -30,18 +30,25 @@ pub(super) struct Doomed {
 }
 
 impl Doomed {
-    /// Starts the program as this kind of child, with its history in `dir`.
+    /// Starts the program as this kind of child, with its history in `dir`. `clock` is the library that makes its wall
+    /// clock wrong by these hours.
     pub(super) fn start(
         program: &Path,
         dir: &Path,
         name: String,
         args: &[impl AsRef<OsStr>],
+        clock: Option<(&Path, i32)>,
     ) -> Result<Self, AnyError> {
         let path = history_path(dir, &name);
         let mut command = Command::new(program);
         command.args(args).arg(&path).stdin(Stdio::piped()).stdout(Stdio::null()).kill_on_drop(true);
         // A group of its own: when a shell ends, the kernel wakes what is frozen in the group that it leaves behind.
         command.process_group(0);
+        if let Some((library, hours)) = clock {
+            // Only the wall clock is wrong: histories and timers go by the monotonic one.
+            command.env("LD_PRELOAD", library).env("FAKETIME", format!("{hours:+}h"));
+            command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1").env("DONT_FAKE_MONOTONIC", "1");
+        }
         let mut child = command.spawn().map_err(|e| format!("cannot start {}: {e}", program.display()))?;
         let orders = child.stdin.take().expect("stdin is a pipe");
         Ok(Self { name, child, orders, tail: Tail::new(path), records: Vec::new() })

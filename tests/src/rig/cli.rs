@@ -1,22 +1,29 @@
 //! The command line of `rig`.
 
-use super::run::{Options, Outcome, run};
+use super::checker::{self, Judgement};
+use super::report;
+use super::run::{Options, run};
 use super::store::AnyError;
-use super::{point::Point, worker};
-use std::path::Path;
+use super::worker;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
 use std::time::Duration;
 
 /// What `rig --help` prints.
 const HELP: &str = "\
-./dev rig: kill workers while jobs flow on a real PostgreSQL, then look for lost jobs
+./dev rig: kill workers and servers while jobs flow on a real PostgreSQL, then look for lost jobs
 
-  --kills N     how many kills (200)
-  --minutes N   the longest time to spend on them (60)
+  --kills N     how many kills at least (200)
+  --minutes N   with --kills: the longest time to spend on them (60); alone: how long to go on, 50 kills a minute at least
   --seed S      decides what is killed where (random)
-  --url URL     a PostgreSQL to use instead of a private one; the run makes a schema of its own
+  --calm        kill workers and producers only; the server and the network stay well
+  --lease N     how long leases last, in seconds (1)
+  --url URL     a PostgreSQL to use instead of a private one, which means --calm; the run makes a schema of its own
   --workers N   workers at a time (3)
+  --report F    write the report as Markdown, too
+
+rig check DIR: judge the histories of an earlier run again; a bad run says where it left them
 
 Exits with 1 if a job was lost, a stale verdict was accepted or any other rule was broken, or if the run did too little
 to prove anything.";
@@ -25,11 +32,15 @@ to prove anything.";
 pub async fn main(args: Vec<String>) -> ExitCode {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     let result = match words.as_slice() {
-        ["worker", url, path] => worker::work(url, Path::new(path)).await,
+        ["worker", url, lease, path] => match lease.parse() {
+            Ok(lease) => worker::work(url, Duration::from_millis(lease), Path::new(path)).await,
+            Err(_) => Err(format!("{lease} is not a number of milliseconds").into()),
+        },
         ["producer", url, number, path] => match number.parse() {
             Ok(number) => worker::produce(url, Path::new(path), number).await,
             Err(_) => Err(format!("{number} is not a number").into()),
         },
+        ["check", dir] => check(Path::new(dir)),
         ["--help" | "-h"] => {
             println!("{HELP}");
             Ok(ExitCode::SUCCESS)
@@ -43,83 +54,63 @@ pub async fn main(args: Vec<String>) -> ExitCode {
 }
 
 async fn orchestrate(words: &[&str]) -> Result<ExitCode, AnyError> {
-    let options = parse(words)?;
-    println!("seed {}: {} kills, {} workers at a time", options.seed, options.kills, options.workers);
+    let (options, file) = parse(words)?;
+    let what = if options.storms { "and storms" } else { "in calm weather" };
+    println!("seed {}: {} kills {what}, {} workers at a time", options.seed, options.kills, options.workers);
     let outcome = run(&options).await?;
-    print(&outcome);
+    report::print(&outcome);
+    if let Some(file) = file {
+        std::fs::write(file, report::markdown(&options, &outcome))?;
+    }
     Ok(if outcome.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn parse(words: &[&str]) -> Result<Options, AnyError> {
-    let mut options = Options {
-        program: std::env::current_exe()?,
-        kills: 200,
-        time: Duration::from_secs(60 * 60),
-        seed: rand::random(),
-        url: None,
-        workers: 3,
-        chatty: true,
-    };
-    for pair in words.chunks(2) {
-        let [option, value] = pair else {
-            return Err(format!("{} needs a value; see --help", pair[0]).into());
-        };
-        match *option {
-            "--kills" => options.kills = number(option, value)?,
-            "--minutes" => options.time = Duration::from_secs(60 * number::<u64>(option, value)?),
+fn check(dir: &Path) -> Result<ExitCode, AnyError> {
+    let (told, dump) = checker::read(dir)?;
+    let judgement: Judgement = checker::check(&told, &dump);
+    report::print_judgement(&judgement);
+    let first = judgement.violations.iter().find_map(|v| v.job);
+    for line in first.map(|job| checker::timeline(&told, job)).unwrap_or_default() {
+        println!("  {line}");
+    }
+    Ok(if judgement.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn parse(words: &[&str]) -> Result<(Options, Option<PathBuf>), AnyError> {
+    let mut options = Options::new(std::env::current_exe()?, 200);
+    let mut report = None;
+    let (mut kills, mut minutes) = (None, None);
+    let mut words = words.iter().copied();
+    while let Some(option) = words.next() {
+        if option == "--calm" {
+            options.storms = false;
+            continue;
+        }
+        let value = words.next().ok_or_else(|| format!("{option} needs a value; see --help"))?;
+        match option {
+            "--kills" => kills = Some(number(option, value)?),
+            "--minutes" => minutes = Some(number::<u64>(option, value)?),
             "--seed" => options.seed = number(option, value)?,
-            "--url" => options.url = Some((*value).to_owned()),
+            "--lease" => options.lease = Duration::from_secs(number::<u64>(option, value)?.max(1)),
+            "--url" => {
+                options.url = Some(value.to_owned());
+                options.storms = false;
+            }
             "--workers" => options.workers = number::<usize>(option, value)?.max(2),
+            "--report" => report = Some(PathBuf::from(value)),
             _ => return Err(format!("unknown option {option}; see --help").into()),
         }
     }
-    Ok(options)
+    if let Some(minutes) = minutes {
+        options.time = Duration::from_secs(60 * minutes);
+        options.whole_time = kills.is_none();
+        options.kills = 50 * minutes;
+    }
+    options.kills = kills.unwrap_or(options.kills);
+    Ok((options, report))
 }
 
 fn number<T: FromStr>(option: &str, value: &str) -> Result<T, String> {
     let digits = value.replace(['_', ','], "");
     digits.parse().map_err(|_| format!("{option}: {value} is not a number that fits"))
-}
-
-/// Prints what a run gave.
-pub fn print(outcome: &Outcome) {
-    let summary = &outcome.judgement.summary;
-    println!("\nkills                          {:>8}", outcome.kills);
-    for point in Point::ALL {
-        println!("  {:<28} {:>8}", point.as_str(), summary.kills_at.get(&point).copied().unwrap_or(0));
-    }
-    println!("  {:<28} {:>8}", "at random", outcome.random_kills);
-    let rows = [
-        ("workers frozen and let go", summary.frozen),
-        ("answers lost on purpose", summary.answers_lost),
-        ("leases reaped", summary.reaps),
-        ("stale verdicts refused", summary.stale),
-        ("repeated verdicts recognised", summary.already_applied),
-        ("outcomes never learned", summary.unknown),
-        ("requests deduplicated", summary.deduplicated),
-        ("lease extensions", summary.extensions),
-        ("jobs acknowledged", summary.acked),
-        ("  run more than once", summary.ran_again),
-        ("  with more than one effect", summary.effects_again),
-        ("  lost", summary.lost),
-    ];
-    for (what, count) in rows {
-        println!("{what:<30} {count:>8}");
-    }
-    let [killing, draining] = outcome.took.map(|t| t.as_secs_f64());
-    println!("{killing:.0} s of kills, {draining:.0} s to finish what was left");
-    let violations = &outcome.judgement.violations;
-    for violation in violations.iter().take(20) {
-        println!("BROKEN  {violation}");
-    }
-    if violations.len() > 20 {
-        println!("BROKEN  … and {} more", violations.len() - 20);
-    }
-    for line in &outcome.timeline {
-        println!("  {line}");
-    }
-    for complaint in &outcome.complaints {
-        println!("WRONG   {complaint}");
-    }
-    println!("{}", if outcome.is_good() { "good: nothing lost, no stale verdict accepted" } else { "BAD" });
 }

@@ -9,8 +9,9 @@ use job_core::{
     Extended, Hold, JobId, JobRecord, LeaseId, LeaseStatus, ListFilter, MaintainRequest, Maintained, NewJob,
     Operate, Page, QueueName, QueueStats, Settled, Settlement,
 };
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Wraps the backend of a process that is to be killed.
@@ -20,13 +21,15 @@ pub struct CrashBackend {
     history: Arc<History>,
     fate: Arc<Fate>,
     calls: AtomicU64,
+    /// When a claim that has no answer yet was first sent: it may have been applied then.
+    claims: Mutex<HashMap<LeaseId, u64>>,
 }
 
 impl CrashBackend {
     /// Around `inner`.
     #[must_use]
     pub fn new(inner: Arc<dyn Operate>, history: Arc<History>, fate: Arc<Fate>) -> Self {
-        Self { inner, history, fate, calls: AtomicU64::new(0) }
+        Self { inner, history, fate, calls: AtomicU64::new(0), claims: Mutex::default() }
     }
 
     /// Verdicts are about to be sent.
@@ -54,8 +57,15 @@ impl CrashBackend {
         }
     }
 
+    /// A claim is about to be sent, for the first time or again.
+    fn claiming(&self, lease: LeaseId) {
+        self.claims.lock().unwrap_or_else(PoisonError::into_inner).entry(lease).or_insert_with(now);
+    }
+
     /// A claim was answered; true if the answer is to be lost.
-    fn claimed(&self, sent: u64, claim: &Claim) -> bool {
+    fn claimed(&self, lease: LeaseId, claim: &Claim) -> bool {
+        let sent = self.claims.lock().unwrap_or_else(PoisonError::into_inner).remove(&lease);
+        let sent = sent.unwrap_or_else(now);
         if claim.jobs.is_empty() {
             return false;
         }
@@ -92,9 +102,9 @@ impl Backend for CrashBackend {
     }
 
     async fn claim(&self, queue: &QueueName, request: &ClaimRequest<'_>) -> Result<Claim, BackendError> {
-        let sent = now();
+        self.claiming(request.lease);
         let claim = self.inner.claim(queue, request).await?;
-        if self.claimed(sent, &claim) { Err(lost("claim")) } else { Ok(claim) }
+        if self.claimed(request.lease, &claim) { Err(lost("claim")) } else { Ok(claim) }
     }
 
     async fn settle(
@@ -113,13 +123,13 @@ impl Backend for CrashBackend {
         settlements: &[Settlement],
         request: &ClaimRequest<'_>,
     ) -> Result<(Vec<Settled>, Claim), BackendError> {
-        let sent = now();
+        self.claiming(request.lease);
         let call = self.sending(settlements);
         let answer = self.inner.settle_and_claim(queue, settlements, request).await;
         let settled = answer.as_ref().map(|(settled, _)| settled.as_slice());
         let settle_lost = self.answered(call, settled);
         let (settled, claim) = answer?;
-        let claim_lost = self.claimed(sent, &claim);
+        let claim_lost = self.claimed(request.lease, &claim);
         if settle_lost || claim_lost { Err(lost("settle_and_claim")) } else { Ok((settled, claim)) }
     }
 

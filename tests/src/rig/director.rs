@@ -1,12 +1,13 @@
 //! Decides who dies how, and counts who did.
 
 use super::checker::Floors;
+use super::event::Storm;
 use super::point::{Action, Order, Point};
 use super::run::Options;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -20,30 +21,55 @@ pub(super) enum Doom {
     AtRandom(Duration),
     /// First frozen at a point until its leases are over, then let go, then killed.
     Frozen(Order),
+    /// Loses an answer, or a call for ever, and is killed some time later.
+    Hurt(Order),
+    /// Told to end this long after it began to work, which it does by itself.
+    Told(Duration),
 }
 
-/// A kind of death, drawn from a bag that has one of each.
+/// A kind of death, drawn from a bag.
 #[derive(Debug, Clone, Copy)]
 enum Lot {
-    At(Point),
     AtRandom,
-    Frozen,
+    Told,
+    At(Point, Action),
 }
 
 /// What has been done so far.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Tally {
-    pub(super) at: BTreeMap<Point, u64>,
-    pub(super) random: u64,
-    /// Frozen and let go, with at least one verdict refused.
-    pub(super) frozen: u64,
+pub struct Tally {
+    /// What struck at which point.
+    pub at: BTreeMap<(Point, Action), u64>,
+    /// Killed at a random moment.
+    pub random: u64,
+    /// Frozen before they sent a verdict, and let go, with at least one verdict refused.
+    pub frozen: u64,
+    /// Ended by themselves when told to.
+    pub told: u64,
     /// Children that did not come to their point in time.
-    pub(super) missed: u64,
+    pub missed: u64,
+    /// Children whose clock was an hour off.
+    pub clocks: u64,
+    /// What was done to the server and the network.
+    pub storms: BTreeMap<Storm, u64>,
 }
 
 impl Tally {
-    pub(super) fn kills(&self) -> u64 {
-        self.at.values().sum::<u64>() + self.random
+    /// Kills, wherever they struck.
+    #[must_use]
+    pub fn kills(&self) -> u64 {
+        let killed = |(at, n): (&(Point, Action), &u64)| (at.1 == Action::Kill).then_some(*n);
+        self.at.iter().filter_map(killed).sum::<u64>() + self.random
+    }
+
+    /// How often this was done at this point.
+    #[must_use]
+    pub fn struck(&self, point: Point, action: Action) -> u64 {
+        self.at.get(&(point, action)).copied().unwrap_or(0)
+    }
+
+    pub(super) fn strike(&mut self, order: Order) {
+        *self.at.entry((order.point, order.action)).or_default() += 1;
     }
 }
 
@@ -52,11 +78,11 @@ impl Tally {
 pub(super) struct Director {
     state: Mutex<State>,
     kills: u64,
-    each: u64,
-    frozen: u64,
+    floors: Floors,
     /// The most workers that are frozen at once: somebody has to end their leases.
     frozen_max: usize,
     deadline: Instant,
+    whole_time: bool,
 }
 
 #[derive(Debug)]
@@ -64,6 +90,8 @@ struct State {
     random: StdRng,
     worker_bag: Vec<Lot>,
     producer_bag: Vec<Lot>,
+    /// Every action at every point inside of the product, in turn.
+    within: VecDeque<Lot>,
     tally: Tally,
     /// Workers that are frozen or about to be.
     frozen: usize,
@@ -72,11 +100,15 @@ struct State {
 
 impl Director {
     /// Wants this many kills in all, and of each kind what `floors` says, before the deadline.
-    pub(super) fn new(options: &Options, floors: &Floors, deadline: Instant) -> Self {
+    pub(super) fn new(options: &Options, floors: Floors, deadline: Instant) -> Self {
+        let mut random = StdRng::seed_from_u64(options.seed);
+        let mut within: Vec<Lot> = struck_within().map(|(p, a)| Lot::At(p, a)).collect();
+        within.shuffle(&mut random);
         let state = State {
-            random: StdRng::seed_from_u64(options.seed),
+            random,
             worker_bag: Vec::new(),
             producer_bag: Vec::new(),
+            within: within.into(),
             tally: Tally::default(),
             frozen: 0,
             stopped: false,
@@ -84,10 +116,10 @@ impl Director {
         Self {
             state: Mutex::new(state),
             kills: options.kills,
-            each: floors.kills_at_each,
-            frozen: floors.frozen,
+            floors,
             frozen_max: options.workers.saturating_sub(1),
             deadline,
+            whole_time: options.whole_time,
         }
     }
 
@@ -95,14 +127,25 @@ impl Director {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What to do to the next worker: every point in turn, in a new order each time, one frozen, one at random.
+    /// What to do to the next worker: every point around a call in turn, in a new order each time, some of those inside,
+    /// one frozen, one told to end, and some at random.
     pub(super) fn next_worker(&self) -> Doom {
         let mut state = self.state();
         if state.worker_bag.is_empty() {
-            state.worker_bag = state.bag(&Point::WORKER, &[Lot::AtRandom, Lot::Frozen]);
+            let mut bag: Vec<Lot> = Point::WORKER.map(|p| Lot::At(p, Action::Kill)).repeat(2);
+            bag.extend([Lot::AtRandom, Lot::AtRandom, Lot::Told]);
+            bag.push(Lot::At(Point::BeforeSettle, Action::Freeze));
+            for _ in 0..12 {
+                if let Some(lot) = state.within.pop_front() {
+                    state.within.push_back(lot);
+                    bag.push(lot);
+                }
+            }
+            bag.shuffle(&mut state.random);
+            state.worker_bag = bag;
         }
         let mut lot = state.worker_bag.pop().unwrap_or(Lot::AtRandom);
-        if matches!(lot, Lot::Frozen) {
+        if let Lot::At(_, Action::Freeze) = lot {
             if state.frozen < self.frozen_max && !self.has_enough(&state) {
                 state.frozen += 1;
             } else {
@@ -121,7 +164,10 @@ impl Director {
     pub(super) fn next_producer(&self) -> Doom {
         let mut state = self.state();
         if state.producer_bag.is_empty() {
-            state.producer_bag = state.bag(&Point::PRODUCER, &[Lot::AtRandom]);
+            let mut bag: Vec<Lot> = Point::PRODUCER.map(|p| Lot::At(p, Action::Kill)).into();
+            bag.push(Lot::AtRandom);
+            bag.shuffle(&mut state.random);
+            state.producer_bag = bag;
         }
         let lot = state.producer_bag.pop().unwrap_or(Lot::AtRandom);
         state.doom(lot, 10..40)
@@ -130,16 +176,27 @@ impl Director {
     /// Answers to lose in the life of a child.
     pub(super) fn losses(&self, points: &[Point]) -> Vec<Order> {
         let mut state = self.state();
-        let mut losses = Vec::new();
-        for &point in points {
-            let passes = state.random.random_range(0..30);
-            losses.push(Order { point, action: Action::Lose, passes });
+        let mut lose =
+            |&point| Order { point, action: Action::Lose, passes: state.random.random_range(0..30) };
+        points.iter().map(&mut lose).collect()
+    }
+
+    /// How far the clock of the next child is off, in hours; mostly not at all.
+    pub(super) fn clock(&self) -> Option<i32> {
+        match self.state().random.random_range(0..10) {
+            0 => Some(1),
+            1 => Some(-1),
+            _ => None,
         }
-        losses
     }
 
     pub(super) fn moment(&self) -> Duration {
         self.state().moment()
+    }
+
+    /// A number for whoever has to choose something.
+    pub(super) fn choose(&self, range: Range<u64>) -> u64 {
+        self.state().random.random_range(range)
     }
 
     pub(super) fn count(&self, count: impl FnOnce(&mut Tally)) {
@@ -158,12 +215,31 @@ impl Director {
 
     fn has_enough(&self, state: &State) -> bool {
         let tally = &state.tally;
-        let each = |p: &Point| tally.at.get(p).copied().unwrap_or(0);
         let enough = tally.kills() >= self.kills
-            && tally.frozen >= self.frozen
-            && Point::WORKER.iter().all(|p| each(p) >= self.each)
-            && Point::PRODUCER.iter().all(|p| each(p) >= 1);
-        enough || Instant::now() >= self.deadline
+            && tally.frozen >= self.floors.frozen
+            && self.missing(tally).is_empty();
+        (enough && !self.whole_time) || Instant::now() >= self.deadline
+    }
+
+    /// What was not struck often enough, or not hit by enough storms.
+    pub(super) fn missing(&self, tally: &Tally) -> Vec<String> {
+        let floors = &self.floors;
+        let around = Point::WORKER.into_iter().map(|p| (p, Action::Kill, floors.kills_at_each));
+        let around = around.chain(Point::PRODUCER.into_iter().map(|p| (p, Action::Kill, 1)));
+        let within = struck_within().map(|(p, a)| (p, a, floors.each_within));
+        let too_few = |(point, action, floor): (Point, Action, u64)| {
+            let struck = tally.struck(point, action);
+            (struck < floor).then(|| format!("{action:?} at {point}: {struck}, needs {floor}"))
+        };
+        let mut missing: Vec<String> = around.chain(within).filter_map(too_few).collect();
+        for storm in Storm::ALL {
+            let floor = if storm == Storm::ServerKilled { floors.server_kills } else { floors.storms };
+            let had = tally.storms.get(&storm).copied().unwrap_or(0);
+            if had < floor {
+                missing.push(format!("{}: {had}, needs {floor}", storm.as_str()));
+            }
+        }
+        missing
     }
 
     /// No more children: something is wrong.
@@ -172,24 +248,35 @@ impl Director {
     }
 }
 
+/// Everything that can be done at a point inside of the product.
+fn struck_within() -> impl Iterator<Item = (Point, Action)> {
+    Point::within().flat_map(|point| {
+        // A point of an actor has no answer that could be lost, and no call that could hang.
+        let calls = point.as_str().starts_with("postgres.");
+        let actions: &[Action] = if calls { &Action::ALL } else { &[Action::Kill, Action::Freeze] };
+        actions.iter().map(move |action| (point, *action))
+    })
+}
+
 impl State {
     fn moment(&mut self) -> Duration {
         Duration::from_millis(self.random.random_range(0..700))
     }
 
-    fn bag(&mut self, points: &[Point], others: &[Lot]) -> Vec<Lot> {
-        let mut bag: Vec<Lot> = points.iter().map(|p| Lot::At(*p)).collect();
-        bag.extend(others);
-        bag.shuffle(&mut self.random);
-        bag
-    }
-
     fn doom(&mut self, lot: Lot, passes: Range<u32>) -> Doom {
-        let passes = self.random.random_range(passes);
         match lot {
-            Lot::At(point) => Doom::At(Order { point, action: Action::Kill, passes }),
-            Lot::Frozen => Doom::Frozen(Order { point: Point::BeforeSettle, action: Action::Freeze, passes }),
             Lot::AtRandom => Doom::AtRandom(self.moment()),
+            Lot::Told => Doom::Told(self.moment()),
+            Lot::At(point, action) => {
+                // Some points inside are passed a few times a second only.
+                let passes = if matches!(point, Point::Within(_)) { 0..4 } else { passes };
+                let order = Order { point, action, passes: self.random.random_range(passes) };
+                match action {
+                    Action::Kill => Doom::At(order),
+                    Action::Freeze => Doom::Frozen(order),
+                    Action::Lose | Action::Hang => Doom::Hurt(order),
+                }
+            }
         }
     }
 }

@@ -10,8 +10,6 @@ use std::time::Duration;
 
 /// Where the jobs wait.
 pub(super) const QUEUE: QueueName = QueueName::from_static("rig");
-/// Kills release a lease no sooner than this.
-pub(super) const LEASE: Duration = Duration::from_secs(1);
 /// What panics on purpose says.
 pub(super) const ON_PURPOSE: &str = "the rig panics on purpose";
 

@@ -1,4 +1,11 @@
--- What must be gone when every job is over.
+-- What must not be there when every job is over.
 select 'rows in ready', count(*) from ready
 union all select 'rows in later', count(*) from later
 union all select 'leases', count(*) from lease
+union all select 'jobs in two places', count(*) from (
+  select id from (select id from ready union all select id from later union all select id from dead) j
+  group by id having count(*) > 1
+) twice
+union all select 'unique keys without a job', count(*) from key k
+  where k.space = 1 and not exists (select from dead d where d.id = k.job)
+union all select 'cancel requests for nobody', count(*) from cancel_request

@@ -18,8 +18,10 @@ use tokio::time::sleep;
 
 /// How long a child may take to come to its point: jobs flow all the time.
 const TO_POINT: Duration = Duration::from_secs(20);
+/// How long a child may take to end after SIGTERM.
+pub(super) const TO_END: Duration = Duration::from_secs(40);
 /// How long leases of a frozen child may take to be ended by others.
-const TO_REAP: Duration = Duration::from_secs(30);
+const TO_REAP: Duration = Duration::from_secs(60);
 
 /// What all lives share.
 #[derive(Debug)]
@@ -27,8 +29,12 @@ pub(super) struct Stage {
     pub(super) program: PathBuf,
     pub(super) dir: PathBuf,
     pub(super) url: String,
+    pub(super) lease: Duration,
     pub(super) director: Director,
+    /// Past the proxy that the children go through.
     pub(super) backend: Arc<dyn Operate>,
+    /// The library that gives children a wrong clock, if there is one.
+    pub(super) faketime: Option<PathBuf>,
     /// What the orchestrator itself saw.
     pub(super) history: Arc<History>,
     pub(super) born: AtomicU32,
@@ -37,13 +43,16 @@ pub(super) struct Stage {
 impl Stage {
     pub(super) fn worker(&self) -> Result<Doomed, AnyError> {
         let name = format!("worker-{}", self.born.fetch_add(1, Ordering::Relaxed));
-        Doomed::start(&self.program, &self.dir, name, &["worker", &self.url])
+        let lease = self.lease.as_millis().to_string();
+        let clock = self.faketime.as_deref().zip(self.director.clock());
+        self.director.count(|t| t.clocks += u64::from(clock.is_some()));
+        Doomed::start(&self.program, &self.dir, name, &["worker", &self.url, &lease], clock)
     }
 
     fn producer(&self) -> Result<Doomed, AnyError> {
         let number = self.born.fetch_add(1, Ordering::Relaxed);
         let args = ["producer", &self.url, &number.to_string()];
-        Doomed::start(&self.program, &self.dir, format!("producer-{number}"), &args)
+        Doomed::start(&self.program, &self.dir, format!("producer-{number}"), &args, None)
     }
 
     /// One worker after the other.
@@ -79,6 +88,17 @@ impl Stage {
     async fn live(&self, child: &mut Doomed, doom: Doom) -> Result<(), AnyError> {
         match doom {
             Doom::At(order) => self.die_at(child, order).await,
+            Doom::Hurt(order) => {
+                child.order(order).await;
+                let hurt = |records: &[Record]| records.iter().find_map(|r| struck(r, order));
+                if child.until(TO_POINT, hurt).await?.is_some() {
+                    self.director.count(|t| t.strike(order));
+                } else {
+                    self.director.count(|t| t.missed += 1);
+                }
+                self.die_after(child, self.director.moment()).await
+            }
+            Doom::Told(moment) => self.end(child, moment).await,
             Doom::AtRandom(moment) => self.die_after(child, moment).await,
             Doom::Frozen(order) => {
                 let frozen = self.freeze(child, order).await;
@@ -93,15 +113,37 @@ impl Stage {
         child.order(order).await;
         match child.ended(TO_POINT).await? {
             Some(status) if was_killed(status) => {
-                self.director.count(|t| *t.at.entry(order.point).or_default() += 1);
+                self.director.count(|t| t.strike(order));
                 Ok(())
             }
             Some(status) => Err(format!("{} ended by itself, {status}", child.name()).into()),
             None => {
                 self.director.count(|t| t.missed += 1);
-                child.kill().await?;
+                self.kill(child).await?;
                 Ok(())
             }
+        }
+    }
+
+    async fn kill(&self, child: &mut Doomed) -> Result<bool, AnyError> {
+        self.history.write(Event::Killed { name: child.name().to_owned() });
+        child.kill().await
+    }
+
+    /// SIGTERM, at whatever moment: the process ends by itself, with or without having told the store everything.
+    async fn end(&self, child: &mut Doomed, moment: Duration) -> Result<(), AnyError> {
+        if !child.until_busy(TO_POINT).await? {
+            self.director.count(|t| t.missed += 1);
+        }
+        sleep(moment).await;
+        child.signal(Signal::TERM)?;
+        match child.ended(TO_END).await? {
+            Some(status) if matches!(status.code(), Some(0 | 3)) => {
+                self.director.count(|t| t.told += 1);
+                Ok(())
+            }
+            Some(status) => Err(format!("{} ended with {status} after SIGTERM", child.name()).into()),
+            None => Err(format!("{} did not end in {TO_END:?} after SIGTERM", child.name()).into()),
         }
     }
 
@@ -110,26 +152,37 @@ impl Stage {
             self.director.count(|t| t.missed += 1);
         }
         sleep(moment).await;
-        if !child.kill().await? {
+        if !self.kill(child).await? {
             return Err(format!("{} ended by itself", child.name()).into());
         }
         self.director.count(|t| t.random += 1);
         Ok(())
     }
 
-    /// Freezes a worker that is about to send verdicts until others have ended its leases, then lets it send them.
+    /// Freezes a worker until its leases are over, then lets it go on. If it was about to send verdicts, others have ended
+    /// its leases by then, and the verdicts have to be refused.
     async fn freeze(&self, child: &mut Doomed, order: Order) -> Result<(), AnyError> {
         child.order(order).await;
-        let Some((call, held)) = child.until(TO_POINT, frozen).await? else {
+        let at = |records: &[Record]| records.iter().find_map(|r| struck(r, order));
+        if child.until(TO_POINT, at).await?.is_none() {
             self.director.count(|t| t.missed += 1);
             return Ok(());
-        };
-        for &held in &held {
-            self.until_over(held).await?;
-            self.history.write(Event::Over { held });
+        }
+        let verdicts = child.until(Duration::ZERO, frozen).await?;
+        match &verdicts {
+            Some((_, held)) => {
+                for &held in held {
+                    self.until_over(held).await?;
+                    self.history.write(Event::Over { held });
+                }
+            }
+            // What it holds is not known to us. Its leases last this long.
+            None => sleep(self.lease + self.lease / 2).await,
         }
         child.tell(THAW).await;
         child.signal(Signal::CONT)?;
+        self.director.count(|t| t.strike(order));
+        let Some((call, _)) = verdicts else { return Ok(()) };
         let answer = child.until(TO_POINT, |records| answer(records, call)).await?;
         match answer {
             Some(answers) if answers.contains(&Answered::Stale) => self.director.count(|t| t.frozen += 1),
@@ -142,8 +195,9 @@ impl Stage {
     async fn until_over(&self, held: Held) -> Result<(), AnyError> {
         let deadline = Instant::now() + TO_REAP;
         loop {
-            let job = self.backend.get(held.job).await?;
-            if job.is_none_or(|j| j.state != JobState::Running || j.claims > held.claims) {
+            // The server may be away.
+            let job = self.backend.get(held.job).await;
+            if job.is_ok_and(|j| j.is_none_or(|j| j.state != JobState::Running || j.claims > held.claims)) {
                 return Ok(());
             }
             if Instant::now() >= deadline {
@@ -154,6 +208,11 @@ impl Stage {
             sleep(Duration::from_millis(20)).await;
         }
     }
+}
+
+fn struck(record: &Record, order: Order) -> Option<()> {
+    let Event::Reached { point, action, .. } = record.event else { return None };
+    (point == order.point && action == order.action).then_some(())
 }
 
 /// The call at which a process was frozen, and the rights that it was about to use.

@@ -2,13 +2,15 @@
 
 use super::event::Event;
 use super::history::History;
-use serde::{Deserialize, Serialize};
+use job_core::faults::{Faults, Injected};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
-/// A place in the life of a job at which the process can be made to fail.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// A place at which a process can be made to fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Point {
     /// An enqueue is about to be sent.
     BeforeEnqueue,
@@ -24,11 +26,42 @@ pub enum Point {
     BeforeSettle,
     /// Verdicts were committed, the runtime has not been told.
     AfterSettle,
+    /// A `fault_point!` of the runtime or of a backend, by its name.
+    Within(&'static str),
 }
 
+/// The points inside of the product that a worker passes all the time.
+pub const WITHIN: [&str; 25] = [
+    "postgres.claim.before_send",
+    "postgres.claim.after_commit",
+    "postgres.settle_and_claim.before_send",
+    "postgres.settle_and_claim.after_commit",
+    "postgres.settle.before_send",
+    "postgres.settle.after_commit",
+    "postgres.extend.before_send",
+    "postgres.extend.after_commit",
+    "postgres.promote.before_send",
+    "postgres.promote.after_commit",
+    "postgres.reap.before_send",
+    "postgres.reap.after_commit",
+    "claimer.wake",
+    "claimer.poll",
+    "claimer.planned",
+    "claimer.answered",
+    "settler.flush",
+    "settler.answered",
+    "keeper.tick",
+    "keeper.extended",
+    "maintainer.tick",
+    "maintainer.answered",
+    "listener.woken",
+    "job.started",
+    "job.returned",
+];
+
 impl Point {
-    /// Every point.
-    pub const ALL: [Self; 7] = [
+    /// Every point around a call or in a handler.
+    pub const AROUND: [Self; 7] = [
         Self::BeforeEnqueue,
         Self::AfterEnqueue,
         Self::AfterClaim,
@@ -43,6 +76,11 @@ impl Point {
     /// Those of a producer.
     pub const PRODUCER: [Self; 2] = [Self::BeforeEnqueue, Self::AfterEnqueue];
 
+    /// The points inside of the product.
+    pub fn within() -> impl Iterator<Item = Self> {
+        WITHIN.into_iter().map(Self::Within)
+    }
+
     /// The word for it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -54,7 +92,12 @@ impl Point {
             Self::AfterEffect => "after_effect",
             Self::BeforeSettle => "before_settle",
             Self::AfterSettle => "after_settle",
+            Self::Within(name) => name,
         }
+    }
+
+    fn from_word(word: &str) -> Option<Self> {
+        Self::AROUND.into_iter().chain(Self::within()).find(|p| p.as_str() == word)
     }
 }
 
@@ -64,8 +107,21 @@ impl fmt::Display for Point {
     }
 }
 
+impl Serialize for Point {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for Point {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let word = String::deserialize(from)?;
+        Self::from_word(&word).ok_or_else(|| D::Error::custom("no such point"))
+    }
+}
+
 /// What happens at a point.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Action {
     /// SIGKILL.
     Kill,
@@ -73,6 +129,22 @@ pub enum Action {
     Freeze,
     /// The answer of the store is lost: the caller hears that the outcome is unknown.
     Lose,
+    /// The call never comes to its end.
+    Hang,
+}
+
+impl Action {
+    /// Every action.
+    pub const ALL: [Self; 4] = [Self::Kill, Self::Freeze, Self::Lose, Self::Hang];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Kill => "kill",
+            Self::Freeze => "freeze",
+            Self::Lose => "lose",
+            Self::Hang => "hang",
+        }
+    }
 }
 
 /// An order to fail: at this point, after passing it so many times.
@@ -88,12 +160,7 @@ pub struct Order {
 
 impl fmt::Display for Order {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let action = match self.action {
-            Action::Kill => "kill",
-            Action::Freeze => "freeze",
-            Action::Lose => "lose",
-        };
-        write!(f, "{action} {} {}", self.point, self.passes)
+        write!(f, "{} {} {}", self.action.as_str(), self.point, self.passes)
     }
 }
 
@@ -103,14 +170,9 @@ impl FromStr for Order {
     fn from_str(line: &str) -> Result<Self, String> {
         let bad = || format!("not an order: {line:?}");
         let mut words = line.split_whitespace();
-        let action = match words.next() {
-            Some("kill") => Action::Kill,
-            Some("freeze") => Action::Freeze,
-            Some("lose") => Action::Lose,
-            _ => return Err(bad()),
-        };
         let word = words.next().ok_or_else(bad)?;
-        let point = Point::ALL.into_iter().find(|p| p.as_str() == word).ok_or_else(bad)?;
+        let action = Action::ALL.into_iter().find(|a| a.as_str() == word).ok_or_else(bad)?;
+        let point = words.next().and_then(Point::from_word).ok_or_else(bad)?;
         let passes = words.next().and_then(|w| w.parse().ok()).ok_or_else(bad)?;
         Ok(Self { point, action, passes })
     }
@@ -154,10 +216,15 @@ impl Fate {
 
     /// The process is at this point, with this call not sent yet. Returns true if the answer is to be lost.
     pub fn pass(&self, point: Point, unsent: Option<u64>) -> bool {
-        let Some(action) = self.due(point) else { return false };
+        matches!(self.suffer(point, unsent), Some(Action::Lose))
+    }
+
+    /// Does what is due at this point; what is left for the caller to do is returned.
+    fn suffer(&self, point: Point, unsent: Option<u64>) -> Option<Action> {
+        let action = self.due(point)?;
         self.history.write(Event::Reached { point, action, unsent });
         match action {
-            Action::Lose => return true,
+            Action::Lose | Action::Hang => {}
             Action::Freeze => self.freeze(),
             Action::Kill => {
                 signal_self(rustix::process::Signal::KILL);
@@ -165,7 +232,7 @@ impl Fate {
                 std::process::abort();
             }
         }
-        false
+        Some(action)
     }
 
     fn due(&self, point: Point) -> Option<Action> {
@@ -176,6 +243,18 @@ impl Fate {
             return None;
         }
         Some(orders.swap_remove(at).action)
+    }
+}
+
+/// The points inside of the product.
+impl Faults for Fate {
+    fn reached(&self, _scope: &str, point: &str) -> Injected {
+        let suffered = Point::from_word(point).and_then(|point| self.suffer(point, None));
+        match suffered {
+            Some(Action::Lose) => Injected::Fail,
+            Some(Action::Hang) => Injected::Hang,
+            _ => Injected::Nothing,
+        }
     }
 }
 
@@ -190,9 +269,11 @@ mod tests {
 
     #[test]
     fn an_order_survives_being_a_line() {
-        for point in Point::ALL {
-            let order = Order { point, action: Action::Freeze, passes: 3 };
-            assert_eq!(order.to_string().parse(), Ok(order));
+        for point in Point::AROUND.into_iter().chain(Point::within()) {
+            for action in Action::ALL {
+                let order = Order { point, action, passes: 3 };
+                assert_eq!(order.to_string().parse(), Ok(order));
+            }
         }
         for bad in
             ["", "kill", "kill nowhere 1", "kill after_claim", "kill after_claim x", "maim after_claim 1"]

@@ -3,13 +3,13 @@
 use super::checker::{self, Floors, Judgement, Told};
 use super::child::Doomed;
 use super::director::{Director, Tally};
-use super::event::Event;
+use super::event::{Event, Storm};
 use super::history::{History, Tail, now};
 use super::job::QUEUE;
-use super::lives::Stage;
-use super::point::Point;
+use super::lives::{Stage, TO_END};
 use super::producer::Producer;
 use super::store::{self, AnyError, Place, pending};
+use super::storms::Sky;
 use crate::servers::PostgresServer;
 use rustix::process::Signal;
 use std::path::{Path, PathBuf};
@@ -25,10 +25,16 @@ use tokio::time::sleep;
 pub struct Options {
     /// The program with the `worker` and `producer` commands of [`main`](super::cli::main).
     pub program: PathBuf,
-    /// How many kills.
+    /// How many kills at least.
     pub kills: u64,
     /// The longest time to spend on them.
     pub time: Duration,
+    /// Go on until the time is over, however many kills there have been.
+    pub whole_time: bool,
+    /// Kill the server, end its connections, and spoil the network too. Needs a server of our own.
+    pub storms: bool,
+    /// How long the workers' leases last.
+    pub lease: Duration,
     /// Decides what is killed where.
     pub seed: u64,
     /// A PostgreSQL to use instead of a private one.
@@ -39,10 +45,41 @@ pub struct Options {
     pub chatty: bool,
 }
 
+impl Options {
+    /// Kills of this program's children, by a server and with a seed of its own.
+    #[must_use]
+    pub fn new(program: PathBuf, kills: u64) -> Self {
+        Self {
+            program,
+            kills,
+            time: Duration::from_secs(60 * 60),
+            whole_time: false,
+            storms: true,
+            lease: Duration::from_secs(1),
+            seed: rand::random(),
+            url: None,
+            workers: 3,
+            chatty: true,
+        }
+    }
+
+    /// What a run of so many kills has to show.
+    fn floors(&self) -> Floors {
+        let storms = self.storms && self.url.is_none();
+        // A few kills cannot strike everywhere.
+        let everywhere = self.kills >= 200;
+        Floors {
+            kills_at_each: self.kills.div_ceil(20),
+            frozen: self.kills.div_ceil(40),
+            each_within: u64::from(everywhere),
+            server_kills: if storms { self.kills.div_ceil(40) } else { 0 },
+            storms: u64::from(storms && everywhere),
+        }
+    }
+}
+
 /// How long the store may go without progress, once nothing is killed any more.
 const STALL: Duration = Duration::from_secs(30);
-/// How long a worker may take to end after SIGTERM.
-const TO_END: Duration = Duration::from_secs(40);
 
 /// What a run gave.
 #[derive(Debug)]
@@ -53,10 +90,8 @@ pub struct Outcome {
     pub complaints: Vec<String>,
     /// How the first job that broke a rule fared.
     pub timeline: Vec<String>,
-    /// Kills by what was known beforehand, not by what the dead wrote down.
-    pub kills: u64,
-    /// Of them, at random moments.
-    pub random_kills: u64,
+    /// What was done, by those who did it, not by what the dead wrote down.
+    pub tally: Tally,
     /// How long the kills went on, and the work after them.
     pub took: [Duration; 2],
 }
@@ -74,9 +109,14 @@ impl Outcome {
 /// # Errors
 /// If the run could not be made: the server, a child or a history is not as it must be.
 pub async fn run(options: &Options) -> Result<Outcome, AnyError> {
-    let private = options.url.is_none().then(PostgresServer::start);
-    let server = options.url.clone().or_else(|| private.as_ref().map(PostgresServer::url));
-    let place = Place::fresh(&server.ok_or("no server")?);
+    let place = match &options.url {
+        Some(url) => Place::fresh(url),
+        None => {
+            let server = Arc::new(tokio::task::spawn_blocking(PostgresServer::start).await?);
+            let place = Place::fresh(&server.url());
+            if options.storms { place.under(Sky::over(server).await?) } else { place.on(server) }
+        }
+    };
     let dir = std::env::temp_dir().join(format!("steadfast-rig-{}", job_core::LeaseId::random()));
     std::fs::create_dir(&dir)?;
     let result = run_in(options, &place, &dir).await;
@@ -89,44 +129,64 @@ pub async fn run(options: &Options) -> Result<Outcome, AnyError> {
 }
 
 async fn run_in(options: &Options, place: &Place, dir: &Path) -> Result<Outcome, AnyError> {
-    let floors = Floors { kills_at_each: options.kills.div_ceil(12), frozen: options.kills.div_ceil(20) };
+    let floors = options.floors();
     let backend = store::connect(&place.url()).await?;
     let own = dir.join("orchestrator.jsonl");
     let history = Arc::new(History::create(&own)?);
     history.write(Event::Boot { pid: std::process::id() });
     let began = Instant::now();
-    let director = Director::new(options, &floors, began + options.time);
+    let director = Director::new(options, floors, began + options.time);
     let stage = Arc::new(Stage {
         program: options.program.clone(),
         dir: dir.to_owned(),
-        url: place.url(),
+        url: place.url_of_children(),
+        lease: options.lease,
         director,
+        faketime: faketime(),
         backend: Arc::clone(&backend),
         history: Arc::clone(&history),
         born: AtomicU32::new(1),
     });
-    let mut told = kill(options, &stage).await?;
+    let mut told = kill(options, &stage, place.sky()).await?;
     let killing = began.elapsed();
     let mut complaints = Vec::new();
     told.extend(drain(options, &stage, &mut complaints).await?);
     let took = [killing, began.elapsed() - killing];
     told.push(Told { by: "orchestrator".into(), records: Tail::new(own).read()? });
     let dump = place.dump(&backend).await?;
+    std::fs::write(dir.join(checker::DUMP), serde_json::to_vec(&dump)?)?;
     let judgement = checker::check(&told, &dump);
     complaints.extend(judgement.summary.missing(&floors).into_iter().map(|m| format!("proves little: {m}")));
     let tally = stage.director.tally();
+    complaints.extend(stage.director.missing(&tally).into_iter().map(|m| format!("proves little: {m}")));
     if tally.kills() < options.kills {
         complaints.push(format!("{} of {} kills in {:?}", tally.kills(), options.kills, options.time));
     }
     let first = judgement.violations.iter().find_map(|v| v.job);
     let timeline = first.map(|job| checker::timeline(&told, job)).unwrap_or_default();
-    let (kills, random_kills) = (tally.kills(), tally.random);
-    Ok(Outcome { judgement, complaints, timeline, kills, random_kills, took })
+    Ok(Outcome { judgement, complaints, timeline, tally, took })
+}
+
+/// The library that lies about the wall clock, where systems keep it.
+fn faketime() -> Option<PathBuf> {
+    let in_lib = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten().map(|e| e.path());
+    let mut places = in_lib.chain(["/usr/lib".into(), "/usr/local/lib".into(), "/opt/homebrew/lib".into()]);
+    places.find_map(|p| Some(p.join("faketime/libfaketime.so.1")).filter(|p| p.is_file()))
 }
 
 /// Kills until the director has enough; returns what the dead wrote down.
-async fn kill(options: &Options, stage: &Arc<Stage>) -> Result<Vec<Told>, AnyError> {
+async fn kill(options: &Options, stage: &Arc<Stage>, sky: Option<Arc<Sky>>) -> Result<Vec<Told>, AnyError> {
     let (stop, stopped) = watch::channel(false);
+    let raging = sky.map(|sky| {
+        let (stage, stopped) = (Arc::clone(stage), stopped.clone());
+        tokio::spawn(async move {
+            let result = sky.rage(&stage, stopped).await;
+            if result.is_err() {
+                stage.director.stop();
+            }
+            result
+        })
+    });
     let mut producer =
         Producer::new(Arc::clone(&stage.backend), Arc::clone(&stage.history), 0, options.seed ^ now());
     let producing = tokio::spawn(async move { producer.run(stopped).await });
@@ -150,6 +210,9 @@ async fn kill(options: &Options, stage: &Arc<Stage>) -> Result<Vec<Told>, AnyErr
         }
     }
     stop.send_replace(true);
+    if let Some(raging) = raging {
+        raging.await??;
+    }
     producing.await?;
     if let Some(progress) = progress {
         progress.abort();
@@ -186,7 +249,15 @@ async fn until_empty(options: &Options, stage: &Stage, complaints: &mut Vec<Stri
     let (mut least, mut moved) = (u64::MAX, Instant::now());
     let mut said = Instant::now();
     loop {
-        let left = pending(&stage.backend.stats(&QUEUE).await?);
+        // The server may have been killed at the last moment, and its connections with it.
+        let Ok(stats) = stage.backend.stats(&QUEUE).await else {
+            if moved.elapsed() > STALL {
+                return Err("the server does not answer".into());
+            }
+            sleep(Duration::from_millis(100)).await;
+            continue;
+        };
+        let left = pending(&stats);
         if left == 0 {
             return Ok(());
         }
@@ -205,23 +276,34 @@ async fn until_empty(options: &Options, stage: &Stage, complaints: &mut Vec<Stri
     }
 }
 
+/// A line every few seconds.
 async fn report_progress(stage: Arc<Stage>) {
     let began = Instant::now();
     loop {
         sleep(Duration::from_secs(5)).await;
-        println!("{:>5} s  {}", began.elapsed().as_secs(), progress(&stage.director.tally()));
+        let stats = stage.backend.stats(&QUEUE).await;
+        let stats = stats.map_or("the server is away".into(), |s| {
+            format!(
+                "{} ready, {} running, {} waiting, {} dead",
+                s.ready,
+                s.running,
+                s.scheduled + s.retrying,
+                s.dead
+            )
+        });
+        println!("{:>5} s  {}; {stats}", began.elapsed().as_secs(), progress(&stage.director.tally()));
     }
 }
 
 fn progress(tally: &Tally) -> String {
-    let at = |p: &Point| format!("{p} {}", tally.at.get(p).copied().unwrap_or(0));
-    let points: Vec<String> = Point::ALL.iter().map(at).collect();
+    let storms: u64 = tally.storms.values().sum();
+    let servers = tally.storms.get(&Storm::ServerKilled).copied().unwrap_or(0);
     format!(
-        "{} kills: {}, random {}; frozen {}, missed {}",
+        "{} kills, {} frozen, {} told to end; {servers} servers killed, {} other storms; {} missed their point",
         tally.kills(),
-        points.join(", "),
-        tally.random,
         tally.frozen,
+        tally.told,
+        storms - servers,
         tally.missed
     )
 }

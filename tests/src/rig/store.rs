@@ -2,8 +2,10 @@
 
 use super::checker::{Dump, Kept};
 use super::job::QUEUE;
+use super::storms::Sky;
+use crate::servers::PostgresServer;
 use backend_postgres::PostgresBackend;
-use job_core::{BackendError, Cursor, JobState, ListFilter, Operate, QueueStats};
+use job_core::{BackendError, DeadReason, JobId, JobState, Operate, QueueStats};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, Row as _};
 use std::error::Error;
@@ -14,55 +16,69 @@ use std::sync::Arc;
 pub type AnyError = Box<dyn Error + Send + Sync>;
 
 /// Where the jobs of a run are.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Place {
     server: String,
     schema: String,
+    sky: Option<Arc<Sky>>,
+    /// Kept for as long as the place is used.
+    _own: Option<Arc<PostgresServer>>,
 }
 
 impl Place {
     /// A schema that nobody has used, of this server.
     pub(super) fn fresh(server: &str) -> Self {
         let schema = format!("rig_{}", job_core::LeaseId::random().as_uuid().simple());
-        Self { server: server.to_owned(), schema }
+        Self { server: server.to_owned(), schema, sky: None, _own: None }
+    }
+
+    /// On this server, which is ours.
+    pub(super) fn on(self, server: Arc<PostgresServer>) -> Self {
+        Self { _own: Some(server), ..self }
+    }
+
+    /// On the server under this sky.
+    pub(super) fn under(self, sky: Sky) -> Self {
+        Self { sky: Some(Arc::new(sky)), ..self }
+    }
+
+    pub(super) fn sky(&self) -> Option<Arc<Sky>> {
+        self.sky.clone()
+    }
+
+    /// The URL for whoever must not be harmed.
+    pub(super) fn url(&self) -> String {
+        self.url_at(&self.server)
     }
 
     /// The URL for a process of the run.
-    pub(super) fn url(&self) -> String {
-        let separator = if self.server.contains('?') { '&' } else { '?' };
-        format!("{}{separator}schema={}&pool=4", self.server, self.schema)
+    pub(super) fn url_of_children(&self) -> String {
+        self.sky.as_ref().map_or_else(|| self.url(), |sky| self.url_at(&sky.url()))
     }
 
-    /// What the store has in the end.
+    fn url_at(&self, server: &str) -> String {
+        let separator = if server.contains('?') { '&' } else { '?' };
+        format!("{server}{separator}schema={}&pool=4", self.schema)
+    }
+
+    /// What the store has in the end: its rows as the server's own language tells them, past the backend, and the
+    /// numbers of the queue as the backend tells them.
     pub(super) async fn dump(&self, backend: &Arc<dyn Operate>) -> Result<Dump, AnyError> {
-        let mut dump = Dump { leftovers: self.leftovers().await?, ..Dump::default() };
         let stats = backend.stats(&QUEUE).await?;
-        dump.pending = pending(&stats);
-        dump.dead = stats.dead;
-        for state in JobState::ALL {
-            let mut after: Option<Cursor> = None;
-            loop {
-                let mut filter = ListFilter::new(QUEUE, state);
-                (filter.after, filter.limit) = (after, 1_000);
-                let page = backend.list(&filter).await?;
-                let kept =
-                    |j: &job_core::JobRecord| Kept { job: j.id, state: j.state, reason: j.dead_reason };
-                dump.jobs.extend(page.jobs.iter().map(kept));
-                after = page.next;
-                if after.is_none() {
-                    break;
-                }
-            }
-        }
-        Ok(dump)
-    }
-
-    /// Counted by the server itself, past the backend.
-    async fn leftovers(&self) -> Result<Vec<(String, i64)>, AnyError> {
         let options = PgConnectOptions::from_str(&self.server)?.options([("search_path", &self.schema)]);
         let mut connection = options.connect().await?;
-        let rows = sqlx::query(include_str!("leftovers.sql")).fetch_all(&mut connection).await?;
-        rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+        let mut dump = Dump { pending: pending(&stats), dead: stats.dead, ..Dump::default() };
+        for row in sqlx::query(include_str!("dump.sql")).fetch_all(&mut connection).await? {
+            let id: sqlx::types::Uuid = row.try_get(0)?;
+            let (state, reason): (&str, Option<&str>) = (row.try_get(1)?, row.try_get(2)?);
+            let state = JobState::from_word(state).ok_or_else(|| format!("no state is called {state:?}"))?;
+            let reason = reason.and_then(DeadReason::from_word);
+            dump.jobs.push(Kept { job: JobId::from_uuid(id), state, reason });
+        }
+        for row in sqlx::query(include_str!("leftovers.sql")).fetch_all(&mut connection).await? {
+            dump.leftovers.push((row.try_get(0)?, row.try_get(1)?));
+        }
+        Ok(dump)
     }
 }
 

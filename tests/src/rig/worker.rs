@@ -2,12 +2,12 @@
 
 use super::event::Event;
 use super::history::History;
-use super::job::{LEASE, ON_PURPOSE, QUEUE, Rig, RigJob};
+use super::job::{ON_PURPOSE, QUEUE, Rig, RigJob};
 use super::point::{Fate, Order};
 use super::producer::Producer;
 use super::store::{self, AnyError};
 use super::{crash_backend::CrashBackend, history};
-use job_core::{Operate, Queue, Runtime};
+use job_core::{Operate, Queue, Runtime, faults};
 use std::io::BufRead as _;
 use std::path::Path;
 use std::process::ExitCode;
@@ -32,9 +32,21 @@ impl Process {
         history.write(Event::Boot { pid: std::process::id() });
         let fate = Arc::new(Fate::new(Arc::clone(&history)));
         take_orders(Arc::clone(&fate));
-        let inner = store::connect(url).await?;
+        let inner = until_connected(url).await?;
+        let decider: Arc<dyn faults::Faults> = fate.clone();
+        faults::install(decider);
         let backend = CrashBackend::new(inner, Arc::clone(&history), Arc::clone(&fate));
         Ok(Self { backend: Arc::new(backend), history, fate })
+    }
+}
+
+/// The server may be away: whoever starts a worker in production starts it again.
+async fn until_connected(url: &str) -> Result<Arc<dyn Operate>, AnyError> {
+    loop {
+        match store::connect(url).await {
+            Err(error) if error.is_transient() => tokio::time::sleep(Duration::from_millis(50)).await,
+            answer => return Ok(answer?),
+        }
     }
 }
 
@@ -53,7 +65,7 @@ fn take_orders(fate: Arc<Fate>) {
 }
 
 /// Runs jobs until SIGTERM.
-pub(super) async fn work(url: &str, path: &Path) -> Result<ExitCode, AnyError> {
+pub(super) async fn work(url: &str, lease: Duration, path: &Path) -> Result<ExitCode, AnyError> {
     let process = Process::start(url, path).await?;
     let say = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
@@ -65,7 +77,9 @@ pub(super) async fn work(url: &str, path: &Path) -> Result<ExitCode, AnyError> {
         .job::<RigJob>()
         .state(Rig { history: process.history, fate: process.fate })
         .queue(QUEUE.as_str(), Queue::concurrency(8).prefetch_max(16))
-        .lease(LEASE)
+        .lease(lease)
+        .shutdown_deadline(Duration::from_secs(4))
+        .cancel_grace(Duration::from_secs(1))
         .poll_max(Duration::from_millis(100))
         // Kills here are no fault of any job.
         .poison_limit(1_000_000)

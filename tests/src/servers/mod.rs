@@ -4,5 +4,6 @@
 
 pub mod postgres;
 mod process;
+pub mod proxy;
 
 pub use postgres::PostgresServer;

@@ -16,6 +16,10 @@ pub(super) struct Facts {
     /// Calls whose outcome their caller never learned.
     pub(super) unknown: u64,
     pub(super) mismatched: Vec<Violation>,
+    /// When each process was killed, by its place in the list.
+    pub(super) deaths: BTreeMap<usize, u64>,
+    /// From when to when the server or the network was harmed.
+    pub(super) storms: Vec<(u64, u64)>,
 }
 
 /// What is known of one job.
@@ -58,6 +62,7 @@ pub(super) struct StartFact {
     pub(super) held: Held,
     pub(super) by: usize,
     pub(super) n: u64,
+    pub(super) at: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -164,6 +169,15 @@ impl Facts {
                 }
             }
         }
+        let names: HashMap<&str, usize> =
+            told.iter().enumerate().map(|(by, t)| (t.by.as_str(), by)).collect();
+        for record in told.iter().flat_map(|t| &t.records) {
+            if let Event::Killed { name } = &record.event
+                && let Some(by) = names.get(name.as_str())
+            {
+                facts.deaths.insert(*by, record.at);
+            }
+        }
         for (by, (told, calls)) in told.iter().zip(&calls).enumerate() {
             for record in &told.records {
                 facts.add(by, record.at, &record.event, calls);
@@ -192,7 +206,7 @@ impl Facts {
                 }
             }
             Event::Started { held, n, .. } => {
-                self.job(held.job).starts.push(StartFact { held: *held, by, n: *n });
+                self.job(held.job).starts.push(StartFact { held: *held, by, n: *n, at });
             }
             Event::Effect { held } => self.job(held.job).effects += 1,
             Event::Ended { held, outcome } => self.job(held.job).ends.push((*held, *outcome)),
@@ -201,6 +215,10 @@ impl Facts {
                 self.settle_sent(at, *call, verdicts, calls);
             }
             Event::Maintained { repaired, .. } => self.repaired += repaired,
+            Event::Reached { action: Action::Kill, .. } => {
+                self.deaths.insert(by, at);
+            }
+            Event::Storm { began, .. } => self.storms.push((*began, at)),
             _ => {}
         }
     }

@@ -1,17 +1,26 @@
 //! Judges a run by its histories and by what the store has in the end. Knows nothing of the runtime or of any backend.
 
 mod facts;
+mod recovery;
 mod rules;
 mod summary;
 #[cfg(test)]
 mod tests;
 
-pub use summary::{Floors, Summary};
+pub use recovery::Recovery;
+pub use summary::{Floors, Losses, Summary};
 
 use super::event::Record;
+use super::history::Tail;
+use super::store::AnyError;
 use facts::Facts;
 use job_core::{DeadReason, JobId, JobState};
+use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::path::Path;
+
+/// The file of a run's directory with what the store had in the end.
+pub const DUMP: &str = "dump.json";
 
 /// What one process wrote down.
 #[derive(Debug, Clone, Default)]
@@ -23,7 +32,7 @@ pub struct Told {
 }
 
 /// What the store has when everything is over.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Dump {
     /// Every job, in whatever state.
     pub jobs: Vec<Kept>,
@@ -36,13 +45,15 @@ pub struct Dump {
 }
 
 /// A job that the store has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kept {
     /// Which.
     pub job: JobId,
     /// Where it is in its life.
+    #[serde(with = "words::state")]
     pub state: JobState,
     /// Why it is dead.
+    #[serde(with = "words::reason")]
     pub reason: Option<DeadReason>,
 }
 
@@ -85,6 +96,30 @@ pub enum Rule {
     Repaired,
     /// Leases or rows of jobs are left in the end.
     Leftover,
+    /// A job was claimed before one that the same producer had enqueued earlier.
+    OutOfOrder,
+}
+
+impl Rule {
+    /// The clause of the reliability programme that it belongs to.
+    #[must_use]
+    pub fn clause(self) -> &'static str {
+        match self {
+            Self::Lost | Self::NeverRan | Self::Stranded => "C01 nothing lost",
+            Self::Phantom | Self::RefusedButRan => "C02 nothing from nowhere",
+            Self::TwoEnds | Self::RanAfterEnd => "C03 one end",
+            Self::WrongEnd => "C04 success needs a run",
+            Self::StaleAccepted | Self::TwoHolders | Self::BadRepeat | Self::AnswerLength => {
+                "C05 one valid lease"
+            }
+            Self::ClaimsWentBack => "C06 claims only grow",
+            Self::RanTwiceInOneClaim => "C07 attempts are counted",
+            Self::Early => "C08 not before its time",
+            Self::KeyTwice => "C09 one job a key",
+            Self::OutOfOrder => "C17 order",
+            Self::Repaired | Self::Leftover => "C22 nothing left behind",
+        }
+    }
 }
 
 /// A rule that was broken.
@@ -100,7 +135,7 @@ pub struct Violation {
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", self.rule)?;
+        write!(f, "{} ({:?})", self.rule.clause(), self.rule)?;
         if let Some(job) = self.job {
             write!(f, " {job}")?;
         }
@@ -124,6 +159,60 @@ pub fn check(told: &[Told], dump: &Dump) -> Judgement {
     let violations = rules::all(&facts, dump);
     let summary = Summary::of(told, &facts, &violations);
     Judgement { violations, summary }
+}
+
+/// Reads what a run left in its directory.
+///
+/// # Errors
+/// If it is not the directory of a run that came to its end.
+pub fn read(dir: &Path) -> Result<(Vec<Told>, Dump), AnyError> {
+    let mut told = Vec::new();
+    for entry in std::fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|e| e == "jsonl") {
+            let by = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            told.push(Told { by, records: Tail::new(path).read()? });
+        }
+    }
+    let dump = serde_json::from_slice(&std::fs::read(dir.join(DUMP))?)?;
+    Ok((told, dump))
+}
+
+/// States and reasons as the words that everybody uses.
+mod words {
+    pub(super) mod state {
+        use job_core::JobState;
+        use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
+
+        pub(crate) fn serialize<S: Serializer>(state: &JobState, to: S) -> Result<S::Ok, S::Error> {
+            to.serialize_str(state.as_str())
+        }
+
+        pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<JobState, D::Error> {
+            let word = String::deserialize(from)?;
+            JobState::from_word(&word).ok_or_else(|| D::Error::custom("no such state"))
+        }
+    }
+
+    pub(super) mod reason {
+        use job_core::DeadReason;
+        use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer, de::Error as _};
+
+        pub(crate) fn serialize<S: Serializer>(
+            reason: &Option<DeadReason>,
+            to: S,
+        ) -> Result<S::Ok, S::Error> {
+            reason.map(DeadReason::as_str).serialize(to)
+        }
+
+        pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+            from: D,
+        ) -> Result<Option<DeadReason>, D::Error> {
+            let word = Option::<String>::deserialize(from)?;
+            word.map(|w| DeadReason::from_word(&w).ok_or_else(|| D::Error::custom("no such reason")))
+                .transpose()
+        }
+    }
 }
 
 /// The events of all processes that name a job, oldest first: what to read when a rule was broken.

@@ -4,7 +4,7 @@ use super::facts::{Facts, JobFacts, VerdictFact};
 use super::{Dump, Kept, Rule, Violation};
 use crate::rig::event::{Answered, Outcome, Word};
 use job_core::{JobId, JobState};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// The store rounds its times, and its clock is not the one of the histories.
 const CLOCK_SLACK_MS: u64 = 5;
@@ -35,6 +35,7 @@ pub(super) fn all(facts: &Facts, dump: &Dump) -> Vec<Violation> {
     if facts.repaired > 0 {
         found.add(Rule::Repaired, format!("{} stranded jobs were found by maintenance", facts.repaired));
     }
+    order(facts, &mut found);
     totals(dump, &mut found);
     found.list
 }
@@ -206,6 +207,40 @@ fn times(job: &JobFacts, found: &mut Found) {
             found.add(Rule::Early, text);
         }
     }
+}
+
+/// What one producer enqueued first is claimed first. Only what nothing but its turn could hold back is looked at: jobs
+/// without a delay, at their very first claim.
+fn order(facts: &Facts, found: &mut Found) {
+    let mut first_claims: BTreeMap<u64, Vec<(u64, u64, u64, JobId)>> = BTreeMap::new();
+    for (id, job) in &facts.jobs {
+        let Some(asked) = job.asked.as_ref().filter(|a| a.delay_ms == 0 && a.key.is_none() && !job.maybe)
+        else {
+            continue;
+        };
+        let first = job.claims.iter().filter(|c| c.held.claims == 1).min_by_key(|c| c.at);
+        if let Some(claim) = first.filter(|_| job.acked) {
+            let producer = asked.n >> 32;
+            first_claims.entry(producer).or_default().push((job.sent, claim.sent, claim.at, *id));
+        }
+    }
+    for (_, mut jobs) in first_claims {
+        jobs.sort_unstable();
+        // The latest first claim among all that were sent earlier; jobs of one call are not compared.
+        let (mut latest, mut latest_before) = (0, 0);
+        let mut call = 0;
+        for (sent, claim_sent, claim_at, id) in jobs {
+            if sent != call {
+                (call, latest_before) = (sent, latest);
+            }
+            if claim_at < latest_before {
+                found.job = Some(id);
+                found.add(Rule::OutOfOrder, "it was claimed, and then one that was enqueued earlier");
+            }
+            latest = latest.max(claim_sent);
+        }
+    }
+    found.job = None;
 }
 
 /// Nothing is left, by the store's own numbers.

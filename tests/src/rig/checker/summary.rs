@@ -1,10 +1,12 @@
 //! What a run did, and whether that was enough to prove anything.
 
 use super::facts::Facts;
+use super::recovery::{Recovery, recoveries};
 use super::{Rule, Told, Violation};
 use crate::rig::event::{Answered, Event};
 use crate::rig::point::{Action, Point};
-use std::collections::BTreeMap;
+use job_core::JobId;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Counts over all histories.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -19,6 +21,12 @@ pub struct Summary {
     pub acked: u64,
     /// Acknowledged jobs that broke a rule of being lost.
     pub lost: u64,
+    /// Where in their producers' sequences the lost ones were.
+    pub losses: Losses,
+    /// How long it took until the jobs of killed processes ran again.
+    pub recovery: Recovery,
+    /// The same, of those that no storm delayed.
+    pub calm_recovery: Recovery,
     /// Jobs whose handler was called more than once.
     pub ran_again: u64,
     /// Jobs whose effect happened more than once.
@@ -41,6 +49,39 @@ pub struct Summary {
     pub postponed: u64,
 }
 
+/// Lost jobs by their place among the acknowledged jobs of their producer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Losses {
+    /// Before every one that was kept: the store began anew.
+    pub prefix: u64,
+    /// Between some that were kept: a hole.
+    pub middle: u64,
+    /// After every one that was kept: an acknowledgement came too early, or a reader is slow.
+    pub postfix: u64,
+}
+
+impl Losses {
+    fn of(facts: &Facts, lost: &BTreeSet<JobId>) -> Self {
+        let mut losses = Self::default();
+        let mut kept: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
+        let acked = || {
+            facts.jobs.iter().filter(|(_, j)| j.acked).filter_map(|(id, j)| Some((id, j.asked.as_ref()?.n)))
+        };
+        for (_, n) in acked().filter(|(id, _)| !lost.contains(id)) {
+            let (first, last) = kept.entry(n >> 32).or_insert((n, n));
+            (*first, *last) = ((*first).min(n), (*last).max(n));
+        }
+        for (_, n) in acked().filter(|(id, _)| lost.contains(id)) {
+            match kept.get(&(n >> 32)) {
+                Some((first, _)) if n < *first => losses.prefix += 1,
+                Some((_, last)) if n < *last => losses.middle += 1,
+                _ => losses.postfix += 1,
+            }
+        }
+        losses
+    }
+}
+
 /// What a run must have done at least, to prove anything.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Floors {
@@ -48,6 +89,12 @@ pub struct Floors {
     pub kills_at_each: u64,
     /// Frozen workers.
     pub frozen: u64,
+    /// Of each action at each point inside of the product.
+    pub each_within: u64,
+    /// Servers killed.
+    pub server_kills: u64,
+    /// Storms of every other kind.
+    pub storms: u64,
 }
 
 impl Summary {
@@ -66,10 +113,10 @@ impl Summary {
             }
         }
         let lost = |v: &&Violation| matches!(v.rule, Rule::Lost | Rule::NeverRan);
-        let mut jobs: Vec<_> = violations.iter().filter(lost).map(|v| v.job).collect();
-        jobs.sort();
-        jobs.dedup();
+        let jobs: BTreeSet<JobId> = violations.iter().filter(lost).filter_map(|v| v.job).collect();
         summary.lost = jobs.len() as u64;
+        summary.losses = Losses::of(facts, &jobs);
+        (summary.recovery, summary.calm_recovery) = recoveries(facts);
         summary
     }
 
