@@ -1,7 +1,7 @@
 //! The histories, sorted by job.
 
 use super::{Rule, Told, Violation};
-use crate::rig::event::{Answered, Asked, Event, Held, Outcome, Sent, Word};
+use crate::rig::event::{Answered, Asked, Event, Held, Outcome, Sent, Storm, Word};
 use crate::rig::point::Action;
 use job_core::JobId;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -20,6 +20,8 @@ pub(super) struct Facts {
     pub(super) deaths: BTreeMap<usize, u64>,
     /// From when to when the server or the network was harmed.
     pub(super) storms: Vec<(u64, u64)>,
+    /// Those in which the server was killed.
+    pub(super) server_kills: Vec<(u64, u64)>,
 }
 
 /// What is known of one job.
@@ -158,6 +160,11 @@ impl Calls {
 }
 
 impl Facts {
+    /// True if the server was killed between these times: it may have forgotten claims, which are not flushed to disk.
+    pub(super) fn server_killed_between(&self, from: u64, to: u64) -> bool {
+        self.server_kills.iter().any(|(began, ended)| *began < to && *ended > from)
+    }
+
     pub(super) fn gather(told: &[Told]) -> Self {
         let mut facts = Self::default();
         let calls: Vec<Calls> = told.iter().map(Calls::of).collect();
@@ -218,7 +225,12 @@ impl Facts {
             Event::Reached { action: Action::Kill, .. } => {
                 self.deaths.insert(by, at);
             }
-            Event::Storm { began, .. } => self.storms.push((*began, at)),
+            Event::Storm { what, began } => {
+                self.storms.push((*began, at));
+                if *what == Storm::ServerKilled {
+                    self.server_kills.push((*began, at));
+                }
+            }
             _ => {}
         }
     }

@@ -38,6 +38,7 @@ pub(super) fn recoveries(facts: &Facts) -> (Recovery, Recovery) {
 }
 
 /// When the holder was killed and when the job ran again, for each claim whose holder had not told the store anything.
+/// If the next holder was killed too before it could start the job, that is not the time of one recovery.
 fn of_job(facts: &Facts, job: &JobFacts) -> Vec<(u64, u64)> {
     let silent = |held| {
         let mut said = job.verdicts.iter().filter(|v| v.held == held);
@@ -46,8 +47,8 @@ fn of_job(facts: &Facts, job: &JobFacts) -> Vec<(u64, u64)> {
     let mut times = Vec::new();
     for claim in job.claims.iter().filter(|c| silent(c.held)) {
         let Some(&died) = facts.deaths.get(&claim.by) else { continue };
-        let later = job.starts.iter().filter(|s| s.held.claims > claim.held.claims).map(|s| s.at).min();
-        if let Some(ran) = later
+        let next = job.starts.iter().find(|s| s.held.claims == claim.held.claims + 1).map(|s| s.at);
+        if let Some(ran) = next
             && ran > died
         {
             times.push((died, ran));

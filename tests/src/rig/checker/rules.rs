@@ -1,6 +1,6 @@
 //! The rules.
 
-use super::facts::{Facts, JobFacts, VerdictFact};
+use super::facts::{ClaimFact, Facts, JobFacts, VerdictFact};
 use super::{Dump, Kept, Rule, Violation};
 use crate::rig::event::{Answered, Outcome, Word};
 use job_core::{JobId, JobState};
@@ -17,7 +17,7 @@ pub(super) fn all(facts: &Facts, dump: &Dump) -> Vec<Violation> {
         found.job = Some(id);
         origin(job, &mut found);
         end(job, kept.get(&id), &mut found);
-        claims(job, &mut found);
+        claims(facts, job, &mut found);
         starts(job, &mut found);
         fences(job, &mut found);
         repeats(job, &mut found);
@@ -100,11 +100,15 @@ fn end(job: &JobFacts, kept: Option<&Kept>, found: &mut Found) {
     }
 }
 
-/// Claims are numbered upwards, and each has one holder.
-fn claims(job: &JobFacts, found: &mut Found) {
+/// Claims are numbered upwards, and each has one holder. A server that is killed may forget a claim, and number another
+/// one the same; its lease is a different one.
+fn claims(facts: &Facts, job: &JobFacts, found: &mut Found) {
     for (i, a) in job.claims.iter().enumerate() {
         for b in &job.claims[i + 1..] {
             let same = a.held.lease == b.held.lease;
+            if !same && facts.server_killed_between(a.sent.min(b.sent), a.at.max(b.at)) {
+                continue;
+            }
             if a.held.claims == b.held.claims && (!same || a.by != b.by) {
                 found.add(Rule::TwoHolders, format!("claim {} was given twice", a.held.claims));
             }
@@ -133,7 +137,12 @@ fn starts(job: &JobFacts, found: &mut Found) {
 /// No verdict of an older claim takes effect once there is a newer one, and none after the lease was over.
 fn fences(job: &JobFacts, found: &mut Found) {
     for verdict in job.verdicts.iter().filter(|v| v.is(Answered::Applied)) {
-        for newer in job.claims.iter().filter(|c| c.held.claims > verdict.held.claims) {
+        let own = job.claims.iter().filter(|c| c.held == verdict.held).map(|c| c.at).min();
+        let newer = |c: &&ClaimFact| {
+            let same_number = c.held.claims == verdict.held.claims && c.held.lease != verdict.held.lease;
+            c.held.claims > verdict.held.claims || (same_number && own.is_some_and(|at| at < c.sent))
+        };
+        for newer in job.claims.iter().filter(newer) {
             let (old, new) = (verdict.held.claims, newer.held.claims);
             if newer.at < verdict.sent {
                 let text = format!("{:?} of claim {old} was applied after claim {new}", verdict.word);

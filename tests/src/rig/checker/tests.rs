@@ -2,8 +2,8 @@
 
 mod story;
 
-use super::{Rule, check};
-use crate::rig::event::{Answered, Conduct, Event, Held, Outcome, Word};
+use super::{Losses, Rule, check};
+use crate::rig::event::{Answered, Conduct, Event, Held, Outcome, Storm, Word};
 use crate::rig::point::{Action, Point};
 use job_core::{JobId, JobState};
 use story::Run;
@@ -245,6 +245,20 @@ fn broken_claims_are_found() {
         run.claim_as(2, held);
     });
     assert_eq!(same_lease, [Rule::TwoHolders]);
+    // A killed server may forget a claim, but not that another lease is not this one.
+    let forgotten = |answer| {
+        spoilt(|run| {
+            let job = run.stored(Conduct::Quick);
+            let old = run.claim(2, job, 1);
+            run.write(0, Event::Storm { what: Storm::ServerKilled, began: run.now() });
+            run.later(1);
+            run.complete(job, 1);
+            run.run(2, old, Outcome::Ok);
+            run.settle(2, old, Word::Complete, answer);
+        })
+    };
+    assert_eq!(forgotten(Answered::Stale), []);
+    assert_eq!(forgotten(Answered::Applied), [Rule::TwoEnds, Rule::StaleAccepted]);
     let back = spoilt(|run| {
         let job = run.stored(Conduct::Quick);
         run.claim(2, job, 2);
@@ -302,6 +316,44 @@ fn bad_answers_and_bad_words_are_found() {
         run.settle(1, held, Word::Cancel, Answered::Applied);
     });
     assert_eq!(cancelled, [Rule::WrongEnd]);
+}
+
+#[test]
+fn what_is_claimed_out_of_turn_is_found() {
+    let turned = spoilt(|run| {
+        let (first, second) = (run.stored(Conduct::Quick), run.stored(Conduct::Quick));
+        run.complete(second, 1);
+        run.later(1);
+        run.complete(first, 1);
+    });
+    assert_eq!(turned, [Rule::OutOfOrder]);
+    // The first claim of the earlier one was lost with its process, so it comes back later.
+    let returned = spoilt(|run| {
+        let (first, second) = (run.stored(Conduct::Quick), run.stored(Conduct::Quick));
+        run.complete(second, 1);
+        run.later(1);
+        run.complete(first, 2);
+    });
+    assert_eq!(returned, []);
+}
+
+#[test]
+fn losses_are_told_apart_and_recoveries_are_timed() {
+    let mut run = Run::new();
+    let jobs: Vec<JobId> = (0..5).map(|_| run.stored(Conduct::Quick)).collect();
+    for at in [1, 3] {
+        run.complete(jobs[at], 1);
+    }
+    let held = run.claim(1, jobs[2], 1);
+    run.start(1, held);
+    run.write(0, Event::Killed { name: "one".into() });
+    run.later(1_200);
+    let held = run.claim(2, jobs[2], 2);
+    run.start(2, held);
+    let summary = check(&run.told, &run.dump).summary;
+    assert_eq!((summary.lost, summary.losses), (3, Losses { prefix: 1, middle: 1, postfix: 1 }));
+    assert_eq!((summary.calm_recovery.jobs, summary.calm_recovery.max), (1, 1_202));
+    assert_eq!(summary.recovery, summary.calm_recovery);
 }
 
 #[test]

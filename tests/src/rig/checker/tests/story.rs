@@ -25,6 +25,10 @@ impl Run {
         self.told[by].records.push(Record { at: self.at, event });
     }
 
+    pub(super) fn now(&self) -> u64 {
+        self.at
+    }
+
     pub(super) fn later(&mut self, ms: u64) {
         self.at += ms * MS;
     }
