@@ -141,6 +141,8 @@ async fn run_in(options: &Options, place: &Place, dir: &Path) -> Result<Outcome,
         dir: dir.to_owned(),
         url: place.url_of_children(),
         lease: options.lease,
+        // A long run has time for jobs that nothing delays.
+        calm_ms: if options.whole_time { 8_000 } else { 2_500 },
         director,
         faketime: faketime(),
         backend: Arc::clone(&backend),

@@ -41,7 +41,7 @@ impl Sky {
     pub(super) async fn rage(&self, stage: &Stage, mut stop: watch::Receiver<bool>) -> Result<(), AnyError> {
         let mut turns = 0;
         while !*stop.borrow() {
-            let gap = Duration::from_millis(stage.director.choose(400..2_500));
+            let gap = Duration::from_millis(stage.director.choose(400..stage.calm_ms));
             if timeout(gap, stop.wait_for(|stop| *stop)).await.is_ok() {
                 break;
             }
