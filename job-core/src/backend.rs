@@ -174,7 +174,8 @@ pub struct Hold {
     pub job: JobId,
     /// The lease that covers it.
     pub lease: LeaseId,
-    /// How often the job has been claimed, this time included; only ever grows.
+    /// How often the job has been claimed, this time included. Only ever grows, except that a store that crashes may
+    /// forget its last claims and give their numbers again, under other leases.
     pub claims: u64,
     /// Where the store finds the job again; means nothing to anybody else.
     pub locator: [i64; 3],

@@ -66,12 +66,12 @@ impl fmt::Debug for States {
     }
 }
 
-/// The proof of a handler's right to its job that another system can check: pass it on and let that system refuse a
-/// smaller `claims` than it has seen. On backends below `SyncReplicated` `claims` may repeat after a failover; only the
-/// pair is unique.
+/// The proof of a handler's right to its job that another system can check: pass it on, and let that system refuse a
+/// smaller `claims` than it has seen, and an equal one with another lease. A store that crashes may forget its last claims
+/// and give their numbers again, so only the pair is unique; a number never becomes smaller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FencingToken {
-    /// How often the job has been claimed; only ever grows.
+    /// How often the job has been claimed; never becomes smaller.
     pub claims: u64,
     /// The lease under which it runs.
     pub lease: LeaseId,

@@ -18,6 +18,7 @@ const HELP: &str = "\
   --minutes N   with --kills: the longest time to spend on them (60); alone: how long to go on, 50 kills a minute at least
   --seed S      decides what is killed where (random)
   --calm        kill workers and producers only; the server and the network stay well
+  --pace N      kill one worker at a time only, N seconds apart on average, in calm weather: times the recovery of a fleet
   --lease N     how long leases last, in seconds (1)
   --url URL     a PostgreSQL to use instead of a private one, which means --calm; the run makes a schema of its own
   --workers N   workers at a time (3)
@@ -90,6 +91,10 @@ fn parse(words: &[&str]) -> Result<(Options, Option<PathBuf>), AnyError> {
         match option {
             "--kills" => kills = Some(number(option, value)?),
             "--minutes" => minutes = Some(number::<u64>(option, value)?),
+            "--pace" => {
+                options.pace = Some(Duration::from_secs(number(option, value)?));
+                options.storms = false;
+            }
             "--seed" => options.seed = number(option, value)?,
             "--lease" => options.lease = Duration::from_secs(number::<u64>(option, value)?.max(1)),
             "--url" => {

@@ -83,6 +83,8 @@ pub(super) struct Director {
     frozen_max: usize,
     deadline: Instant,
     whole_time: bool,
+    /// How long a worker lives at most, if all that happens to them is a death at random.
+    life: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -120,6 +122,7 @@ impl Director {
             frozen_max: options.workers.saturating_sub(1),
             deadline,
             whole_time: options.whole_time,
+            life: options.pace.map(|pace| pace * 2 * u32::try_from(options.workers).unwrap_or(1)),
         }
     }
 
@@ -131,6 +134,9 @@ impl Director {
     /// one frozen, one told to end, and some at random.
     pub(super) fn next_worker(&self) -> Doom {
         let mut state = self.state();
+        if let Some(life) = self.life {
+            return Doom::AtRandom(life.mul_f64(state.random.random()));
+        }
         if state.worker_bag.is_empty() {
             let mut bag: Vec<Lot> = Point::WORKER.map(|p| Lot::At(p, Action::Kill)).repeat(2);
             bag.extend([Lot::AtRandom, Lot::AtRandom, Lot::Told]);
@@ -163,6 +169,9 @@ impl Director {
     /// What to do to the next producer.
     pub(super) fn next_producer(&self) -> Doom {
         let mut state = self.state();
+        if let Some(life) = self.life {
+            return Doom::AtRandom(life);
+        }
         if state.producer_bag.is_empty() {
             let mut bag: Vec<Lot> = Point::PRODUCER.map(|p| Lot::At(p, Action::Kill)).into();
             bag.push(Lot::AtRandom);
@@ -175,6 +184,9 @@ impl Director {
 
     /// Answers to lose in the life of a child.
     pub(super) fn losses(&self, points: &[Point]) -> Vec<Order> {
+        if self.life.is_some() {
+            return Vec::new();
+        }
         let mut state = self.state();
         let mut lose =
             |&point| Order { point, action: Action::Lose, passes: state.random.random_range(0..30) };
@@ -184,6 +196,7 @@ impl Director {
     /// How far the clock of the next child is off, in hours; mostly not at all.
     pub(super) fn clock(&self) -> Option<i32> {
         match self.state().random.random_range(0..10) {
+            _ if self.life.is_some() => None,
             0 => Some(1),
             1 => Some(-1),
             _ => None,

@@ -52,6 +52,7 @@ struct Home {
 #[must_use]
 pub struct PostgresOptions {
     settings: Vec<(String, String)>,
+    parent: Option<PathBuf>,
 }
 
 impl PostgresOptions {
@@ -71,13 +72,18 @@ impl PostgresOptions {
         self
     }
 
+    /// Where its directory is made: a small disk, for instance. A short path, for it names a socket.
+    pub fn within(self, parent: &Path) -> Self {
+        Self { parent: Some(parent.to_owned()), ..self }
+    }
+
     /// Sets the server up and starts it.
     ///
     /// # Panics
     /// If PostgreSQL is not installed or does not start; the text says what to do.
     #[must_use]
     pub fn start(self) -> PostgresServer {
-        let mut home = Home::make(self.settings);
+        let mut home = Home::make(self.settings, self.parent);
         for _ in 0..20 {
             home.port = free_port();
             if let Some(watched) = home.try_start() {
@@ -221,10 +227,12 @@ fn lock(running: &Mutex<Option<Watched>>) -> MutexGuard<'_, Option<Watched>> {
 
 impl Home {
     /// Makes the directory and the database files in it.
-    fn make(settings: Vec<(String, String)>) -> Self {
+    fn make(settings: Vec<(String, String)>, parent: Option<PathBuf>) -> Self {
         let bin = programs();
         // Short, for the path of a socket has 100 bytes or so, and readable for another user.
-        let parent = if Path::new("/tmp").is_dir() { PathBuf::from("/tmp") } else { env::temp_dir() };
+        let parent = parent.unwrap_or_else(|| {
+            if Path::new("/tmp").is_dir() { PathBuf::from("/tmp") } else { env::temp_dir() }
+        });
         // The end of an id is random, its start is the time.
         let dir = parent.join(format!("steadfast-pg-{}", &LeaseId::random().to_string()[24..]));
         DirBuilder::new()
