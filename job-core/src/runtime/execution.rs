@@ -4,6 +4,7 @@ use super::core::Start;
 use super::shared::QueueShared;
 use super::slots::{Slot, StopReason};
 use crate::backend::{ClaimedJob, Hold};
+use crate::chance::Chance;
 use crate::context::JobContext;
 use crate::job::JobSpec;
 use crate::outcome::{Action, JobError};
@@ -87,7 +88,7 @@ async fn execute(queue: &Arc<QueueShared>, start: Start) -> Option<Verdict> {
     };
     // Only a job that was asked to stop needs the lock.
     let reason = if stop.is_cancelled() { queue.core().stop_reason(slot) } else { None };
-    span.in_scope(|| verdict(ended, reason, spec, &job))
+    span.in_scope(|| verdict(ended, reason, spec, &job, &env.chance))
 }
 
 struct Limits {
@@ -168,7 +169,13 @@ fn panic_text(panic: &(dyn Any + Send)) -> String {
     format!("panicked: {text}")
 }
 
-fn verdict(ended: Ended, reason: Option<StopReason>, spec: &JobSpec, job: &ClaimedJob) -> Option<Verdict> {
+fn verdict(
+    ended: Ended,
+    reason: Option<StopReason>,
+    spec: &JobSpec,
+    job: &ClaimedJob,
+    chance: &Chance,
+) -> Option<Verdict> {
     let (text, after) = match ended {
         Ended::Returned(Ok(())) | Ended::TimedOut(_, Some(Ok(()))) => return Some(Verdict::Complete),
         Ended::Undecodable(text) => {
@@ -200,17 +207,17 @@ fn verdict(ended: Ended, reason: Option<StopReason>, spec: &JobSpec, job: &Claim
             (Action::Retry, _) => (error.report(), None),
         },
     };
-    Some(failed(&text, after, spec, job))
+    Some(failed(&text, after, spec, job, chance))
 }
 
-fn failed(text: &str, after: Option<Duration>, spec: &JobSpec, job: &ClaimedJob) -> Verdict {
+fn failed(text: &str, after: Option<Duration>, spec: &JobSpec, job: &ClaimedJob, chance: &Chance) -> Verdict {
     let error = ErrorReport::new(text);
     if job.attempt >= job.max_attempts {
         tracing::error!(error = %text, attempts = job.attempt, "job is dead: no attempt is left");
         return Verdict::Dead { reason: DeadReason::Exhausted, error };
     }
-    let after =
-        after.unwrap_or_else(|| spec.backoff.delay(&FailureInfo { attempt: job.attempt, error: text }));
+    let failure = FailureInfo { attempt: job.attempt, error: text };
+    let after = after.unwrap_or_else(|| spec.backoff.delay_by(&failure, chance));
     tracing::warn!(error = %text, ?after, "job failed, will retry");
     Verdict::Retry { after, error }
 }

@@ -5,7 +5,6 @@
 use super::claimer::timed_out;
 use super::shared::QueueShared;
 use ractor::{ActorProcessingErr, ActorRef};
-use rand::RngExt as _;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
@@ -82,7 +81,7 @@ impl KeeperState {
         let now = Instant::now();
         let fence_at = self.queue.core().fence(now);
         let wait = if failed { lease_for / 12 } else { lease_for / 3 };
-        let wait = wait.mul_f64(rand::rng().random_range(0.8..=1.0));
+        let wait = env.chance.shorten(wait, 80);
         fence_at.map_or(wait, |at| wait.min(at.saturating_duration_since(now)))
     }
 }

@@ -5,7 +5,6 @@ use super::claimer::timed_out;
 use super::shared::QueueShared;
 use crate::backend::MaintainRequest;
 use ractor::{ActorProcessingErr, ActorRef};
-use rand::RngExt as _;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
@@ -80,7 +79,7 @@ impl QueueRound {
         };
         let call = env.backend.maintain(&self.queue.name, &request);
         let answer = timeout(timing.call_timeout, call).await.unwrap_or_else(|_| Err(timed_out("maintain")));
-        let mut wait = timing.maintain_every.mul_f64(rand::rng().random_range(0.8..=1.0));
+        let mut wait = env.chance.shorten(timing.maintain_every, 80);
         match answer {
             Ok(done) => {
                 self.last_success = Some(Instant::now());
