@@ -61,7 +61,7 @@ impl Job for RigJob {
         }
         rig.history.write(Event::Effect { held });
         rig.fate.pass(Point::AfterEffect, None);
-        let outcome = self.outcome(ctx.attempt(), token.claims);
+        let outcome = self.conduct.outcome(ctx.attempt(), token.claims);
         rig.history.write(Event::Ended { held, outcome });
         match outcome {
             Outcome::Ok => Ok(()),
@@ -69,18 +69,6 @@ impl Job for RigJob {
             Outcome::Failed => Err(JobError::retry("the rig fails on purpose")),
             Outcome::Permanent => Err(JobError::permanent("the rig gives up on purpose")),
             Outcome::Snoozed => Err(JobError::snooze(SNOOZE)),
-        }
-    }
-}
-
-impl RigJob {
-    fn outcome(&self, attempt: u32, claims: u64) -> Outcome {
-        match self.conduct {
-            Conduct::FailsTwice if attempt <= 2 => Outcome::Failed,
-            Conduct::PanicsOnce if attempt == 1 => Outcome::Failed,
-            Conduct::Hopeless => Outcome::Permanent,
-            Conduct::Snoozes if claims == 1 => Outcome::Snoozed,
-            _ => Outcome::Ok,
         }
     }
 }

@@ -1,10 +1,13 @@
 //! Where a process can be killed, frozen or cut off, and what does it.
 
+#[cfg(all(feature = "rig", unix))]
 use super::event::Event;
+#[cfg(all(feature = "rig", unix))]
 use super::history::History;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
+#[cfg(all(feature = "rig", unix))]
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 /// A place in the life of a job at which the process can be made to fail.
@@ -117,6 +120,7 @@ impl FromStr for Order {
 }
 
 /// The orders that a process was given.
+#[cfg(all(feature = "rig", unix))]
 #[derive(Debug)]
 pub struct Fate {
     history: Arc<History>,
@@ -125,6 +129,7 @@ pub struct Fate {
     thaw: Condvar,
 }
 
+#[cfg(all(feature = "rig", unix))]
 impl Fate {
     /// No orders yet; what happens is written into `history` before it does.
     #[must_use]
@@ -179,12 +184,13 @@ impl Fate {
     }
 }
 
+#[cfg(all(feature = "rig", unix))]
 fn signal_self(signal: rustix::process::Signal) {
     rustix::process::kill_process(rustix::process::getpid(), signal)
         .expect("a process may send itself a signal");
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "rig", unix))]
 mod tests {
     use super::*;
 
