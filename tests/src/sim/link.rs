@@ -14,6 +14,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// The store as one process sees it.
 #[derive(Debug)]
@@ -63,6 +64,9 @@ impl Link {
     fn sending(&self, settlements: &[Settlement], fault: Fault) -> Sending {
         let verdicts: Vec<Sent> =
             settlements.iter().map(|s| Sent { held: held(&s.hold), word: Word::of(&s.verdict) }).collect();
+        let mut ledger = self.tape.ledger();
+        verdicts.iter().for_each(|v| ledger.let_go(&v.held));
+        drop(ledger);
         let send = || {
             let call = self.calls.fetch_add(1, Ordering::Relaxed);
             self.tape.write(self.process, Event::SettleSent { call, verdicts: verdicts.clone() });
@@ -85,7 +89,8 @@ impl Link {
         self.tape.write(self.process, event);
     }
 
-    fn claimed(&self, sent: u64, claim: &Claim) {
+    fn claimed(&self, (sent, sent_at): (u64, Instant), request: &ClaimRequest<'_>, claim: &Claim) {
+        self.tape.ledger().claimed(sent_at, request, claim);
         if !claim.jobs.is_empty() {
             let holds = claim.jobs.iter().map(|j| held(&j.hold)).collect();
             self.tape.write(self.process, Event::Claimed { sent, holds });
@@ -110,9 +115,9 @@ impl Backend for Link {
 
     async fn claim(&self, queue: &QueueName, request: &ClaimRequest<'_>) -> Result<Claim, BackendError> {
         let chaos = self.chaos.under(self.fault(Operation::Claim));
-        let sent = self.tape.now();
+        let sent = (self.tape.now(), Instant::now());
         let claim = self.call(chaos.claim(queue, request)).await?;
-        self.claimed(sent, &claim);
+        self.claimed(sent, request, &claim);
         Ok(claim)
     }
 
@@ -136,13 +141,13 @@ impl Backend for Link {
         request: &ClaimRequest<'_>,
     ) -> Result<(Vec<Settled>, Claim), BackendError> {
         let fault = self.fault(Operation::SettleAndClaim);
-        let sent = self.tape.now();
+        let sent = (self.tape.now(), Instant::now());
         let sending = self.sending(settlements, fault);
         let chaos = self.chaos.under(fault);
         let answer = self.call(chaos.settle_and_claim(queue, settlements, request)).await;
         self.settled(&sending, answer.as_ref().map(|(settled, _)| settled.as_slice()));
         let (settled, claim) = answer?;
-        self.claimed(sent, &claim);
+        self.claimed(sent, request, &claim);
         Ok((settled, claim))
     }
 
@@ -152,11 +157,14 @@ impl Backend for Link {
         leases: &[LeaseId],
         lease_for: Duration,
     ) -> Result<Extended, BackendError> {
-        if leases.is_empty() {
-            return Ok(Extended::default());
-        }
+        let sent = Instant::now();
         let chaos = self.chaos.under(self.fault(Operation::Extend));
         let answer = self.call(chaos.extend(queue, leases, lease_for)).await?;
+        let mut ledger = self.tape.ledger();
+        for (lease, _) in leases.iter().zip(&answer.leases).filter(|(_, s)| **s == LeaseStatus::Held) {
+            ledger.extend(*lease, sent, lease_for);
+        }
+        drop(ledger);
         let count = |status| answer.leases.iter().filter(|s| **s == status).count() as u64;
         let (held, stale) = (count(LeaseStatus::Held), count(LeaseStatus::Stale));
         self.tape.write(self.process, Event::Extended { held, stale });

@@ -18,6 +18,7 @@
 //! `SIM_SEED` runs one and prints its trace; a failure says which.
 
 mod job;
+mod ledger;
 mod life;
 mod link;
 mod nemesis;

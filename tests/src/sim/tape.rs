@@ -1,5 +1,6 @@
 //! Everything that happens, in the order in which it does.
 
+use super::ledger::Ledger;
 use crate::rig::checker::Told;
 use crate::rig::event::{Event, Record};
 use std::collections::HashMap;
@@ -16,6 +17,7 @@ pub(super) struct Process(usize);
 pub(super) struct Tape {
     start: Instant,
     state: Mutex<State>,
+    ledger: Mutex<Ledger>,
 }
 
 #[derive(Debug, Default)]
@@ -33,11 +35,16 @@ struct Entry {
 
 impl Tape {
     pub(super) fn start() -> Self {
-        Self { start: Instant::now(), state: Mutex::default() }
+        Self { start: Instant::now(), state: Mutex::default(), ledger: Mutex::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is known of leases; only the living may tell it anything.
+    pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Nanoseconds of virtual time, never the same twice.

@@ -57,6 +57,8 @@ pub(super) struct World {
     producers: Vec<Source>,
     leaving: Vec<JoinHandle<Result<Report, RuntimeError>>>,
     born: u64,
+    /// When all trouble ended, as the tape has it.
+    pub(super) healed: u64,
     pub(super) crashes: u64,
     pub(super) shutdowns: u64,
     pub(super) cuts: u64,
@@ -76,6 +78,7 @@ impl World {
             producers: Vec::new(),
             leaving: Vec::new(),
             born: 0,
+            healed: 0,
             crashes: 0,
             shutdowns: 0,
             cuts: 0,
@@ -176,6 +179,7 @@ impl World {
     /// Ends all trouble.
     pub(super) fn heal(&mut self) {
         self.tape.note(self.nemesis, "heal".into());
+        self.healed = self.tape.now();
         self.chaos.heal();
         for worker in &self.workers {
             worker.life.cut(None);
