@@ -99,16 +99,3 @@ impl Act {
         }
     }
 }
-
-/// Keeps panics on purpose off the screen.
-pub(super) fn hush() {
-    static ONCE: std::sync::Once = std::sync::Once::new();
-    ONCE.call_once(|| {
-        let say = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |info| {
-            if info.payload_as_str() != Some(ON_PURPOSE) {
-                say(info);
-            }
-        }));
-    });
-}

@@ -23,6 +23,7 @@ mod life;
 mod link;
 mod nemesis;
 mod outcome;
+mod panics;
 mod producer;
 mod seeds;
 mod tape;

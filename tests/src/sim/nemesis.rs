@@ -28,8 +28,7 @@ pub(super) async fn play(seed: u64, trouble: Duration, world: &mut World) -> Out
         strike(world).await;
     }
     recover(world);
-    world.settle_down().await;
-    let mut complaints = Vec::new();
+    let mut complaints = world.settle_down().await;
     if let Some(left) = until_empty(world).await {
         complaints.push(format!("{left} jobs had not ended {TO_END:?} after all trouble"));
     }

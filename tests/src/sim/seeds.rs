@@ -1,15 +1,19 @@
 //! Many seeds, each twice.
 
-use super::job;
 use super::nemesis;
 use super::outcome::Outcome;
+use super::panics;
 use super::totals::Totals;
 use super::world::World;
 use crate::chaos::{ChaosBackend, Faults};
 use job_core::IntoBackend;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
+use std::num::NonZero;
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// What to simulate.
@@ -71,39 +75,73 @@ impl Config {
 /// # Panics
 /// If the store fails where nothing was made to.
 pub fn simulate<B: IntoBackend>(config: &Config, seed: u64, make: impl AsyncFn() -> B) -> Outcome {
-    job::hush();
+    panics::watch();
+    panics::take();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .build()
         .expect("a runtime can be made");
-    runtime.block_on(async {
+    let mut outcome = runtime.block_on(async {
         let mut plan = StdRng::seed_from_u64(seed);
         let chaos = ChaosBackend::new(make().await, plan.random(), config.faults.clone());
         let mut world = World::new(plan.random(), chaos);
         nemesis::play(seed, config.trouble, &mut world).await
-    })
+    });
+    outcome.complaints.extend(panics::take());
+    outcome
 }
 
 /// Runs every seed twice; returns what happened how often.
 ///
 /// # Panics
 /// If anything goes wrong with any seed, or two runs of one are not the same; it says which and how to do that again.
-pub fn run<B: IntoBackend>(config: &Config, make: impl AsyncFn() -> B) -> Totals {
-    let mut totals = Totals::default();
-    for seed in config.seeds() {
-        let outcome = simulate(config, seed, &make);
-        if config.one {
-            println!("{}", outcome.trace);
+pub fn run<B: IntoBackend>(config: &Config, make: impl AsyncFn() -> B + Sync) -> Totals {
+    let next = AtomicU64::new(config.seeds.start);
+    let done = Mutex::new((Totals::default(), None::<(u64, String)>));
+    let work = || {
+        while let Some(seed) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|s| config.seeds.contains(s))
+        {
+            let result = catch_unwind(AssertUnwindSafe(|| twice(config, seed, &make)));
+            let result = result.unwrap_or_else(|_| Err(format!("seed {seed} panicked, see above")));
+            let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
+            match result {
+                Ok(totals) => done.0.add(&totals),
+                // The other threads may be at work on earlier seeds.
+                Err(text) => {
+                    next.fetch_max(config.seeds.end, Ordering::Relaxed);
+                    if done.1.as_ref().is_none_or(|(worst, _)| seed < *worst) {
+                        done.1 = Some((seed, text));
+                    }
+                }
+            }
         }
-        assert!(outcome.is_good(), "{outcome}\nAgain: {}", again(seed));
-        let second = simulate(config, seed, &make);
-        if let Some(difference) = difference(&outcome.trace, &second.trace) {
-            panic!("seed {seed} is not deterministic: {difference}\nAgain: {}", again(seed));
+    };
+    let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(work);
         }
-        totals.add(&outcome.totals);
+    });
+    let (totals, failed) = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if let Some((seed, text)) = failed {
+        panic!("{text}\nAgain: {}", again(seed));
     }
     totals
+}
+
+fn twice<B: IntoBackend>(config: &Config, seed: u64, make: &impl AsyncFn() -> B) -> Result<Totals, String> {
+    let outcome = simulate(config, seed, make);
+    if config.one {
+        println!("{}", outcome.trace);
+    }
+    if !outcome.is_good() {
+        return Err(outcome.to_string());
+    }
+    match difference(&outcome.trace, &simulate(config, seed, make).trace) {
+        Some(difference) => Err(format!("seed {seed} is not deterministic: {difference}")),
+        None => Ok(outcome.totals),
+    }
 }
 
 /// Where two traces part.

@@ -187,16 +187,21 @@ impl World {
     }
 
     /// Lets producers end what they are at, and waits for them, for workers that are leaving and for late requests.
-    pub(super) async fn settle_down(&mut self) {
+    /// Returns what is wrong with how they left.
+    pub(super) async fn settle_down(&mut self) -> Vec<String> {
+        let mut complaints = Vec::new();
         for producer in self.producers.drain(..) {
             producer.life.stop();
             producer.task.await.expect("producers do not panic");
         }
         for leaving in self.leaving.drain(..) {
             // One that was asked to leave in the midst of trouble may leave something behind.
-            let _ = leaving.await.expect("no worker panics");
+            if let Err(error) = leaving.await.expect("no worker panics") {
+                complaints.push(format!("a worker failed: {error}"));
+            }
         }
         self.chaos.quiet().await;
+        complaints
     }
 
     /// Ends all workers in good order; returns what is wrong with how they did.
