@@ -13,6 +13,7 @@ use crate::retry::FailureInfo;
 use crate::verdict::{DeadReason, ErrorReport, Settlement, Verdict};
 use futures_util::FutureExt;
 use std::any::Any;
+use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -79,9 +80,9 @@ async fn execute(queue: &Arc<QueueShared>, start: Start) -> Option<Verdict> {
     let span = tracing::info_span!("job", id = %job.hold.job, kind = %job.kind, queue = %queue.name, attempt = job.attempt);
     let ended = match catch_unwind(AssertUnwindSafe(|| handler.start(payload, ctx))) {
         Ok(Ok(run)) => {
-            let limits =
-                Limits { timeout: spec.timeout, grace: env.timing.cancel_grace, blocking: spec.blocking };
-            supervise(run, &limits, &stop, &queue.abort).instrument(span.clone()).await
+            let limits = Limits { timeout: spec.timeout, blocking: spec.blocking };
+            let grace = grace(queue, slot);
+            supervise(run, &limits, &stop, grace).instrument(span.clone()).await
         }
         Ok(Err(text)) => Ended::Undecodable(text),
         Err(panic) => Ended::Panicked(panic_text(&*panic)),
@@ -93,8 +94,28 @@ async fn execute(queue: &Arc<QueueShared>, start: Start) -> Option<Verdict> {
 
 struct Limits {
     timeout: Option<Duration>,
-    grace: Duration,
     blocking: bool,
+}
+
+/// The time that a handler has after it was asked to stop. Once its lease is lost that is half of the margin that was
+/// kept before the end of the lease, so that it has stopped before the job runs elsewhere.
+async fn grace(queue: &QueueShared, slot: Slot) {
+    let timing = &queue.env.timing;
+    let deadline = Instant::now() + timing.cancel_grace;
+    let wait = async {
+        loop {
+            sleep(deadline.saturating_duration_since(Instant::now()).min(timing.lease_for / 10)).await;
+            let lost = queue.core().stop_reason(slot) == Some(StopReason::LeaseLost);
+            if lost || Instant::now() >= deadline {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        biased;
+        () = queue.abort.cancelled() => {}
+        () = wait => {}
+    }
 }
 
 /// How an attempt ended.
@@ -112,7 +133,7 @@ async fn supervise(
     run: BoxedRun,
     limits: &Limits,
     stop: &CancellationToken,
-    abort: &CancellationToken,
+    grace: impl Future<Output = ()>,
 ) -> Ended {
     let mut run = AssertUnwindSafe(run).catch_unwind();
     let timeout = async {
@@ -134,8 +155,7 @@ async fn supervise(
         tokio::select! {
             biased;
             ended = &mut run => Some(ended),
-            () = sleep(limits.grace) => None,
-            () = abort.cancelled() => None,
+            () = grace => None,
         }
     };
     match (late, timed_out) {

@@ -5,9 +5,10 @@
 use super::claimer::timed_out;
 use super::shared::QueueShared;
 use ractor::{ActorProcessingErr, ActorRef};
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 #[derive(Debug)]
 pub(crate) enum KeeperMsg {
@@ -48,6 +49,25 @@ impl LeaseKeeper {
 }
 
 impl KeeperState {
+    /// Waits for a call, and stops handlers whose lease comes near its end meanwhile.
+    async fn fencing<T>(&self, call: impl Future<Output = T>) -> T {
+        tokio::pin!(call);
+        loop {
+            let fence_at = self.queue.core().fence(Instant::now());
+            let due = async {
+                match fence_at {
+                    Some(at) => sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                answer = &mut call => return answer,
+                () = due => {}
+            }
+        }
+    }
+
     /// Extends every lease once. Returns when to do it again.
     async fn extend(&mut self) -> Duration {
         let env = &self.queue.env;
@@ -56,8 +76,8 @@ impl KeeperState {
         let mut failed = false;
         for part in leases.chunks(LEASES_PER_CALL) {
             let sent = Instant::now();
-            let call = env.backend.extend(&self.queue.name, part, lease_for);
-            match timeout(lease_for / 4, call).await.unwrap_or_else(|_| Err(timed_out("extend"))) {
+            let call = timeout(lease_for / 4, env.backend.extend(&self.queue.name, part, lease_for));
+            match self.fencing(call).await.unwrap_or_else(|_| Err(timed_out("extend"))) {
                 Ok(answer) => {
                     let nudge = {
                         let mut core = self.queue.core();
