@@ -60,7 +60,7 @@ impl Job for Act {
     }
 
     async fn run(self, ctx: JobContext) -> Result<(), JobError> {
-        self.perform(&ctx).await
+        self.perform(&ctx, true).await
     }
 }
 
@@ -71,21 +71,25 @@ impl Job for Stubborn {
     }
 
     async fn run(self, ctx: JobContext) -> Result<(), JobError> {
-        self.0.perform(&ctx).await
+        self.0.perform(&ctx, false).await
     }
 }
 
 impl Act {
-    async fn perform(&self, ctx: &JobContext) -> Result<(), JobError> {
+    async fn perform(&self, ctx: &JobContext, can_stop: bool) -> Result<(), JobError> {
         let host = ctx.state::<Host>().expect("a worker of the simulation has one");
         let token = ctx.fencing_token();
         let held = Held { job: ctx.id(), claims: token.claims, lease: token.lease };
         let write = |event| host.tape.write(host.process, event);
+        host.tape.ledger().acts(&held, "began");
         write(Event::Started { held, n: self.n, attempt: ctx.attempt() });
         tokio::select! {
             biased;
             () = host.life.until_dead() => return Err(JobError::retry("the process is dead")),
             () = sleep(Duration::from_millis(self.ms)) => {}
+        }
+        if can_stop {
+            host.tape.ledger().acts(&held, "went on");
         }
         write(Event::Effect { held });
         let outcome = self.conduct.outcome(ctx.attempt(), token.claims);

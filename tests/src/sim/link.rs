@@ -115,6 +115,7 @@ impl Backend for Link {
 
     async fn claim(&self, queue: &QueueName, request: &ClaimRequest<'_>) -> Result<Claim, BackendError> {
         let chaos = self.chaos.under(self.fault(Operation::Claim));
+        self.tape.ledger().claiming(self.process, request);
         let sent = (self.tape.now(), Instant::now());
         let claim = self.call(chaos.claim(queue, request)).await?;
         self.claimed(sent, request, &claim);
@@ -143,6 +144,7 @@ impl Backend for Link {
         let fault = self.fault(Operation::SettleAndClaim);
         let sent = (self.tape.now(), Instant::now());
         let sending = self.sending(settlements, fault);
+        self.tape.ledger().claiming(self.process, request);
         let chaos = self.chaos.under(fault);
         let answer = self.call(chaos.settle_and_claim(queue, settlements, request)).await;
         self.settled(&sending, answer.as_ref().map(|(settled, _)| settled.as_slice()));
@@ -162,7 +164,10 @@ impl Backend for Link {
         let answer = self.call(chaos.extend(queue, leases, lease_for)).await?;
         let mut ledger = self.tape.ledger();
         for (lease, _) in leases.iter().zip(&answer.leases).filter(|(_, s)| **s == LeaseStatus::Held) {
-            ledger.extend(*lease, sent, lease_for);
+            ledger.extended(*lease, sent, lease_for);
+        }
+        for (lease, _) in leases.iter().zip(&answer.leases).filter(|(_, s)| **s == LeaseStatus::Stale) {
+            ledger.ended(*lease);
         }
         drop(ledger);
         let count = |status| answer.leases.iter().filter(|s| **s == status).count() as u64;

@@ -1,12 +1,12 @@
 //! What came of a simulation.
 
 use super::job::LEASE;
-use super::tape::name_ids;
 use super::totals::Totals;
 use super::world::World;
 use crate::rig::checker::{self, Dump, Rule, Told};
 use crate::rig::event::Event;
-use std::collections::BTreeSet;
+use job_core::JobId;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -36,14 +36,17 @@ impl Outcome {
         let judgement = checker::check(&told, dump);
         complaints.extend(judgement.violations.iter().map(ToString::to_string));
         complaints.extend(world.tape.ledger().complaints.iter().cloned());
+        complaints.extend(world.tape.told_of_done().iter().flat_map(untold));
         complaints.extend(late_reaps(&told, world.healed));
         let first = judgement.violations.iter().find_map(|v| v.job);
+        let timeline = first.map(|job| checker::timeline(&told, job)).unwrap_or_default();
+        let (trace, mut named) = world.tape.trace(&[timeline, complaints]);
         Self {
             seed,
-            trace: world.tape.trace(),
+            trace,
+            complaints: named.pop().unwrap_or_default(),
+            timeline: named.pop().unwrap_or_default(),
             broken: judgement.violations.iter().map(|v| v.rule).collect(),
-            complaints,
-            timeline: first.map(|job| checker::timeline(&told, job)).unwrap_or_default(),
             totals: Totals::of(world, &judgement.summary),
         }
     }
@@ -53,6 +56,30 @@ impl Outcome {
     pub fn is_good(&self) -> bool {
         self.complaints.is_empty()
     }
+}
+
+/// Verdicts that a process sent, never heard of, and did not send again.
+fn untold(told: &Told) -> Vec<String> {
+    let answered: BTreeSet<u64> = told
+        .records
+        .iter()
+        .filter_map(|r| match r.event {
+            Event::SettleAnswered { call, .. } => Some(call),
+            _ => None,
+        })
+        .collect();
+    let mut last: BTreeMap<(JobId, u64), bool> = BTreeMap::new();
+    for record in &told.records {
+        if let Event::SettleSent { call, verdicts } = &record.event {
+            for verdict in verdicts {
+                *last.entry((verdict.held.job, verdict.held.claims)).or_default() |= answered.contains(call);
+            }
+        }
+    }
+    let untold = last.into_iter().filter(|(_, heard)| !heard);
+    untold
+        .map(|((job, claims), _)| format!("{} gave up on the verdict of claim {claims} of {job}", told.by))
+        .collect()
 }
 
 /// Leases that were ended although everybody who lives could have kept them. Soon after the trouble there are still
@@ -80,6 +107,6 @@ impl fmt::Display for Outcome {
         for line in self.timeline.iter().take(40) {
             text.push_str(&format!("    {line}\n"));
         }
-        f.write_str(&name_ids(&text))
+        f.write_str(&text)
     }
 }

@@ -12,6 +12,12 @@ use tokio::time::Instant;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Process(usize);
 
+impl Process {
+    pub(super) fn number(self) -> usize {
+        self.0
+    }
+}
+
 /// The histories of all processes, and notes of what was done to them.
 #[derive(Debug)]
 pub(super) struct Tape {
@@ -31,6 +37,8 @@ struct State {
 struct Entry {
     told: Told,
     dead: bool,
+    /// It ended in good order, and said that it left nothing behind.
+    done: bool,
 }
 
 impl Tape {
@@ -62,8 +70,18 @@ impl Tape {
     pub(super) fn enter(&self, name: String) -> Process {
         let mut state = self.state();
         let told = Told { by: name, records: Vec::new() };
-        state.processes.push(Entry { told, dead: false });
+        state.processes.push(Entry { told, dead: false, done: false });
         Process(state.processes.len() - 1)
+    }
+
+    /// A process has ended in good order, with nothing left behind.
+    pub(super) fn done(&self, by: Process) {
+        self.state().processes[by.0].done = true;
+    }
+
+    /// The histories of the processes of which this is true.
+    pub(super) fn told_of_done(&self) -> Vec<Told> {
+        self.state().processes.iter().filter(|p| p.done).map(|p| p.told.clone()).collect()
     }
 
     /// What this process does from now on is not on the tape.
@@ -93,8 +111,20 @@ impl Tape {
         self.state().processes.iter().map(|p| p.told.clone()).collect()
     }
 
-    /// The whole tape as text. Ids differ from run to run, so each is called by when it was first seen.
-    pub(super) fn trace(&self) -> String {
+    /// The whole tape as text, and other texts about it. Ids differ from run to run, so each is called by when it was first
+    /// seen, in all of the texts.
+    pub(super) fn trace(&self, others: &[Vec<String>]) -> (String, Vec<Vec<String>>) {
+        // Characters that are in none of them.
+        let others: Vec<String> = others.iter().map(|lines| lines.join("\u{1e}")).collect();
+        let named = name_ids(&[self.text(), others.join("\u{1d}")].join("\u{1d}"));
+        let mut parts = named.split('\u{1d}').map(str::to_owned);
+        let trace = parts.next().unwrap_or_default();
+        let lines =
+            |part: String| part.split('\u{1e}').filter(|l| !l.is_empty()).map(str::to_owned).collect();
+        (trace, parts.map(lines).collect())
+    }
+
+    fn text(&self) -> String {
         let state = self.state();
         let mut lines: Vec<(u64, &str, String)> = state
             .notes
@@ -110,12 +140,12 @@ impl Tape {
             // A String takes whatever is written.
             let _ = writeln!(trace, "{:>12}.{:06} {by:<12} {text}", at / 1_000_000, at % 1_000_000);
         }
-        name_ids(&trace)
+        trace
     }
 }
 
 /// Every id as a number, in the order of appearance.
-pub(super) fn name_ids(text: &str) -> String {
+fn name_ids(text: &str) -> String {
     const LENGTH: usize = 36;
     let bytes = text.as_bytes();
     let is_id = |at: usize| {

@@ -11,7 +11,7 @@ use std::fmt;
 pub struct Totals(BTreeMap<&'static str, u64>);
 
 /// What a simulation is there to show, besides every fault.
-const SIGHTS: [&str; 13] = [
+const SIGHTS: [&str; 14] = [
     "crashes",
     "shutdowns",
     "workers cut off",
@@ -25,6 +25,7 @@ const SIGHTS: [&str; 13] = [
     "deduplicated requests",
     "jobs that ran again",
     "buried jobs",
+    "repeated claims",
 ];
 
 impl Totals {
@@ -43,6 +44,7 @@ impl Totals {
             summary.deduplicated,
             summary.ran_again,
             summary.buried,
+            world.tape.ledger().repeated,
         ];
         let mut totals: BTreeMap<_, _> = SIGHTS.into_iter().zip(counts).collect();
         totals.extend(world.chaos.tally());

@@ -33,6 +33,9 @@ impl Worker {
         let report = self.running.shutdown().await;
         let left = report.as_ref().map(|r| r.left_to_expire);
         tape.note(self.process, format!("exit, left to expire: {left:?}"));
+        if report.as_ref().is_ok_and(|r| r.left_to_expire == 0) {
+            tape.done(self.process);
+        }
         tape.leave(self.process);
         self.life.kill();
         report
@@ -160,6 +163,7 @@ impl World {
     pub(super) async fn freeze(&mut self) {
         let time = Duration::from_millis(self.plan.random_range(100..2_500));
         self.tape.note(self.nemesis, format!("freeze for {time:?}"));
+        self.tape.ledger().frozen(Instant::now() + time);
         tokio::time::advance(time).await;
         self.freezes += 1;
     }
