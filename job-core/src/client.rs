@@ -1,6 +1,7 @@
 //! Enqueueing.
 
 use crate::backend::Enqueued;
+use crate::chance::Chance;
 use crate::error::{BackendError, Effect, EnqueueError};
 use crate::job::Job;
 use crate::key::{IdempotencyKey, Key};
@@ -8,7 +9,6 @@ use crate::names::QueueName;
 use crate::new_job::{NewJob, Priority, When};
 use crate::operate::{IntoBackend, Operate};
 use jiff::Timestamp;
-use rand::RngExt as _;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -19,6 +19,7 @@ use std::time::Duration;
 pub struct Client {
     backend: Arc<dyn Operate>,
     payload_max: usize,
+    chance: Chance,
 }
 
 /// How often a call whose failure was transient is repeated before the caller hears of it.
@@ -29,13 +30,25 @@ impl Client {
     /// A client of this backend.
     #[must_use]
     pub fn new(backend: impl IntoBackend) -> Self {
-        Self { backend: backend.into_backend(), payload_max: NewJob::PAYLOAD_BYTES_MAX }
+        Self {
+            backend: backend.into_backend(),
+            payload_max: NewJob::PAYLOAD_BYTES_MAX,
+            chance: Chance::default(),
+        }
     }
 
     /// The same client with another limit on the size of arguments, in bytes (256 KiB by default).
     #[must_use]
     pub fn payload_max(mut self, bytes: usize) -> Self {
         self.payload_max = bytes;
+        self
+    }
+
+    /// The same client, its delays between repeated calls a function of this seed; for simulations.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.chance = Chance::seeded(seed);
         self
     }
 
@@ -107,8 +120,7 @@ impl Client {
                         unknown = Some(error);
                     }
                     let bound = REPEAT_BASE * 2u32.pow(repeats);
-                    let wait = bound.mul_f64(rand::rng().random_range(0.5..=1.0));
-                    tokio::time::sleep(wait).await;
+                    tokio::time::sleep(self.chance.shorten(bound, 50)).await;
                     repeats += 1;
                 }
                 // An earlier try may have been applied, so a later "not applied" does not settle it.

@@ -2,6 +2,7 @@
 //! backends depend on this one.
 
 mod backend;
+mod chance;
 mod client;
 mod context;
 mod error;

@@ -1,6 +1,6 @@
 //! When a failed job runs again.
 
-use rand::RngExt as _;
+use crate::chance::Chance;
 use std::time::Duration;
 
 /// What a custom [`Backoff`] may look at.
@@ -95,11 +95,14 @@ impl Backoff {
     /// The delay after this failure, jitter applied.
     #[must_use]
     pub fn delay(&self, failure: &FailureInfo<'_>) -> Duration {
+        self.delay_by(failure, &Chance::default())
+    }
+
+    pub(crate) fn delay_by(&self, failure: &FailureInfo<'_>, chance: &Chance) -> Duration {
         let bound = self.bound(failure);
         match *self {
             Self::Exponential { jitter: Jitter::Full, .. } | Self::Linear { jitter: Jitter::Full, .. } => {
-                let micros = u64::try_from(bound.as_micros()).unwrap_or(u64::MAX);
-                Duration::from_micros(rand::rng().random_range(0..=micros))
+                chance.shorten(bound, 0)
             }
             _ => bound,
         }

@@ -3,13 +3,14 @@
 //! Checks panic when a backend breaks the contract, as tests do.
 #![doc = include_str!("../README.md")]
 
+pub mod chaos;
 pub mod checks;
 mod harness;
 pub mod model;
-#[cfg(all(feature = "rig", unix))]
 pub mod rig;
 #[cfg(all(feature = "servers", unix))]
 pub mod servers;
+pub mod sim;
 mod suite;
 mod take;
 

@@ -1,19 +1,24 @@
 //! Waiting out a store that is away, and saying so once.
 
 use crate::QueueName;
+use crate::chance::Chance;
 use crate::error::BackendError;
-use rand::RngExt as _;
 use std::time::Duration;
 
 const BASE: Duration = Duration::from_millis(50);
 const MAX: Duration = Duration::from_secs(2);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Backoff {
     failures: u32,
+    chance: Chance,
 }
 
 impl Backoff {
+    pub(crate) fn new(chance: &Chance) -> Self {
+        Self { failures: 0, chance: chance.clone() }
+    }
+
     /// How long to wait before the next try.
     pub(crate) fn failed(&mut self, queue: &QueueName, operation: &str, error: &BackendError) -> Duration {
         if self.failures == 0 {
@@ -21,7 +26,7 @@ impl Backoff {
         }
         let bound = BASE.saturating_mul(2u32.saturating_pow(self.failures.min(16))).min(MAX);
         self.failures = self.failures.saturating_add(1);
-        bound.mul_f64(rand::rng().random_range(0.5..=1.0))
+        self.chance.shorten(bound, 50)
     }
 
     pub(crate) fn succeeded(&mut self, queue: &QueueName, operation: &str) {

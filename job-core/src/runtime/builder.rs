@@ -4,6 +4,7 @@ use super::Runtime;
 use super::core::{CoreConfig, QueueCore};
 use super::shared::{Env, QueueShared, Timing};
 use crate::backend::DurabilityClass;
+use crate::chance::Chance;
 use crate::context::States;
 use crate::error::BuildError;
 use crate::job::Job;
@@ -62,6 +63,7 @@ pub struct RuntimeBuilder {
     cancel_grace: Duration,
     poison_limit: u32,
     require: Option<DurabilityClass>,
+    chance: Chance,
     problems: Vec<String>,
 }
 
@@ -83,6 +85,7 @@ impl RuntimeBuilder {
             cancel_grace: Duration::from_secs(5),
             poison_limit: 3,
             require: None,
+            chance: Chance::default(),
             problems: Vec::new(),
         }
     }
@@ -181,6 +184,14 @@ impl RuntimeBuilder {
         self
     }
 
+    /// Makes every delay that is drawn by chance a function of this seed, for simulations.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.chance = Chance::seeded(seed);
+        self
+    }
+
     /// Checks everything.
     ///
     /// # Errors
@@ -211,6 +222,7 @@ impl RuntimeBuilder {
             kinds,
             states: Arc::new(self.states),
             timing,
+            chance: self.chance,
             fatal: watch::Sender::new(None),
         });
         let batch_max = self.backend.info().batch_max.max(1);

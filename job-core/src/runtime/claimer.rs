@@ -40,7 +40,8 @@ impl Claimer {
         queue.core().claimer_restarted();
         queue.set_claimer(myself.clone());
         let _ = myself.cast(ClaimerMsg::Wake);
-        Ok(ClaimerState { queue, timer: None, backoff: Backoff::default() })
+        let backoff = Backoff::new(&queue.env.chance);
+        Ok(ClaimerState { queue, timer: None, backoff })
     }
 
     async fn handle(

@@ -9,7 +9,7 @@ use super::suspects::Suspects;
 use crate::LeaseId;
 use crate::backend::{Claim, ClaimedJob};
 use crate::verdict::{Settled, Settlement};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -68,7 +68,8 @@ pub(crate) enum Nudge {
 #[derive(Debug)]
 pub(crate) struct QueueCore {
     config: CoreConfig,
-    leases: HashMap<LeaseId, Lease>,
+    /// In order, so that a simulation finds them in the same order each time.
+    leases: BTreeMap<LeaseId, Lease>,
     slots: Slots,
     /// Claimed, not started.
     backlog: VecDeque<ClaimedJob>,
@@ -99,7 +100,7 @@ impl QueueCore {
     pub(crate) fn new(config: CoreConfig, now: Instant) -> Self {
         Self {
             config,
-            leases: HashMap::new(),
+            leases: BTreeMap::new(),
             slots: Slots::default(),
             backlog: VecDeque::new(),
             verdicts: Vec::new(),

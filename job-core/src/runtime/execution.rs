@@ -4,6 +4,7 @@ use super::core::Start;
 use super::shared::QueueShared;
 use super::slots::{Slot, StopReason};
 use crate::backend::{ClaimedJob, Hold};
+use crate::chance::Chance;
 use crate::context::JobContext;
 use crate::fault_point;
 use crate::job::JobSpec;
@@ -13,6 +14,7 @@ use crate::retry::FailureInfo;
 use crate::verdict::{DeadReason, ErrorReport, Settlement, Verdict};
 use futures_util::FutureExt;
 use std::any::Any;
+use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -81,22 +83,42 @@ async fn execute(queue: &Arc<QueueShared>, start: Start) -> Option<Verdict> {
     let span = tracing::info_span!("job", id = %job.hold.job, kind = %job.kind, queue = %queue.name, attempt = job.attempt);
     let ended = match catch_unwind(AssertUnwindSafe(|| handler.start(payload, ctx))) {
         Ok(Ok(run)) => {
-            let limits =
-                Limits { timeout: spec.timeout, grace: env.timing.cancel_grace, blocking: spec.blocking };
-            supervise(run, &limits, &stop, &queue.abort).instrument(span.clone()).await
+            let limits = Limits { timeout: spec.timeout, blocking: spec.blocking };
+            let grace = grace(queue, slot);
+            supervise(run, &limits, &stop, grace).instrument(span.clone()).await
         }
         Ok(Err(text)) => Ended::Undecodable(text),
         Err(panic) => Ended::Panicked(panic_text(&*panic)),
     };
     // Only a job that was asked to stop needs the lock.
     let reason = if stop.is_cancelled() { queue.core().stop_reason(slot) } else { None };
-    span.in_scope(|| verdict(ended, reason, spec, &job))
+    span.in_scope(|| verdict(ended, reason, spec, &job, &env.chance))
 }
 
 struct Limits {
     timeout: Option<Duration>,
-    grace: Duration,
     blocking: bool,
+}
+
+/// The time that a handler has after it was asked to stop. Once its lease is lost that is half of the margin that was
+/// kept before the end of the lease, so that it has stopped before the job runs elsewhere.
+async fn grace(queue: &QueueShared, slot: Slot) {
+    let timing = &queue.env.timing;
+    let deadline = Instant::now() + timing.cancel_grace;
+    let wait = async {
+        loop {
+            sleep(deadline.saturating_duration_since(Instant::now()).min(timing.lease_for / 10)).await;
+            let lost = queue.core().stop_reason(slot) == Some(StopReason::LeaseLost);
+            if lost || Instant::now() >= deadline {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        biased;
+        () = queue.abort.cancelled() => {}
+        () = wait => {}
+    }
 }
 
 /// How an attempt ended.
@@ -114,7 +136,7 @@ async fn supervise(
     run: BoxedRun,
     limits: &Limits,
     stop: &CancellationToken,
-    abort: &CancellationToken,
+    grace: impl Future<Output = ()>,
 ) -> Ended {
     let mut run = AssertUnwindSafe(run).catch_unwind();
     let timeout = async {
@@ -136,8 +158,7 @@ async fn supervise(
         tokio::select! {
             biased;
             ended = &mut run => Some(ended),
-            () = sleep(limits.grace) => None,
-            () = abort.cancelled() => None,
+            () = grace => None,
         }
     };
     match (late, timed_out) {
@@ -171,7 +192,13 @@ fn panic_text(panic: &(dyn Any + Send)) -> String {
     format!("panicked: {text}")
 }
 
-fn verdict(ended: Ended, reason: Option<StopReason>, spec: &JobSpec, job: &ClaimedJob) -> Option<Verdict> {
+fn verdict(
+    ended: Ended,
+    reason: Option<StopReason>,
+    spec: &JobSpec,
+    job: &ClaimedJob,
+    chance: &Chance,
+) -> Option<Verdict> {
     let (text, after) = match ended {
         Ended::Returned(Ok(())) | Ended::TimedOut(_, Some(Ok(()))) => return Some(Verdict::Complete),
         Ended::Undecodable(text) => {
@@ -203,17 +230,17 @@ fn verdict(ended: Ended, reason: Option<StopReason>, spec: &JobSpec, job: &Claim
             (Action::Retry, _) => (error.report(), None),
         },
     };
-    Some(failed(&text, after, spec, job))
+    Some(failed(&text, after, spec, job, chance))
 }
 
-fn failed(text: &str, after: Option<Duration>, spec: &JobSpec, job: &ClaimedJob) -> Verdict {
+fn failed(text: &str, after: Option<Duration>, spec: &JobSpec, job: &ClaimedJob, chance: &Chance) -> Verdict {
     let error = ErrorReport::new(text);
     if job.attempt >= job.max_attempts {
         tracing::error!(error = %text, attempts = job.attempt, "job is dead: no attempt is left");
         return Verdict::Dead { reason: DeadReason::Exhausted, error };
     }
-    let after =
-        after.unwrap_or_else(|| spec.backoff.delay(&FailureInfo { attempt: job.attempt, error: text }));
+    let failure = FailureInfo { attempt: job.attempt, error: text };
+    let after = after.unwrap_or_else(|| spec.backoff.delay_by(&failure, chance));
     tracing::warn!(error = %text, ?after, "job failed, will retry");
     Verdict::Retry { after, error }
 }

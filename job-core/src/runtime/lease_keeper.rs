@@ -6,10 +6,10 @@ use super::claimer::timed_out;
 use super::shared::QueueShared;
 use crate::fault_point;
 use ractor::{ActorProcessingErr, ActorRef};
-use rand::RngExt as _;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 #[derive(Debug)]
 pub(crate) enum KeeperMsg {
@@ -52,6 +52,25 @@ impl LeaseKeeper {
 }
 
 impl KeeperState {
+    /// Waits for a call, and stops handlers whose lease comes near its end meanwhile.
+    async fn fencing<T>(&self, call: impl Future<Output = T>) -> T {
+        tokio::pin!(call);
+        loop {
+            let fence_at = self.queue.core().fence(Instant::now());
+            let due = async {
+                match fence_at {
+                    Some(at) => sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                answer = &mut call => return answer,
+                () = due => {}
+            }
+        }
+    }
+
     /// Extends every lease once. Returns when to do it again.
     async fn extend(&mut self) -> Duration {
         let env = &self.queue.env;
@@ -60,8 +79,8 @@ impl KeeperState {
         let mut failed = false;
         for part in leases.chunks(LEASES_PER_CALL) {
             let sent = Instant::now();
-            let call = env.backend.extend(&self.queue.name, part, lease_for);
-            match timeout(lease_for / 4, call).await.unwrap_or_else(|_| Err(timed_out("extend"))) {
+            let call = timeout(lease_for / 4, env.backend.extend(&self.queue.name, part, lease_for));
+            match self.fencing(call).await.unwrap_or_else(|_| Err(timed_out("extend"))) {
                 Ok(answer) => {
                     let nudge = {
                         let mut core = self.queue.core();
@@ -85,7 +104,7 @@ impl KeeperState {
         let now = Instant::now();
         let fence_at = self.queue.core().fence(now);
         let wait = if failed { lease_for / 12 } else { lease_for / 3 };
-        let wait = wait.mul_f64(rand::rng().random_range(0.8..=1.0));
+        let wait = env.chance.shorten(wait, 80);
         fence_at.map_or(wait, |at| wait.min(at.saturating_duration_since(now)))
     }
 }

@@ -34,7 +34,7 @@ impl Listener {
 }
 
 async fn listen(queue: Arc<QueueShared>) {
-    let mut backoff = Backoff::default();
+    let mut backoff = Backoff::new(&queue.env.chance);
     loop {
         match queue.env.backend.wait(&queue.name).await {
             Ok(()) => {

@@ -6,7 +6,6 @@ use super::shared::QueueShared;
 use crate::backend::MaintainRequest;
 use crate::fault_point;
 use ractor::{ActorProcessingErr, ActorRef};
-use rand::RngExt as _;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
@@ -83,7 +82,7 @@ impl QueueRound {
         let call = env.backend.maintain(&self.queue.name, &request);
         let answer = timeout(timing.call_timeout, call).await.unwrap_or_else(|_| Err(timed_out("maintain")));
         let _ = fault_point!(self.queue.name.as_str(), "maintainer.answered");
-        let mut wait = timing.maintain_every.mul_f64(rand::rng().random_range(0.8..=1.0));
+        let mut wait = env.chance.shorten(timing.maintain_every, 80);
         match answer {
             Ok(done) => {
                 self.last_success = Some(Instant::now());

@@ -36,7 +36,8 @@ impl Settler {
         queue.core().settler_restarted();
         queue.set_settler(myself.clone());
         let _ = myself.cast(SettlerMsg::Retry);
-        Ok(SettlerState { queue, backoff: Backoff::default() })
+        let backoff = Backoff::new(&queue.env.chance);
+        Ok(SettlerState { queue, backoff })
     }
 
     async fn handle(

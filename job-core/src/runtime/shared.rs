@@ -4,6 +4,7 @@ use super::claimer::ClaimerMsg;
 use super::core::{Nudge, QueueCore, Start};
 use super::execution;
 use super::settler::SettlerMsg;
+use crate::chance::Chance;
 use crate::context::States;
 use crate::operate::Operate;
 use crate::registry::Registration;
@@ -38,6 +39,7 @@ pub(crate) struct Env {
     pub(crate) kinds: Vec<Kind>,
     pub(crate) states: Arc<States>,
     pub(crate) timing: Timing,
+    pub(crate) chance: Chance,
     /// Why the runtime cannot go on, once it cannot.
     pub(crate) fatal: watch::Sender<Option<String>>,
 }

@@ -107,6 +107,8 @@ pub(super) async fn run(
     let info = env.backend.info();
     tracing::info!(worker = %env.worker, backend = info.name, durability = ?info.durability, queues = queues.len(), "runtime started");
     let failure = tokio::select! {
+        // In order, so that a simulation decides the same each time.
+        biased;
         () = stop => None,
         failure = fatal.wait_for(Option::is_some) => failure.ok().and_then(|f| f.clone()),
     };
@@ -135,6 +137,7 @@ async fn end(
     }
     tokio::pin!(hurry);
     let hurried = tokio::select! {
+        biased;
         _ = timeout_at(deadline - timing.cancel_grace, until(queues, |q| q.core().running() == 0)) => false,
         () = &mut hurry => true,
     };
@@ -143,6 +146,7 @@ async fn end(
     }
     if !hurried {
         tokio::select! {
+            biased;
             _ = timeout_at(deadline, until(queues, |q| q.core().running() == 0)) => {}
             () = &mut hurry => {}
         }

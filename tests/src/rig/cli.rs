@@ -1,8 +1,9 @@
 //! The command line of `rig`.
 
-use super::checker::{self, Judgement};
+use super::checker::{self, Dump, Judgement, Told};
+use super::history::Tail;
 use super::report;
-use super::run::{Options, run};
+use super::run::{DUMP, Options, run};
 use super::store::AnyError;
 use super::worker;
 use std::path::{Path, PathBuf};
@@ -66,8 +67,22 @@ async fn orchestrate(words: &[&str]) -> Result<ExitCode, AnyError> {
     Ok(if outcome.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// Reads what a run left in its directory.
+fn read(dir: &Path) -> Result<(Vec<Told>, Dump), AnyError> {
+    let mut told = Vec::new();
+    for entry in std::fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|e| e == "jsonl") {
+            let by = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            told.push(Told { by, records: Tail::new(path).read()? });
+        }
+    }
+    let dump = serde_json::from_slice(&std::fs::read(dir.join(DUMP))?)?;
+    Ok((told, dump))
+}
+
 fn check(dir: &Path) -> Result<ExitCode, AnyError> {
-    let (told, dump) = checker::read(dir)?;
+    let (told, dump) = read(dir)?;
     let judgement: Judgement = checker::check(&told, &dump);
     report::print_judgement(&judgement);
     let first = judgement.violations.iter().find_map(|v| v.job);

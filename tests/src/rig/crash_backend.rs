@@ -1,8 +1,9 @@
 //! A backend that writes everything down and fails where it was told to.
 
 use super::event::{Event, Held, Sent, Word};
+use super::fate::Fate;
 use super::history::{History, now};
-use super::point::{Fate, Point};
+use super::point::Point;
 use async_trait::async_trait;
 use job_core::{
     Backend, BackendError, BackendInfo, Cancelled, Claim, ClaimRequest, Effect, Enqueued, ErrorKind,

@@ -262,6 +262,18 @@ impl Conduct {
     /// Every conduct.
     pub const ALL: [Self; 6] =
         [Self::Quick, Self::Slow, Self::FailsTwice, Self::PanicsOnce, Self::Hopeless, Self::Snoozes];
+
+    /// What a handler of this conduct returns in this attempt, when its job has been claimed so often.
+    #[must_use]
+    pub fn outcome(self, attempt: u32, claims: u64) -> Outcome {
+        match self {
+            Self::FailsTwice if attempt <= 2 => Outcome::Failed,
+            Self::PanicsOnce if attempt == 1 => Outcome::Failed,
+            Self::Hopeless => Outcome::Permanent,
+            Self::Snoozes if claims == 1 => Outcome::Snoozed,
+            _ => Outcome::Ok,
+        }
+    }
 }
 
 /// What a handler returns.

@@ -1,8 +1,9 @@
 //! The job whose handler does what its arguments say, and writes down that it did.
 
 use super::event::{Conduct, Event, Held, Outcome};
+use super::fate::Fate;
 use super::history::History;
-use super::point::{Fate, Point};
+use super::point::Point;
 use job_core::{Backoff, Job, JobContext, JobError, JobSpec, Kind, QueueName};
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, LazyLock};
@@ -59,7 +60,7 @@ impl Job for RigJob {
         }
         rig.history.write(Event::Effect { held });
         rig.fate.pass(Point::AfterEffect, None);
-        let outcome = self.outcome(ctx.attempt(), token.claims);
+        let outcome = self.conduct.outcome(ctx.attempt(), token.claims);
         rig.history.write(Event::Ended { held, outcome });
         match outcome {
             Outcome::Ok => Ok(()),
@@ -67,18 +68,6 @@ impl Job for RigJob {
             Outcome::Failed => Err(JobError::retry("the rig fails on purpose")),
             Outcome::Permanent => Err(JobError::permanent("the rig gives up on purpose")),
             Outcome::Snoozed => Err(JobError::snooze(SNOOZE)),
-        }
-    }
-}
-
-impl RigJob {
-    fn outcome(&self, attempt: u32, claims: u64) -> Outcome {
-        match self.conduct {
-            Conduct::FailsTwice if attempt <= 2 => Outcome::Failed,
-            Conduct::PanicsOnce if attempt == 1 => Outcome::Failed,
-            Conduct::Hopeless => Outcome::Permanent,
-            Conduct::Snoozes if claims == 1 => Outcome::Snoozed,
-            _ => Outcome::Ok,
         }
     }
 }

@@ -84,6 +84,8 @@ impl Options {
     }
 }
 
+/// The file of a run's directory with what the store had in the end.
+pub(super) const DUMP: &str = "dump.json";
 /// How long the store may go without progress, once nothing is killed any more.
 const STALL: Duration = Duration::from_secs(30);
 
@@ -162,7 +164,7 @@ async fn run_in(options: &Options, place: &Place, dir: &Path) -> Result<Outcome,
     let took = [killing, began.elapsed() - killing];
     told.push(Told { by: "orchestrator".into(), records: Tail::new(own).read()? });
     let dump = place.dump(&backend).await?;
-    std::fs::write(dir.join(checker::DUMP), serde_json::to_vec(&dump)?)?;
+    std::fs::write(dir.join(DUMP), serde_json::to_vec(&dump)?)?;
     let judgement = checker::check(&told, &dump);
     let tally = stage.director.tally();
     // A paced run times recoveries, and is not meant to show anything else.

@@ -1,9 +1,10 @@
 //! The processes that are killed: workers and producers. They take orders on stdin, one a line, and end when it does.
 
 use super::event::Event;
+use super::fate::Fate;
 use super::history::History;
 use super::job::{ON_PURPOSE, QUEUE, Rig, RigJob};
-use super::point::{Fate, Order};
+use super::point::Order;
 use super::producer::Producer;
 use super::store::{self, AnyError};
 use super::{crash_backend::CrashBackend, history};

@@ -11,16 +11,10 @@ pub use recovery::Recovery;
 pub use summary::{Floors, Losses, Summary};
 
 use super::event::Record;
-use super::history::Tail;
-use super::store::AnyError;
 use facts::Facts;
 use job_core::{DeadReason, JobId, JobState};
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::path::Path;
-
-/// The file of a run's directory with what the store had in the end.
-pub const DUMP: &str = "dump.json";
 
 /// What one process wrote down.
 #[derive(Debug, Clone, Default)]
@@ -159,23 +153,6 @@ pub fn check(told: &[Told], dump: &Dump) -> Judgement {
     let violations = rules::all(&facts, dump);
     let summary = Summary::of(told, &facts, &violations);
     Judgement { violations, summary }
-}
-
-/// Reads what a run left in its directory.
-///
-/// # Errors
-/// If it is not the directory of a run that came to its end.
-pub fn read(dir: &Path) -> Result<(Vec<Told>, Dump), AnyError> {
-    let mut told = Vec::new();
-    for entry in std::fs::read_dir(dir)? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|e| e == "jsonl") {
-            let by = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            told.push(Told { by, records: Tail::new(path).read()? });
-        }
-    }
-    let dump = serde_json::from_slice(&std::fs::read(dir.join(DUMP))?)?;
-    Ok((told, dump))
 }
 
 /// States and reasons as the words that everybody uses.

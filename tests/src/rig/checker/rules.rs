@@ -78,7 +78,9 @@ fn end(job: &JobFacts, kept: Option<&Kept>, found: &mut Found) {
     if job.acked && job.starts.is_empty() {
         found.add(Rule::NeverRan, "acknowledged, and no handler was called");
     }
-    let may = |word| job.verdicts.iter().any(|v| v.word == word && v.may_be_applied());
+    // What was applied is recognised when it is repeated, so a repeat that is refused says that it never was.
+    let refused = |held| job.verdicts.iter().any(|v| v.held == held && v.is(Answered::Stale));
+    let may = |word| job.verdicts.iter().any(|v| v.word == word && v.may_be_applied() && !refused(v.held));
     match kept {
         None if job.existed() && !may(Word::Complete) && !may(Word::Cancel) => {
             found.add(Rule::Lost, "it is gone, and no verdict that could have ended it was applied");

@@ -1,0 +1,243 @@
+//! What a simulated process has of the store: writes everything down, and fails when the process is cut off or dead.
+
+use super::life::Life;
+use super::tape::{Process, Tape};
+use crate::chaos::{ChaosBackend, Fault, Operation};
+use crate::rig::event::{Event, Held, Sent, Word};
+use async_trait::async_trait;
+use job_core::{
+    Backend, BackendError, BackendInfo, Cancelled, Claim, ClaimRequest, Effect, Enqueued, ErrorKind,
+    Extended, Hold, JobId, JobRecord, LeaseId, LeaseStatus, ListFilter, MaintainRequest, Maintained, NewJob,
+    Operate, Page, QueueName, QueueStats, Settled, Settlement,
+};
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// The store as one process sees it.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) process: Process,
+    pub(super) tape: Arc<Tape>,
+    pub(super) life: Arc<Life>,
+    pub(super) chaos: ChaosBackend,
+    calls: AtomicU64,
+}
+
+/// Verdicts on their way.
+struct Sending {
+    call: u64,
+    /// The call when the network sends the request a second time, and it is that which is answered.
+    answered_as: u64,
+}
+
+impl Link {
+    pub(super) fn new(process: Process, tape: Arc<Tape>, life: Arc<Life>, chaos: ChaosBackend) -> Self {
+        Self { process, tape, life, chaos, calls: AtomicU64::new(0) }
+    }
+
+    /// What happens to the next call.
+    fn fault(&self, operation: Operation) -> Fault {
+        let fault = match self.life.is_cut() {
+            Some(cut) => Fault::Hang { applied: cut.one_way },
+            None => self.chaos.draw(operation),
+        };
+        if fault != Fault::None {
+            self.tape.note(self.process, format!("{}: {fault:?}", operation.as_str()));
+        }
+        fault
+    }
+
+    /// Makes a call, which ends with its process.
+    async fn call<T>(&self, call: impl Future<Output = Result<T, BackendError>>) -> Result<T, BackendError> {
+        tokio::select! {
+            biased;
+            () = self.life.until_dead() => {
+                Err(BackendError::new("sim", "call", ErrorKind::Transient, Effect::NotApplied, "the process is dead"))
+            }
+            answer = call => answer,
+        }
+    }
+
+    fn sending(&self, settlements: &[Settlement], fault: Fault) -> Sending {
+        let verdicts: Vec<Sent> =
+            settlements.iter().map(|s| Sent { held: held(&s.hold), word: Word::of(&s.verdict) }).collect();
+        let mut ledger = self.tape.ledger();
+        verdicts.iter().for_each(|v| ledger.let_go(&v.held));
+        drop(ledger);
+        let send = || {
+            let call = self.calls.fetch_add(1, Ordering::Relaxed);
+            self.tape.write(self.process, Event::SettleSent { call, verdicts: verdicts.clone() });
+            call
+        };
+        let call = send();
+        Sending { call, answered_as: if fault == Fault::Duplicate { send() } else { call } }
+    }
+
+    fn settled(&self, sending: &Sending, answer: Result<&[Settled], &BackendError>) {
+        let event = match answer {
+            Ok(settled) => {
+                let answers = settled.iter().map(|s| (*s).into()).collect();
+                Event::SettleAnswered { call: sending.answered_as, answers }
+            }
+            Err(error) => {
+                Event::SettleFailed { call: sending.call, unknown: error.effect() == Effect::Unknown }
+            }
+        };
+        self.tape.write(self.process, event);
+    }
+
+    fn claimed(&self, (sent, sent_at): (u64, Instant), request: &ClaimRequest<'_>, claim: &Claim) {
+        self.tape.ledger().claimed(sent_at, request, claim);
+        if !claim.jobs.is_empty() {
+            let holds = claim.jobs.iter().map(|j| held(&j.hold)).collect();
+            self.tape.write(self.process, Event::Claimed { sent, holds });
+        }
+    }
+}
+
+fn held(hold: &Hold) -> Held {
+    Held { job: hold.job, claims: hold.claims, lease: hold.lease }
+}
+
+#[async_trait]
+impl Backend for Link {
+    fn info(&self) -> BackendInfo {
+        self.chaos.info()
+    }
+
+    async fn enqueue(&self, jobs: &[NewJob]) -> Result<Vec<Enqueued>, BackendError> {
+        let chaos = self.chaos.under(self.fault(Operation::Enqueue));
+        self.call(chaos.enqueue(jobs)).await
+    }
+
+    async fn claim(&self, queue: &QueueName, request: &ClaimRequest<'_>) -> Result<Claim, BackendError> {
+        let chaos = self.chaos.under(self.fault(Operation::Claim));
+        self.tape.ledger().claiming(self.process, request);
+        let sent = (self.tape.now(), Instant::now());
+        let claim = self.call(chaos.claim(queue, request)).await?;
+        self.claimed(sent, request, &claim);
+        Ok(claim)
+    }
+
+    async fn settle(
+        &self,
+        queue: &QueueName,
+        settlements: &[Settlement],
+    ) -> Result<Vec<Settled>, BackendError> {
+        let fault = self.fault(Operation::Settle);
+        let sending = self.sending(settlements, fault);
+        let chaos = self.chaos.under(fault);
+        let answer = self.call(chaos.settle(queue, settlements)).await;
+        self.settled(&sending, answer.as_deref());
+        answer
+    }
+
+    async fn settle_and_claim(
+        &self,
+        queue: &QueueName,
+        settlements: &[Settlement],
+        request: &ClaimRequest<'_>,
+    ) -> Result<(Vec<Settled>, Claim), BackendError> {
+        let fault = self.fault(Operation::SettleAndClaim);
+        let sent = (self.tape.now(), Instant::now());
+        let sending = self.sending(settlements, fault);
+        self.tape.ledger().claiming(self.process, request);
+        let chaos = self.chaos.under(fault);
+        let answer = self.call(chaos.settle_and_claim(queue, settlements, request)).await;
+        self.settled(&sending, answer.as_ref().map(|(settled, _)| settled.as_slice()));
+        let (settled, claim) = answer?;
+        self.claimed(sent, request, &claim);
+        Ok((settled, claim))
+    }
+
+    async fn extend(
+        &self,
+        queue: &QueueName,
+        leases: &[LeaseId],
+        lease_for: Duration,
+    ) -> Result<Extended, BackendError> {
+        let sent = Instant::now();
+        let chaos = self.chaos.under(self.fault(Operation::Extend));
+        let answer = self.call(chaos.extend(queue, leases, lease_for)).await?;
+        let mut ledger = self.tape.ledger();
+        for (lease, _) in leases.iter().zip(&answer.leases).filter(|(_, s)| **s == LeaseStatus::Held) {
+            ledger.extended(*lease, sent, lease_for);
+        }
+        for (lease, _) in leases.iter().zip(&answer.leases).filter(|(_, s)| **s == LeaseStatus::Stale) {
+            ledger.ended(*lease);
+        }
+        drop(ledger);
+        let count = |status| answer.leases.iter().filter(|s| **s == status).count() as u64;
+        let (held, stale) = (count(LeaseStatus::Held), count(LeaseStatus::Stale));
+        self.tape.write(self.process, Event::Extended { held, stale });
+        Ok(answer)
+    }
+
+    async fn maintain(
+        &self,
+        queue: &QueueName,
+        request: &MaintainRequest,
+    ) -> Result<Maintained, BackendError> {
+        let chaos = self.chaos.under(self.fault(Operation::Maintain));
+        let done = self.call(chaos.maintain(queue, request)).await?;
+        if done.leases_reaped + done.jobs_returned + done.poisoned + done.repaired > 0 {
+            self.tape.write(
+                self.process,
+                Event::Maintained {
+                    reaped: done.leases_reaped,
+                    returned: done.jobs_returned,
+                    poisoned: done.poisoned,
+                    repaired: done.repaired,
+                },
+            );
+        }
+        Ok(done)
+    }
+
+    async fn wait(&self, queue: &QueueName) -> Result<(), BackendError> {
+        let chaos = self.chaos.under(self.fault(Operation::Wait));
+        self.call(chaos.wait(queue)).await
+    }
+}
+
+#[async_trait]
+impl Operate for Link {
+    async fn get(&self, id: JobId) -> Result<Option<JobRecord>, BackendError> {
+        self.chaos.get(id).await
+    }
+
+    async fn list(&self, filter: &ListFilter) -> Result<Page, BackendError> {
+        self.chaos.list(filter).await
+    }
+
+    async fn replay(&self, ids: &[JobId]) -> Result<Vec<bool>, BackendError> {
+        self.chaos.replay(ids).await
+    }
+
+    async fn discard(&self, ids: &[JobId]) -> Result<Vec<bool>, BackendError> {
+        self.chaos.discard(ids).await
+    }
+
+    async fn cancel(&self, id: JobId) -> Result<Cancelled, BackendError> {
+        self.chaos.cancel(id).await
+    }
+
+    async fn pause(&self, queue: &QueueName) -> Result<(), BackendError> {
+        self.chaos.pause(queue).await
+    }
+
+    async fn resume(&self, queue: &QueueName) -> Result<(), BackendError> {
+        self.chaos.resume(queue).await
+    }
+
+    async fn stats(&self, queue: &QueueName) -> Result<QueueStats, BackendError> {
+        self.chaos.stats(queue).await
+    }
+
+    async fn queues(&self) -> Result<Vec<QueueName>, BackendError> {
+        self.chaos.queues().await
+    }
+}
