@@ -11,7 +11,7 @@ use crate::operate::Operate;
 use crate::registry::Registration;
 use crate::{Kind, QueueName, WorkerId};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -211,6 +211,7 @@ impl RuntimeBuilder {
             kinds,
             states: Arc::new(self.states),
             timing,
+            keepers: OnceLock::new(),
             fatal: watch::Sender::new(None),
         });
         let batch_max = self.backend.info().batch_max.max(1);

@@ -72,11 +72,15 @@ impl ClaimerState {
         match answer {
             Ok((settled, claim)) => {
                 self.backoff.succeeded(&self.queue.name, "claim");
+                let late = plan.first_sent.elapsed() > self.queue.env.timing.lease_for / 5;
                 let (starts, nudge) = {
                     let mut core = self.queue.core();
                     let starts = core.claim_done(Instant::now(), &settled, claim);
                     (starts, core.nudge())
                 };
+                if late {
+                    self.queue.tell_keeper();
+                }
                 self.queue.spawn(starts);
                 self.queue.tell(nudge);
                 self.queue.tell_changed();

@@ -48,8 +48,7 @@ impl RuntimeSupervisor {
         for child in children {
             let _ = myself.cast(RuntimeSupervisorMsg::Start(child));
         }
-        let budget = RestartBudget::new(10, Duration::from_secs(60));
-        Ok(RuntimeSupervisorState { env, queues, children: HashMap::new(), budget })
+        Ok(RuntimeSupervisorState { env, queues, children: HashMap::new(), budget: RestartBudget::default() })
     }
 
     async fn handle(
@@ -115,20 +114,15 @@ impl RuntimeSupervisorState {
     }
 
     fn restart(&mut self, child: Child, myself: &ActorRef<RuntimeSupervisorMsg>, why: &str) {
-        // A queue that fails upward has used up its own budget: whatever is wrong does not pass.
-        let delay = match child {
-            Child::Queue(_) => None,
-            _ => self.budget.spend(Instant::now()),
-        };
-        match delay {
-            Some(delay) => {
-                tracing::error!(?child, why, "part of the runtime failed, starting it again");
-                myself.send_after(delay, move || RuntimeSupervisorMsg::Start(child));
-            }
-            None => {
-                tracing::error!(?child, why, "the runtime cannot go on");
-                self.env.fatal.send_replace(Some(why.to_owned()));
-            }
+        let restart = self.budget.spend(Instant::now());
+        tracing::error!(?child, why, after = ?restart.after, "part of the runtime failed, starting it again");
+        if restart.too_often {
+            let part = match child {
+                Child::Queue(at) => format!("the supervisor of queue {}", self.queues[at].name),
+                Child::Maintainer | Child::Listener => format!("{child:?}"),
+            };
+            self.env.fail(format!("{part} failed too often: {why}"));
         }
+        myself.send_after(restart.after, move || RuntimeSupervisorMsg::Start(child));
     }
 }

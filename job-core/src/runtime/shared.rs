@@ -3,6 +3,7 @@
 use super::claimer::ClaimerMsg;
 use super::core::{Nudge, QueueCore, Start};
 use super::execution;
+use super::lease_keeper::KeeperMsg;
 use super::settler::SettlerMsg;
 use crate::context::States;
 use crate::operate::Operate;
@@ -11,8 +12,9 @@ use crate::{Kind, QueueName, WorkerId};
 use ractor::ActorRef;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -38,8 +40,24 @@ pub(crate) struct Env {
     pub(crate) kinds: Vec<Kind>,
     pub(crate) states: Arc<States>,
     pub(crate) timing: Timing,
+    /// Where the lease keepers run, if not with everything else.
+    pub(crate) keepers: OnceLock<Handle>,
     /// Why the runtime cannot go on, once it cannot.
     pub(crate) fatal: watch::Sender<Option<String>>,
+}
+
+impl Env {
+    /// The runtime cannot go on; the first reason counts.
+    pub(crate) fn fail(&self, why: String) {
+        self.fatal.send_if_modified(|fatal| {
+            if fatal.is_none() {
+                tracing::error!(why, "the runtime cannot go on");
+                *fatal = Some(why);
+                return true;
+            }
+            false
+        });
+    }
 }
 
 /// One queue of a runtime. Outlives its actors.
@@ -50,6 +68,7 @@ pub(crate) struct QueueShared {
     core: Mutex<QueueCore>,
     claimer: Mutex<Option<ActorRef<ClaimerMsg>>>,
     settler: Mutex<Option<ActorRef<SettlerMsg>>>,
+    keeper: Mutex<Option<ActorRef<KeeperMsg>>>,
     pub(crate) tasks: TaskTracker,
     /// At the shutdown deadline: handlers are dropped.
     pub(crate) abort: CancellationToken,
@@ -72,6 +91,7 @@ impl QueueShared {
             core: Mutex::new(core),
             claimer: Mutex::default(),
             settler: Mutex::default(),
+            keeper: Mutex::default(),
             tasks: TaskTracker::new(),
             abort: CancellationToken::new(),
             changed: Notify::new(),
@@ -91,6 +111,10 @@ impl QueueShared {
         *lock(&self.settler) = Some(actor);
     }
 
+    pub(crate) fn set_keeper(&self, actor: ActorRef<KeeperMsg>) {
+        *lock(&self.keeper) = Some(actor);
+    }
+
     /// Tells the actor that has something to do. One that is being restarted looks by itself when it starts.
     pub(crate) fn tell(&self, nudge: Nudge) {
         match nudge {
@@ -105,6 +129,13 @@ impl QueueShared {
                     let _ = settler.cast(SettlerMsg::Flush);
                 }
             }
+        }
+    }
+
+    /// A lease became known that has lasted for a while: the keeper must not wait for its timer.
+    pub(crate) fn tell_keeper(&self) {
+        if let Some(keeper) = &*lock(&self.keeper) {
+            let _ = keeper.cast(KeeperMsg::Tick);
         }
     }
 
@@ -125,6 +156,13 @@ impl QueueShared {
     pub(crate) fn wake(&self) {
         let nudge = self.core().wake();
         self.tell(nudge);
+    }
+
+    /// No handler runs on.
+    pub(crate) fn drop_handlers(&self) {
+        self.core().stop_claiming();
+        self.core().cancel_all();
+        self.abort.cancel();
     }
 
     pub(crate) fn spawn(self: &Arc<Self>, starts: Vec<Start>) {

@@ -107,6 +107,8 @@ pub enum Fault {
     NotApplied(ErrorKind),
     /// Is applied, and the answer is lost.
     AnswerLost,
+    /// Is applied at once, and answered after this time.
+    Late(Duration),
     Hang,
 }
 
@@ -145,6 +147,11 @@ impl Faulty {
             Fault::AnswerLost => {
                 let _ = work.await;
                 Err(lost(ErrorKind::Transient, Effect::Unknown))
+            }
+            Fault::Late(after) => {
+                let answer = work.await;
+                tokio::time::sleep(after).await;
+                answer
             }
             Fault::Hang => std::future::pending().await,
         }
