@@ -3,6 +3,7 @@
 
 use super::backoff::Backoff;
 use super::core::{ClaimPlan, Nudge};
+use super::seat::Seated;
 use super::shared::QueueShared;
 use crate::backend::{Claim, ClaimRequest};
 use crate::error::{BackendError, Effect, ErrorKind};
@@ -26,6 +27,7 @@ pub(crate) struct Claimer;
 
 pub(crate) struct ClaimerState {
     queue: Arc<QueueShared>,
+    _seat: Seated,
     timer: Option<JoinHandle<Result<(), ractor::MessagingErr<ClaimerMsg>>>>,
     backoff: Backoff,
 }
@@ -37,10 +39,11 @@ impl Claimer {
         myself: ActorRef<ClaimerMsg>,
         queue: Arc<QueueShared>,
     ) -> Result<ClaimerState, ActorProcessingErr> {
+        let seat = queue.seats.claimer.take().await?;
         queue.core().claimer_restarted();
         queue.set_claimer(myself.clone());
         let _ = myself.cast(ClaimerMsg::Wake);
-        Ok(ClaimerState { queue, timer: None, backoff: Backoff::default() })
+        Ok(ClaimerState { queue, _seat: seat, timer: None, backoff: Backoff::default() })
     }
 
     async fn handle(

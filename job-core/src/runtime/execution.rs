@@ -167,7 +167,7 @@ fn returned(ended: Result<Result<(), JobError>, Box<dyn Any + Send>>) -> Ended {
     }
 }
 
-fn panic_text(panic: &(dyn Any + Send)) -> String {
+pub(super) fn panic_text(panic: &(dyn Any + Send)) -> String {
     let text = panic
         .downcast_ref::<&str>()
         .copied()

@@ -6,6 +6,7 @@
 //! Only on a current-thread runtime they live among the handlers, where such a handler stops everything.
 
 use super::claimer::timed_out;
+use super::seat::Seated;
 use super::shared::QueueShared;
 use crate::LeaseId;
 use crate::fault_point;
@@ -27,6 +28,7 @@ pub(crate) struct LeaseKeeper;
 
 pub(crate) struct KeeperState {
     queue: Arc<QueueShared>,
+    _seat: Seated,
     timer: Option<JoinHandle<Result<(), ractor::MessagingErr<KeeperMsg>>>>,
     failing: bool,
 }
@@ -41,9 +43,10 @@ impl LeaseKeeper {
         myself: ActorRef<KeeperMsg>,
         queue: Arc<QueueShared>,
     ) -> Result<KeeperState, ActorProcessingErr> {
+        let seat = queue.seats.keeper.take().await?;
         queue.set_keeper(myself.clone());
         let _ = myself.cast(KeeperMsg::Tick);
-        Ok(KeeperState { queue, timer: None, failing: false })
+        Ok(KeeperState { queue, _seat: seat, timer: None, failing: false })
     }
 
     async fn handle(

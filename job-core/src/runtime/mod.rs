@@ -13,6 +13,7 @@ mod queue_supervisor;
 mod restart;
 mod root;
 mod runtime_supervisor;
+mod seat;
 mod settler;
 mod shared;
 mod shutdown;

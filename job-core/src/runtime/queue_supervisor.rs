@@ -7,6 +7,7 @@ use super::lease_keeper::LeaseKeeper;
 use super::restart::RestartBudget;
 use super::settler::Settler;
 use super::shared::QueueShared;
+use crate::fault_point;
 use ractor::{ActorCell, ActorId, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -53,6 +54,7 @@ impl QueueSupervisor {
         message: QueueSupervisorMsg,
         state: &mut QueueSupervisorState,
     ) -> Result<(), ActorProcessingErr> {
+        let _ = fault_point!(state.queue.name.as_str(), "queue_supervisor.start");
         let QueueSupervisorMsg::Start(part) = message;
         match state.start(part, myself.get_cell()).await {
             Ok(id) => {
@@ -74,6 +76,7 @@ impl QueueSupervisor {
             SupervisionEvent::ActorTerminated(child, _, reason) => (child, reason.unwrap_or_default()),
             _ => return Ok(()),
         };
+        let _ = fault_point!(state.queue.name.as_str(), "queue_supervisor.event");
         if let Some(part) = state.parts.remove(&child.get_id()) {
             state.restart(part, &myself, &why);
         }

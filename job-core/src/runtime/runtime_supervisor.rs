@@ -6,6 +6,7 @@ use super::maintainer::Maintainer;
 use super::queue_supervisor::QueueSupervisor;
 use super::restart::RestartBudget;
 use super::shared::{Env, QueueShared};
+use crate::fault_point;
 use ractor::{ActorCell, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -57,6 +58,7 @@ impl RuntimeSupervisor {
         message: RuntimeSupervisorMsg,
         state: &mut RuntimeSupervisorState,
     ) -> Result<(), ActorProcessingErr> {
+        let _ = fault_point!(state.scope(), "supervisor.start");
         let RuntimeSupervisorMsg::Start(child) = message;
         match state.start(child, myself.get_cell()).await {
             Ok(id) => {
@@ -78,6 +80,7 @@ impl RuntimeSupervisor {
             SupervisionEvent::ActorTerminated(cell, _, reason) => (cell, reason.unwrap_or_default()),
             _ => return Ok(()),
         };
+        let _ = fault_point!(state.scope(), "supervisor.event");
         if let Some(child) = state.children.remove(&cell.get_id()) {
             state.restart(child, &myself, &why);
         }
@@ -96,6 +99,12 @@ impl RuntimeSupervisor {
 }
 
 impl RuntimeSupervisorState {
+    /// Whose tests may make it fail.
+    #[cfg(feature = "faults")]
+    fn scope(&self) -> &str {
+        self.queues.first().map_or("", |queue| queue.name.as_str())
+    }
+
     async fn start(&self, child: Child, parent: ActorCell) -> Result<ActorId, ractor::SpawnErr> {
         let queues = || self.queues.clone();
         let cell = match child {

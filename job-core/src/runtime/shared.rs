@@ -4,6 +4,7 @@ use super::claimer::ClaimerMsg;
 use super::core::{Nudge, QueueCore, Start};
 use super::execution;
 use super::lease_keeper::KeeperMsg;
+use super::seat::Seat;
 use super::settler::SettlerMsg;
 use crate::context::States;
 use crate::operate::Operate;
@@ -69,6 +70,8 @@ pub(crate) struct QueueShared {
     claimer: Mutex<Option<ActorRef<ClaimerMsg>>>,
     settler: Mutex<Option<ActorRef<SettlerMsg>>>,
     keeper: Mutex<Option<ActorRef<KeeperMsg>>>,
+    /// There is one claimer at a time, one settler, one keeper.
+    pub(super) seats: Seats,
     pub(crate) tasks: TaskTracker,
     /// At the shutdown deadline: handlers are dropped.
     pub(crate) abort: CancellationToken,
@@ -76,6 +79,13 @@ pub(crate) struct QueueShared {
     pub(super) changed: Notify,
     /// Somebody waits for that. Telling nobody takes a lock, which is much for something done after every job.
     ending: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Seats {
+    pub(super) claimer: Seat,
+    pub(super) settler: Seat,
+    pub(super) keeper: Seat,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -92,6 +102,7 @@ impl QueueShared {
             claimer: Mutex::default(),
             settler: Mutex::default(),
             keeper: Mutex::default(),
+            seats: Seats::default(),
             tasks: TaskTracker::new(),
             abort: CancellationToken::new(),
             changed: Notify::new(),
