@@ -137,16 +137,20 @@ fn queue_of(test: &str, point: &str) -> QueueName {
 fn build(queue: &QueueName, script: Script, lease: Duration) -> Runtime {
     let backend: Arc<dyn Operate> = Arc::new(MemoryBackend::new());
     let builder = runtime(backend, script).lease(lease);
-    builder.queue(queue.as_str(), Queue::concurrency(4)).only_queues([queue.as_str()]).build().unwrap()
+    builder
+        .queue(queue.as_str(), Queue::concurrency(4))
+        .only_queues([queue.as_str()])
+        .build()
+        .expect("a good configuration")
 }
 
 async fn enqueue(client: &job_core::Client, queue: &QueueName, numbers: std::ops::Range<u64>) {
     let job = |n| {
-        let mut job = NewJob::of(&Act { n }).unwrap();
+        let mut job = NewJob::of(&Act { n }).expect("it can be encoded");
         job.queue = queue.clone();
         job
     };
-    client.enqueue_new(&numbers.map(job).collect::<Vec<_>>()).await.unwrap();
+    client.enqueue_new(&numbers.map(job).collect::<Vec<_>>()).await.expect("enqueued");
 }
 
 /// The first three, and one that comes later.
@@ -175,7 +179,7 @@ async fn nothing_is_forgotten(test: &str, at: (&'static str, Option<&'static str
         sleep(lease / 5).await;
     }
     until_drained_of(&client, &queue).await;
-    let report = running.shutdown().await.unwrap();
+    let report = running.shutdown().await.expect("a clean end");
     assert_eq!(report.left_to_expire, 0, "{at:?}");
     for n in 0..20 {
         let runs: Vec<_> = log.lines().into_iter().filter(|l| l.starts_with(&format!("run {n};"))).collect();

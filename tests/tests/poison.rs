@@ -104,28 +104,32 @@ fn hoard() {
 
 fn runtime(backend: Arc<dyn Operate>, hands: Hands, lease: Duration) -> Runtime {
     let builder = Runtime::builder(backend).job::<Deed>().state(hands).lease(lease);
-    builder.default_queue(Queue::concurrency(32)).poll_max(Duration::from_millis(100)).build().unwrap()
+    builder
+        .default_queue(Queue::concurrency(32))
+        .poll_max(Duration::from_millis(100))
+        .build()
+        .expect("a good configuration")
 }
 
 async fn enqueue(client: &Client, way: Way) -> JobId {
     let deed = |n| Deed { n, way: (n == BAD).then_some(way) };
-    let jobs = client.enqueue_all((0..JOBS).map(deed)).await.unwrap();
-    jobs[usize::try_from(BAD).unwrap()].id
+    let jobs = client.enqueue_all((0..JOBS).map(deed)).await.expect("enqueued");
+    jobs[usize::try_from(BAD).expect("it fits")].id
 }
 
 /// Jobs that are not over.
 async fn left(client: &Client) -> u64 {
-    let stats = client.backend().stats(&QUEUE).await.unwrap();
+    let stats = client.backend().stats(&QUEUE).await.expect("stats work");
     stats.ready + stats.running + stats.scheduled + stats.retrying
 }
 
 /// Everybody is where they belong.
 async fn judge(client: &Client, bad: JobId, done: &Path, crashes: u32) {
-    let dead = client.backend().list(&ListFilter::new(QUEUE, JobState::Dead)).await.unwrap().jobs;
+    let dead = client.backend().list(&ListFilter::new(QUEUE, JobState::Dead)).await.expect("a list").jobs;
     let dead: Vec<_> = dead.iter().map(|j| (j.id, j.dead_reason)).collect();
     assert_eq!(dead, [(bad, Some(DeadReason::Poisoned))], "only the bad one is dead");
-    let text = std::fs::read_to_string(done).unwrap();
-    let done: BTreeSet<u64> = text.lines().map(|line| line.parse().unwrap()).collect();
+    let text = std::fs::read_to_string(done).expect("it was written");
+    let done: BTreeSet<u64> = text.lines().map(|line| line.parse().expect("a number a line")).collect();
     let good: BTreeSet<u64> = (0..JOBS).filter(|n| *n != BAD).collect();
     assert_eq!(done, good, "all good ones were done");
     println!("{crashes} crashes, {} good jobs run {} times", good.len(), text.lines().count());
@@ -178,14 +182,14 @@ impl Worker {
         // In KiB: what 8 threads and their allocator reserve is a fraction of it.
         let script = r#"ulimit -c 0; ulimit -v 3000000; exec "$0" "$@""#;
         let mut command = Command::new("sh");
-        command.args(["-c", script]).arg(std::env::current_exe().unwrap());
+        command.args(["-c", script]).arg(std::env::current_exe().expect("this program"));
         command.args(["worker", "--exact", "--nocapture"]).env(WORKER[0], url).env(WORKER[1], done);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         Self(command.spawn().expect("a shell can be started"))
     }
 
     fn ended(&mut self) -> Option<ExitStatus> {
-        self.0.try_wait().unwrap()
+        self.0.try_wait().expect("it can be asked")
     }
 
     async fn until_ended(&mut self) -> ExitStatus {
@@ -200,8 +204,10 @@ impl Worker {
     }
 
     fn terminate(&self) {
-        let pid = i32::try_from(self.0.id()).ok().and_then(rustix::process::Pid::from_raw).unwrap();
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        let pid =
+            i32::try_from(self.0.id()).ok().and_then(rustix::process::Pid::from_raw).expect("a process id");
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM)
+            .expect("it has not been waited for");
     }
 }
 
@@ -216,7 +222,8 @@ impl Drop for Worker {
 async fn poison(way: Way) {
     let url = PostgresServer::shared().fresh_url();
     let done = Done::new();
-    let client = Client::new(Arc::new(PostgresBackend::connect(&url).await.unwrap()) as Arc<dyn Operate>);
+    let client =
+        Client::new(Arc::new(PostgresBackend::connect(&url).await.expect("connects")) as Arc<dyn Operate>);
     let bad = enqueue(&client, way).await;
     let mut crashes = 0;
     let began = Instant::now();

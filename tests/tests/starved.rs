@@ -72,8 +72,8 @@ fn spin(tokio: &Tokio, backend: Arc<dyn Operate>, log: &Log, busy: u64) -> Runni
         }
     });
     tokio.block_on(async {
-        let worker = runtime(backend, script).lease(LEASE).build().unwrap().start();
-        worker.client().enqueue_all((0..busy).map(|n| Act { n })).await.unwrap();
+        let worker = runtime(backend, script).lease(LEASE).build().expect("a good configuration").start();
+        worker.client().enqueue_all((0..busy).map(|n| Act { n })).await.expect("enqueued");
         worker
     })
 }
@@ -83,9 +83,9 @@ async fn reap(other: &dyn Operate) -> u64 {
     let mut reaped = 0;
     let request = MaintainRequest { reap: true, ..MaintainRequest::default() };
     let deadline = Instant::now() + BUSY + Duration::from_secs(20);
-    while other.stats(&QUEUE).await.unwrap().running > 0 {
+    while other.stats(&QUEUE).await.expect("stats work").running > 0 {
         assert!(Instant::now() < deadline, "the handlers end");
-        reaped += other.maintain(&QUEUE, &request).await.unwrap().leases_reaped;
+        reaped += other.maintain(&QUEUE, &request).await.expect("it can be maintained").leases_reaped;
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     reaped
@@ -98,8 +98,8 @@ where
 {
     said("");
     let log = Log::default();
-    let worker_side = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let other_side = Builder::new_current_thread().enable_all().build().unwrap();
+    let worker_side = Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let other_side = Builder::new_current_thread().enable_all().build().expect("a runtime");
     let backend = worker_side.block_on(connect());
     let worker = spin(&worker_side, backend, &log, 2);
     let reaped = other_side.block_on(async {
@@ -109,14 +109,14 @@ where
         let probe = worker_side.spawn(async { Instant::now() });
         let asked = Instant::now();
         let reaped = reap(&*other).await;
-        let stalled = probe.await.unwrap().duration_since(asked);
+        let stalled = probe.await.expect("it runs").duration_since(asked);
         assert!(stalled > 3 * LEASE, "the runtime ran a task after {stalled:?}: this proves nothing");
         reaped
     });
     assert_eq!(reaped, 0, "a lease ran out");
     let report = worker_side.block_on(async {
         until_drained(worker.client()).await;
-        worker.shutdown().await.unwrap()
+        worker.shutdown().await.expect("a clean end")
     });
     assert_eq!(report.left_to_expire, 0);
     assert_eq!(log.lines().len(), 2, "each ran once: {:?}", log.lines());
