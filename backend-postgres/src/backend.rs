@@ -13,10 +13,10 @@ use crate::wake::Wake;
 use async_trait::async_trait;
 use job_core::{
     Backend, BackendError, BackendInfo, Claim, ClaimRequest, DurabilityClass, EnqueueError, Enqueued,
-    ErrorKind, Extended, Job, JobId, LeaseId, LeaseStatus, MaintainRequest, Maintained, NewJob, QueueName,
-    Settled, Settlement,
+    ErrorKind, Extended, Job, JobId, LeaseId, LeaseStatus, MaintainRequest, Maintained, NewJob, OwnThread,
+    QueueName, Settled, Settlement,
 };
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgPool};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -31,6 +31,12 @@ const DEADLINE: Duration = Duration::from_secs(30);
 
 /// An extension that takes longer than this is tried again: a lease is at stake.
 const EXTEND_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Extensions of several queues, at once.
+const EXTEND_CONNECTIONS: u32 = 3;
+
+/// The listener keeps one; the other is there while it changes a broken one for a new one.
+const EAR_CONNECTIONS: u32 = 2;
 
 /// How often a queue is looked through for rows that no claim would find.
 const AUDIT_EVERY: Duration = Duration::from_secs(10);
@@ -47,8 +53,12 @@ pub struct PostgresBackend {
 #[derive(Debug)]
 struct Inner {
     calls: Calls,
-    /// Extensions and the listener: they never wait behind a busy pool.
+    /// Extensions: they wait neither for a busy pool nor for a busy runtime.
     urgent: Calls,
+    /// What drives them; ends with the backend.
+    _urgent: OwnThread,
+    /// Wake-ups.
+    ear: PgPool,
     lanes: Lanes,
     wake: Arc<Wake>,
     durability: DurabilityClass,
@@ -73,15 +83,22 @@ impl PostgresBackend {
         let options = Options::parse(url).map_err(|text| refused("connect", ErrorKind::Permanent, text))?;
         let server = prepare(options.clone()).await?;
         let statements = Arc::new(Statements::new(&options.schema));
-        let calls = |connections, deadline: Duration| Calls {
-            pool: pool(server.connect.clone(), connections, deadline / 3),
-            statements: Arc::clone(&statements),
-            deadline,
+        let thread = OwnThread::start("steadfast-pg").map_err(|e| {
+            refused("connect", ErrorKind::Transient, format!("no thread to extend leases on: {e}"))
+        })?;
+        // A pool's chores live in the runtime that it is made in.
+        let urgent = {
+            let _inside = thread.handle().enter();
+            pool(server.connect.clone(), EXTEND_CONNECTIONS, EXTEND_DEADLINE / 3)
         };
+        let calls =
+            |pool, deadline, home| Calls { pool, statements: Arc::clone(&statements), deadline, home };
         let wake = Wake::new(options.schema.as_str().to_owned(), options.listen);
         let inner = Inner {
-            calls: calls(options.pool, DEADLINE),
-            urgent: calls(3, EXTEND_DEADLINE),
+            calls: calls(pool(server.connect.clone(), options.pool, DEADLINE / 3), DEADLINE, None),
+            urgent: calls(urgent, EXTEND_DEADLINE, Some(thread.handle().clone())),
+            _urgent: thread,
+            ear: pool(server.connect.clone(), EAR_CONNECTIONS, EXTEND_DEADLINE / 3),
             lanes: Lanes::default(),
             wake,
             durability: server.durability,
@@ -363,7 +380,7 @@ impl Backend for PostgresBackend {
     }
 
     async fn wait(&self, queue: &QueueName) -> Result<(), BackendError> {
-        self.inner.wake.listen(&self.inner.urgent.pool);
+        self.inner.wake.listen(&self.inner.ear);
         self.inner.wake.wait(queue).await;
         Ok(())
     }

@@ -9,6 +9,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::runtime::Handle;
 
 /// What a statement needs and how it runs; no captures, so that it can be run again after a conflict.
 pub(crate) type Work<A, T> = for<'c> fn(&'c A, &'c Statements, &'c mut PgConnection) -> Reply<'c, T>;
@@ -17,12 +18,14 @@ pub(crate) type Reply<'c, T> = Pin<Box<dyn Future<Output = Result<T, sqlx::Error
 /// How often a statement is tried again when the server undid it because of another one.
 const CONFLICTS_MAX: u32 = 8;
 
-/// A pool and the time that a call over it may take.
+/// A pool, the time that a call over it may take, and where calls run.
 #[derive(Debug, Clone)]
 pub(crate) struct Calls {
     pub(crate) pool: PgPool,
     pub(crate) statements: Arc<Statements>,
     pub(crate) deadline: Duration,
+    /// The runtime that drives the connections, if it is not the caller's.
+    pub(crate) home: Option<Handle>,
 }
 
 impl Calls {
@@ -36,8 +39,8 @@ impl Calls {
         A: Send + Sync + 'static,
         T: Send + 'static,
     {
-        let Self { pool, statements, deadline } = self.clone();
-        let task = tokio::spawn(async move {
+        let Self { pool, statements, deadline, home } = self.clone();
+        let task = home.unwrap_or_else(Handle::current).spawn(async move {
             let mut connection = pool.acquire().await.map_err(|e| not_sent(operation, e))?;
             let mut conflicts = 0;
             loop {

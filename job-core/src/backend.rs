@@ -61,6 +61,10 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     ) -> Result<(Vec<Settled>, Claim), BackendError>;
 
     /// Makes these leases last `lease_for` from now; never shortens one.
+    ///
+    /// The runtime calls this from a thread of its own, so that no handler can stop it. It must get on while the
+    /// application's tokio runtime runs no task: connections that it needs are opened and driven elsewhere, as on an
+    /// [`OwnThread`](crate::OwnThread).
     async fn extend(
         &self,
         queue: &QueueName,

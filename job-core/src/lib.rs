@@ -16,6 +16,7 @@ mod names;
 mod new_job;
 mod operate;
 mod outcome;
+mod own_thread;
 mod registry;
 mod retry;
 mod runtime;
@@ -37,6 +38,7 @@ pub use operate::{
     AttemptError, Cancelled, Cursor, IntoBackend, JobRecord, JobState, ListFilter, Operate, Page, QueueStats,
 };
 pub use outcome::{Action, IntoJobError, JobError, JobResult, Permanent, ResultExt};
+pub use own_thread::OwnThread;
 pub use registry::Registration;
 pub use retry::{Backoff, FailureInfo, Jitter};
 pub use runtime::{Queue, Report, RunningRuntime, Runtime, RuntimeBuilder, RuntimeError};

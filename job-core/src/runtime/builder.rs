@@ -12,7 +12,7 @@ use crate::operate::Operate;
 use crate::registry::Registration;
 use crate::{Kind, QueueName, WorkerId};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -223,6 +223,7 @@ impl RuntimeBuilder {
             states: Arc::new(self.states),
             timing,
             chance: self.chance,
+            keepers: OnceLock::new(),
             fatal: watch::Sender::new(None),
         });
         let batch_max = self.backend.info().batch_max.max(1);

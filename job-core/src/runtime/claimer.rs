@@ -3,6 +3,7 @@
 
 use super::backoff::Backoff;
 use super::core::{ClaimPlan, Nudge};
+use super::seat::Seated;
 use super::shared::QueueShared;
 use crate::backend::{Claim, ClaimRequest};
 use crate::error::{BackendError, Effect, ErrorKind};
@@ -26,6 +27,7 @@ pub(crate) struct Claimer;
 
 pub(crate) struct ClaimerState {
     queue: Arc<QueueShared>,
+    _seat: Seated,
     timer: Option<JoinHandle<Result<(), ractor::MessagingErr<ClaimerMsg>>>>,
     backoff: Backoff,
 }
@@ -37,11 +39,12 @@ impl Claimer {
         myself: ActorRef<ClaimerMsg>,
         queue: Arc<QueueShared>,
     ) -> Result<ClaimerState, ActorProcessingErr> {
+        let seat = queue.seats.claimer.take().await?;
         queue.core().claimer_restarted();
         queue.set_claimer(myself.clone());
         let _ = myself.cast(ClaimerMsg::Wake);
         let backoff = Backoff::new(&queue.env.chance);
-        Ok(ClaimerState { queue, timer: None, backoff })
+        Ok(ClaimerState { queue, _seat: seat, timer: None, backoff })
     }
 
     async fn handle(
@@ -73,11 +76,15 @@ impl ClaimerState {
         match answer {
             Ok((settled, claim)) => {
                 self.backoff.succeeded(&self.queue.name, "claim");
+                let late = plan.first_sent.elapsed() > self.queue.env.timing.lease_for / 5;
                 let (starts, nudge) = {
                     let mut core = self.queue.core();
                     let starts = core.claim_done(Instant::now(), &settled, claim);
                     (starts, core.nudge())
                 };
+                if late {
+                    self.queue.tell_keeper();
+                }
                 self.queue.spawn(starts);
                 self.queue.tell(nudge);
                 self.queue.tell_changed();

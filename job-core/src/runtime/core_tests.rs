@@ -197,6 +197,28 @@ fn polls_back_off_to_the_maximum_and_a_wake_resets_them() {
 }
 
 #[test]
+fn an_actor_that_does_not_look_is_told_once() {
+    let now = Instant::now();
+    let told = |nudges: &[Nudge]| nudges.iter().filter(|n| **n != Nudge::Nobody).count();
+    let many = 100_000;
+    let mut core = core(many);
+    let nudges: Vec<_> = (0..many).map(|_| core.wake()).collect();
+    assert_eq!(told(&nudges), 1, "the claimer does not look");
+    let mut starts = Vec::new();
+    while starts.len() < many {
+        starts.extend(claim(&mut core, now, 1_000));
+    }
+    core.hungry = false;
+    let (early, late) = starts.split_at(many / 2);
+    let nudges: Vec<_> = early.iter().map(|s| core.job_ended(now, s.slot, complete(s)).1).collect();
+    assert_eq!(told(&nudges), 1, "the settler does not look");
+    core.plan_claim(now, true).expect("a claim carries the verdicts");
+    let nudges: Vec<_> =
+        late.iter().flat_map(|s| [core.job_ended(now, s.slot, complete(s)).1, core.wake()]).collect();
+    assert_eq!(told(&nudges), 0, "the claimer hangs in its call");
+}
+
+#[test]
 fn suspects_run_one_at_a_time_at_first() {
     let now = Instant::now();
     let mut core = core(8);

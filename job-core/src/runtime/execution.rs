@@ -81,14 +81,19 @@ async fn execute(queue: &Arc<QueueShared>, start: Start) -> Option<Verdict> {
     let payload = std::mem::take(&mut job.payload);
     let ctx = JobContext::new(&job, queue.name.clone(), stop.clone(), Arc::clone(&env.states));
     let span = tracing::info_span!("job", id = %job.hold.job, kind = %job.kind, queue = %queue.name, attempt = job.attempt);
-    let ended = match catch_unwind(AssertUnwindSafe(|| handler.start(payload, ctx))) {
-        Ok(Ok(run)) => {
-            let limits = Limits { timeout: spec.timeout, blocking: spec.blocking };
-            let grace = grace(queue, slot);
-            supervise(run, &limits, &stop, grace).instrument(span.clone()).await
+    let ended = if stop.is_cancelled() {
+        // Its task waited so long for a thread that the lease was lost, or the job was cancelled.
+        Ended::Dropped
+    } else {
+        match catch_unwind(AssertUnwindSafe(|| handler.start(payload, ctx))) {
+            Ok(Ok(run)) => {
+                let limits = Limits { timeout: spec.timeout, blocking: spec.blocking };
+                let grace = grace(queue, slot);
+                supervise(run, &limits, &stop, grace).instrument(span.clone()).await
+            }
+            Ok(Err(text)) => Ended::Undecodable(text),
+            Err(panic) => Ended::Panicked(panic_text(&*panic)),
         }
-        Ok(Err(text)) => Ended::Undecodable(text),
-        Err(panic) => Ended::Panicked(panic_text(&*panic)),
     };
     // Only a job that was asked to stop needs the lock.
     let reason = if stop.is_cancelled() { queue.core().stop_reason(slot) } else { None };
@@ -183,7 +188,7 @@ fn returned(ended: Result<Result<(), JobError>, Box<dyn Any + Send>>) -> Ended {
     }
 }
 
-fn panic_text(panic: &(dyn Any + Send)) -> String {
+pub(super) fn panic_text(panic: &(dyn Any + Send)) -> String {
     let text = panic
         .downcast_ref::<&str>()
         .copied()

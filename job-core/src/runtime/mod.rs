@@ -5,16 +5,20 @@ mod builder;
 mod claimer;
 mod core;
 mod execution;
+mod keepers;
 mod lease_keeper;
 mod listener;
 mod maintainer;
 mod queue_supervisor;
 mod restart;
+mod root;
 mod runtime_supervisor;
+mod seat;
 mod settler;
 mod shared;
 mod shutdown;
 mod slots;
+mod stall;
 mod suspects;
 
 pub use builder::{Queue, RuntimeBuilder};
@@ -82,6 +86,10 @@ impl Runtime {
     }
 
     /// Runs until `stop` completes, then shuts down within the deadline.
+    ///
+    /// On a current-thread runtime of tokio, a handler that never waits keeps leases from being extended; on a
+    /// multi-thread one nothing does. Dropping the future drops the handlers, whose jobs run again once their leases
+    /// have run out.
     ///
     /// # Errors
     /// [`RuntimeError`] if part of the runtime failed so often that it cannot go on.

@@ -7,10 +7,12 @@ use super::lease_keeper::LeaseKeeper;
 use super::restart::RestartBudget;
 use super::settler::Settler;
 use super::shared::QueueShared;
-use ractor::{ActorCell, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
+use crate::fault_point;
+use ractor::{ActorCell, ActorId, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,8 +45,7 @@ impl QueueSupervisor {
         for part in [Part::LeaseKeeper, Part::Settler, Part::Claimer] {
             let _ = myself.cast(QueueSupervisorMsg::Start(part));
         }
-        let budget = RestartBudget::new(10, Duration::from_secs(60));
-        Ok(QueueSupervisorState { queue, parts: HashMap::new(), budget })
+        Ok(QueueSupervisorState { queue, parts: HashMap::new(), budget: RestartBudget::default() })
     }
 
     async fn handle(
@@ -53,14 +54,15 @@ impl QueueSupervisor {
         message: QueueSupervisorMsg,
         state: &mut QueueSupervisorState,
     ) -> Result<(), ActorProcessingErr> {
+        let _ = fault_point!(state.queue.name.as_str(), "queue_supervisor.start");
         let QueueSupervisorMsg::Start(part) = message;
         match state.start(part, myself.get_cell()).await {
             Ok(id) => {
                 state.parts.insert(id, part);
-                Ok(())
             }
             Err(error) => state.restart(part, &myself, &error.to_string()),
         }
+        Ok(())
     }
 
     async fn handle_supervisor_evt(
@@ -74,10 +76,11 @@ impl QueueSupervisor {
             SupervisionEvent::ActorTerminated(child, _, reason) => (child, reason.unwrap_or_default()),
             _ => return Ok(()),
         };
-        match state.parts.remove(&child.get_id()) {
-            Some(part) => state.restart(part, &myself, &why),
-            None => Ok(()),
+        let _ = fault_point!(state.queue.name.as_str(), "queue_supervisor.event");
+        if let Some(part) = state.parts.remove(&child.get_id()) {
+            state.restart(part, &myself, &why);
         }
+        Ok(())
     }
 
     async fn post_stop(
@@ -92,30 +95,27 @@ impl QueueSupervisor {
 }
 
 impl QueueSupervisorState {
-    async fn start(&self, part: Part, parent: ActorCell) -> Result<ActorId, ractor::SpawnErr> {
+    async fn start(&self, part: Part, parent: ActorCell) -> Result<ActorId, SpawnErr> {
         let queue = Arc::clone(&self.queue);
         let cell = match part {
             Part::Claimer => ractor::Actor::spawn_linked(None, Claimer, queue, parent).await?.0.get_cell(),
             Part::Settler => ractor::Actor::spawn_linked(None, Settler, queue, parent).await?.0.get_cell(),
             Part::LeaseKeeper => {
-                ractor::Actor::spawn_linked(None, LeaseKeeper, queue, parent).await?.0.get_cell()
+                let home = self.queue.env.keepers.get().cloned().unwrap_or_else(Handle::current);
+                let start = home.spawn(ractor::Actor::spawn_linked(None, LeaseKeeper, queue, parent));
+                start.await.map_err(|e| SpawnErr::StartupFailed(e.into()))??.0.get_cell()
             }
         };
         Ok(cell.get_id())
     }
 
-    fn restart(
-        &mut self,
-        part: Part,
-        myself: &ActorRef<QueueSupervisorMsg>,
-        why: &str,
-    ) -> Result<(), ActorProcessingErr> {
+    fn restart(&mut self, part: Part, myself: &ActorRef<QueueSupervisorMsg>, why: &str) {
         let queue = &self.queue.name;
-        let Some(delay) = self.budget.spend(Instant::now()) else {
-            return Err(format!("queue {queue}: {part:?} failed too often: {why}").into());
-        };
-        tracing::error!(%queue, ?part, why, ?delay, "part of the runtime failed, starting it again");
-        myself.send_after(delay, move || QueueSupervisorMsg::Start(part));
-        Ok(())
+        let restart = self.budget.spend(Instant::now());
+        tracing::error!(%queue, ?part, why, after = ?restart.after, "part of the runtime failed, starting it again");
+        if restart.too_often {
+            self.queue.env.fail(format!("queue {queue}: {part:?} failed too often: {why}"));
+        }
+        myself.send_after(restart.after, move || QueueSupervisorMsg::Start(part));
     }
 }

@@ -11,22 +11,38 @@ pub(crate) struct RestartBudget {
     failures: VecDeque<Instant>,
 }
 
+/// What to do about a failure.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Restart {
+    /// How long to wait before the part is started again.
+    pub(crate) after: Duration,
+    /// The runtime cannot go on. The part is started again all the same: handlers that are being drained need it.
+    pub(crate) too_often: bool,
+}
+
+impl Default for RestartBudget {
+    /// Ten failures in a minute.
+    fn default() -> Self {
+        Self::new(10, Duration::from_secs(60))
+    }
+}
+
 impl RestartBudget {
-    pub(crate) fn new(max: usize, window: Duration) -> Self {
+    fn new(max: usize, window: Duration) -> Self {
         Self { max, window, failures: VecDeque::new() }
     }
 
-    /// Counts a failure. Returns how long to wait before the restart, or `None` if there were too many.
-    pub(crate) fn spend(&mut self, now: Instant) -> Option<Duration> {
+    /// Counts a failure.
+    pub(crate) fn spend(&mut self, now: Instant) -> Restart {
         while self.failures.front().is_some_and(|at| now.duration_since(*at) > self.window) {
             self.failures.pop_front();
         }
-        if self.failures.len() >= self.max {
-            return None;
+        let before = self.failures.len();
+        if before <= self.max {
+            self.failures.push_back(now);
         }
-        let delay = Duration::from_millis(10).saturating_mul(1 << self.failures.len().min(6));
-        self.failures.push_back(now);
-        Some(delay)
+        let after = Duration::from_millis(10).saturating_mul(1 << before.min(6));
+        Restart { after, too_often: before >= self.max }
     }
 }
 
@@ -38,9 +54,18 @@ mod tests {
     fn failures_outside_the_window_are_forgotten() {
         let mut budget = RestartBudget::new(2, Duration::from_secs(10));
         let start = Instant::now();
-        assert!(budget.spend(start).is_some());
-        assert!(budget.spend(start).is_some());
-        assert!(budget.spend(start).is_none());
-        assert!(budget.spend(start + Duration::from_secs(11)).is_some());
+        assert!(!budget.spend(start).too_often);
+        assert!(!budget.spend(start).too_often);
+        assert!(budget.spend(start).too_often);
+        assert!(!budget.spend(start + Duration::from_secs(11)).too_often);
+    }
+
+    #[test]
+    fn restarts_become_slower_and_come_within_a_second() {
+        let mut budget = RestartBudget::default();
+        let start = Instant::now();
+        let waits: Vec<_> = (0..100).map(|_| budget.spend(start).after).collect();
+        assert!(waits.is_sorted() && waits[0] < waits[1], "{waits:?}");
+        assert!(waits[99] < Duration::from_secs(1), "{waits:?}");
     }
 }

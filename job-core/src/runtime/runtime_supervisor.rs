@@ -6,6 +6,7 @@ use super::maintainer::Maintainer;
 use super::queue_supervisor::QueueSupervisor;
 use super::restart::RestartBudget;
 use super::shared::{Env, QueueShared};
+use crate::fault_point;
 use ractor::{ActorCell, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -48,8 +49,7 @@ impl RuntimeSupervisor {
         for child in children {
             let _ = myself.cast(RuntimeSupervisorMsg::Start(child));
         }
-        let budget = RestartBudget::new(10, Duration::from_secs(60));
-        Ok(RuntimeSupervisorState { env, queues, children: HashMap::new(), budget })
+        Ok(RuntimeSupervisorState { env, queues, children: HashMap::new(), budget: RestartBudget::default() })
     }
 
     async fn handle(
@@ -58,6 +58,7 @@ impl RuntimeSupervisor {
         message: RuntimeSupervisorMsg,
         state: &mut RuntimeSupervisorState,
     ) -> Result<(), ActorProcessingErr> {
+        let _ = fault_point!(state.scope(), "supervisor.start");
         let RuntimeSupervisorMsg::Start(child) = message;
         match state.start(child, myself.get_cell()).await {
             Ok(id) => {
@@ -79,6 +80,7 @@ impl RuntimeSupervisor {
             SupervisionEvent::ActorTerminated(cell, _, reason) => (cell, reason.unwrap_or_default()),
             _ => return Ok(()),
         };
+        let _ = fault_point!(state.scope(), "supervisor.event");
         if let Some(child) = state.children.remove(&cell.get_id()) {
             state.restart(child, &myself, &why);
         }
@@ -97,6 +99,12 @@ impl RuntimeSupervisor {
 }
 
 impl RuntimeSupervisorState {
+    /// Whose tests may make it fail.
+    #[cfg(feature = "faults")]
+    fn scope(&self) -> &str {
+        self.queues.first().map_or("", |queue| queue.name.as_str())
+    }
+
     async fn start(&self, child: Child, parent: ActorCell) -> Result<ActorId, ractor::SpawnErr> {
         let queues = || self.queues.clone();
         let cell = match child {
@@ -115,20 +123,15 @@ impl RuntimeSupervisorState {
     }
 
     fn restart(&mut self, child: Child, myself: &ActorRef<RuntimeSupervisorMsg>, why: &str) {
-        // A queue that fails upward has used up its own budget: whatever is wrong does not pass.
-        let delay = match child {
-            Child::Queue(_) => None,
-            _ => self.budget.spend(Instant::now()),
-        };
-        match delay {
-            Some(delay) => {
-                tracing::error!(?child, why, "part of the runtime failed, starting it again");
-                myself.send_after(delay, move || RuntimeSupervisorMsg::Start(child));
-            }
-            None => {
-                tracing::error!(?child, why, "the runtime cannot go on");
-                self.env.fatal.send_replace(Some(why.to_owned()));
-            }
+        let restart = self.budget.spend(Instant::now());
+        tracing::error!(?child, why, after = ?restart.after, "part of the runtime failed, starting it again");
+        if restart.too_often {
+            let part = match child {
+                Child::Queue(at) => format!("the supervisor of queue {}", self.queues[at].name),
+                Child::Maintainer | Child::Listener => format!("{child:?}"),
+            };
+            self.env.fail(format!("{part} failed too often: {why}"));
         }
+        myself.send_after(restart.after, move || RuntimeSupervisorMsg::Start(child));
     }
 }

@@ -3,6 +3,7 @@
 
 use super::backoff::Backoff;
 use super::claimer::timed_out;
+use super::seat::Seated;
 use super::shared::QueueShared;
 use crate::error::{BackendError, ErrorKind};
 use crate::fault_point;
@@ -23,6 +24,7 @@ pub(crate) struct Settler;
 
 pub(crate) struct SettlerState {
     queue: Arc<QueueShared>,
+    _seat: Seated,
     backoff: Backoff,
 }
 
@@ -33,11 +35,12 @@ impl Settler {
         myself: ActorRef<SettlerMsg>,
         queue: Arc<QueueShared>,
     ) -> Result<SettlerState, ActorProcessingErr> {
+        let seat = queue.seats.settler.take().await?;
         queue.core().settler_restarted();
         queue.set_settler(myself.clone());
         let _ = myself.cast(SettlerMsg::Retry);
         let backoff = Backoff::new(&queue.env.chance);
-        Ok(SettlerState { queue, backoff })
+        Ok(SettlerState { queue, _seat: seat, backoff })
     }
 
     async fn handle(

@@ -3,6 +3,8 @@
 use super::claimer::ClaimerMsg;
 use super::core::{Nudge, QueueCore, Start};
 use super::execution;
+use super::lease_keeper::KeeperMsg;
+use super::seat::Seat;
 use super::settler::SettlerMsg;
 use crate::chance::Chance;
 use crate::context::States;
@@ -12,8 +14,9 @@ use crate::{Kind, QueueName, WorkerId};
 use ractor::ActorRef;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -40,8 +43,24 @@ pub(crate) struct Env {
     pub(crate) states: Arc<States>,
     pub(crate) timing: Timing,
     pub(crate) chance: Chance,
+    /// Where the lease keepers run, if not with everything else.
+    pub(crate) keepers: OnceLock<Handle>,
     /// Why the runtime cannot go on, once it cannot.
     pub(crate) fatal: watch::Sender<Option<String>>,
+}
+
+impl Env {
+    /// The runtime cannot go on; the first reason counts.
+    pub(crate) fn fail(&self, why: String) {
+        self.fatal.send_if_modified(|fatal| {
+            if fatal.is_none() {
+                tracing::error!(why, "the runtime cannot go on");
+                *fatal = Some(why);
+                return true;
+            }
+            false
+        });
+    }
 }
 
 /// One queue of a runtime. Outlives its actors.
@@ -52,6 +71,9 @@ pub(crate) struct QueueShared {
     core: Mutex<QueueCore>,
     claimer: Mutex<Option<ActorRef<ClaimerMsg>>>,
     settler: Mutex<Option<ActorRef<SettlerMsg>>>,
+    keeper: Mutex<Option<ActorRef<KeeperMsg>>>,
+    /// There is one claimer at a time, one settler, one keeper.
+    pub(super) seats: Seats,
     pub(crate) tasks: TaskTracker,
     /// At the shutdown deadline: handlers are dropped.
     pub(crate) abort: CancellationToken,
@@ -59,6 +81,13 @@ pub(crate) struct QueueShared {
     pub(super) changed: Notify,
     /// Somebody waits for that. Telling nobody takes a lock, which is much for something done after every job.
     ending: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Seats {
+    pub(super) claimer: Seat,
+    pub(super) settler: Seat,
+    pub(super) keeper: Seat,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -74,6 +103,8 @@ impl QueueShared {
             core: Mutex::new(core),
             claimer: Mutex::default(),
             settler: Mutex::default(),
+            keeper: Mutex::default(),
+            seats: Seats::default(),
             tasks: TaskTracker::new(),
             abort: CancellationToken::new(),
             changed: Notify::new(),
@@ -93,6 +124,10 @@ impl QueueShared {
         *lock(&self.settler) = Some(actor);
     }
 
+    pub(crate) fn set_keeper(&self, actor: ActorRef<KeeperMsg>) {
+        *lock(&self.keeper) = Some(actor);
+    }
+
     /// Tells the actor that has something to do. One that is being restarted looks by itself when it starts.
     pub(crate) fn tell(&self, nudge: Nudge) {
         match nudge {
@@ -107,6 +142,13 @@ impl QueueShared {
                     let _ = settler.cast(SettlerMsg::Flush);
                 }
             }
+        }
+    }
+
+    /// A lease became known that has lasted for a while: the keeper must not wait for its timer.
+    pub(crate) fn tell_keeper(&self) {
+        if let Some(keeper) = &*lock(&self.keeper) {
+            let _ = keeper.cast(KeeperMsg::Tick);
         }
     }
 
@@ -127,6 +169,13 @@ impl QueueShared {
     pub(crate) fn wake(&self) {
         let nudge = self.core().wake();
         self.tell(nudge);
+    }
+
+    /// No handler runs on.
+    pub(crate) fn drop_handlers(&self) {
+        self.core().stop_claiming();
+        self.core().cancel_all();
+        self.abort.cancel();
     }
 
     pub(crate) fn spawn(self: &Arc<Self>, starts: Vec<Start>) {

@@ -2,7 +2,8 @@
 //! give back what has provably stopped, tell the store everything.
 
 use super::Runtime;
-use super::runtime_supervisor::RuntimeSupervisor;
+use super::keepers;
+use super::root::Root;
 use super::shared::QueueShared;
 use std::fmt;
 use std::future::Future;
@@ -20,7 +21,7 @@ pub struct RuntimeError {
 }
 
 impl RuntimeError {
-    fn new(message: impl Into<String>) -> Self {
+    pub(super) fn new(message: impl Into<String>) -> Self {
         Self { message: message.into() }
     }
 }
@@ -100,10 +101,8 @@ pub(super) async fn run(
 ) -> Result<Report, RuntimeError> {
     let Runtime { env, queues } = runtime;
     let mut fatal = env.fatal.subscribe();
-    let args = (Arc::clone(&env), queues.clone());
-    let (root, root_task) = ractor::Actor::spawn(None, RuntimeSupervisor, args)
-        .await
-        .map_err(|e| RuntimeError::new(e.to_string()))?;
+    let keepers = keepers::start(&env)?;
+    let root = Root::start(Arc::clone(&env), queues.clone(), keepers);
     let info = env.backend.info();
     tracing::info!(worker = %env.worker, backend = info.name, durability = ?info.durability, queues = queues.len(), "runtime started");
     let failure = tokio::select! {
@@ -114,8 +113,7 @@ pub(super) async fn run(
     };
     let began = Instant::now();
     let report = end(&queues, &env.timing, hurry).await;
-    root.stop(None);
-    let _ = tokio::time::timeout(Duration::from_secs(3), root_task).await;
+    root.stop().await;
     tracing::info!(left_to_expire = report, took = ?began.elapsed(), "runtime ended");
     match failure {
         Some(message) => Err(RuntimeError::new(message)),

@@ -87,15 +87,23 @@ pub async fn until(what: &str, mut done: impl AsyncFnMut() -> bool) {
 
 /// Waits until the queue holds no job that is not dead.
 pub async fn until_drained(client: &Client) {
+    until_drained_of(client, &QUEUE).await;
+}
+
+pub async fn until_drained_of(client: &Client, queue: &QueueName) {
     until("the queue is empty", async || {
-        let s = client.backend().stats(&QUEUE).await.expect("stats");
+        let s = client.backend().stats(queue).await.expect("stats");
         s.ready + s.running + s.scheduled + s.retrying == 0
     })
     .await;
 }
 
 pub async fn dead(client: &Client) -> Vec<JobRecord> {
-    client.backend().list(&ListFilter::new(QUEUE, JobState::Dead)).await.expect("list").jobs
+    dead_of(client, &QUEUE).await
+}
+
+pub async fn dead_of(client: &Client, queue: &QueueName) -> Vec<JobRecord> {
+    client.backend().list(&ListFilter::new(queue.clone(), JobState::Dead)).await.expect("list").jobs
 }
 
 /// What a call to a [`Faulty`] backend does instead of its work.
@@ -107,6 +115,8 @@ pub enum Fault {
     NotApplied(ErrorKind),
     /// Is applied, and the answer is lost.
     AnswerLost,
+    /// Is applied at once, and answered after this time.
+    Late(Duration),
     Hang,
 }
 
@@ -145,6 +155,11 @@ impl Faulty {
             Fault::AnswerLost => {
                 let _ = work.await;
                 Err(lost(ErrorKind::Transient, Effect::Unknown))
+            }
+            Fault::Late(after) => {
+                let answer = work.await;
+                tokio::time::sleep(after).await;
+                answer
             }
             Fault::Hang => std::future::pending().await,
         }
