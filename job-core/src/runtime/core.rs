@@ -8,7 +8,7 @@ use super::slots::{Slot, Slots, StopReason};
 use super::suspects::Suspects;
 use crate::LeaseId;
 use crate::backend::{Claim, ClaimedJob};
-use crate::verdict::{Settled, Settlement};
+use crate::verdict::{Settled, Settlement, Verdict};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,6 +36,8 @@ struct Lease {
     ends: Instant,
     unsettled: u32,
     suspect: bool,
+    /// The store says that it has ended.
+    over: bool,
 }
 
 /// A claim to send. The same lease ids are sent again after an unknown outcome.
@@ -193,7 +195,12 @@ impl QueueCore {
         let ends = plan.first_sent + self.config.lease_for;
         for job in claim.jobs {
             let suspect = job.hold.lease != plan.lease;
-            let lease = self.leases.entry(job.hold.lease).or_insert(Lease { ends, unsettled: 0, suspect });
+            let lease = self.leases.entry(job.hold.lease).or_insert(Lease {
+                ends,
+                unsettled: 0,
+                suspect,
+                over: false,
+            });
             if lease.unsettled == 0 && suspect {
                 self.suspects.claimed(job.suspicion);
             }
@@ -253,7 +260,7 @@ impl QueueCore {
             let job = self.backlog.pop_front()?;
             let current = self.leases.get(&job.hold.lease).is_some_and(|l| now < l.ends - self.margin());
             if !current {
-                self.forget(job.hold.lease);
+                self.tell(Settlement::new(job.hold, Verdict::Release));
                 continue;
             }
             let stop = CancellationToken::new();
@@ -263,21 +270,28 @@ impl QueueCore {
         None
     }
 
-    /// A job task has ended; `None` says that there is nothing to tell the store. Returns the next job for the task.
+    /// A job task has ended. Returns the next job for it.
     pub(crate) fn job_ended(
         &mut self,
         now: Instant,
         slot: Slot,
-        verdict: Option<Settlement>,
+        settlement: Settlement,
     ) -> (Option<Start>, Nudge) {
-        let (hold, reason) = self.slots.end(slot);
+        self.slots.end(slot);
         self.finished += 1;
-        match verdict {
-            Some(settlement) if reason != Some(StopReason::LeaseLost) => self.verdicts.push(settlement),
-            _ => self.forget(hold.lease),
-        }
+        self.tell(settlement);
         let next = if self.stopping { None } else { self.start_next(now) };
         (next, self.nudge())
+    }
+
+    /// Keeps a verdict for the store, unless the store has said that it would refuse it. A lease that only this process
+    /// has given up may last, kept by another job under it; then nobody else would get this one back.
+    fn tell(&mut self, settlement: Settlement) {
+        if self.leases.get(&settlement.hold.lease).is_some_and(|l| !l.over) {
+            self.verdicts.push(settlement);
+        } else {
+            self.forget(settlement.hold.lease);
+        }
     }
 
     /// Why a running job was asked to stop.
