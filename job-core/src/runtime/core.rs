@@ -3,12 +3,13 @@
 
 mod ending;
 mod leases;
+mod starting;
 
 use super::slots::{Slot, Slots, StopReason};
 use super::suspects::Suspects;
 use crate::LeaseId;
 use crate::backend::{Claim, ClaimedJob};
-use crate::verdict::{Settled, Settlement, Verdict};
+use crate::verdict::{Settled, Settlement};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -211,7 +212,7 @@ impl QueueCore {
             self.release_backlog();
             return Vec::new();
         }
-        std::iter::from_fn(|| self.start_next(now)).collect()
+        self.start_all(now)
     }
 
     /// The claim failed. If it may have been applied, the next one repeats it.
@@ -254,21 +255,6 @@ impl QueueCore {
     }
 
     // ---- running
-
-    fn start_next(&mut self, now: Instant) -> Option<Start> {
-        while self.slots.running() < self.config.concurrency {
-            let job = self.backlog.pop_front()?;
-            let current = self.leases.get(&job.hold.lease).is_some_and(|l| now < l.ends - self.margin());
-            if !current {
-                self.tell(Settlement::new(job.hold, Verdict::Release));
-                continue;
-            }
-            let stop = CancellationToken::new();
-            let slot = self.slots.start(job.hold, stop.clone());
-            return Some(Start { slot, job, stop });
-        }
-        None
-    }
 
     /// A job task has ended. Returns the next job for it.
     pub(crate) fn job_ended(
