@@ -3,6 +3,7 @@
 
 mod ending;
 mod leases;
+mod starting;
 
 use super::slots::{Slot, Slots, StopReason};
 use super::suspects::Suspects;
@@ -36,6 +37,8 @@ struct Lease {
     ends: Instant,
     unsettled: u32,
     suspect: bool,
+    /// The store says that it has ended.
+    over: bool,
 }
 
 /// A claim to send. The same lease ids are sent again after an unknown outcome.
@@ -193,7 +196,12 @@ impl QueueCore {
         let ends = plan.first_sent + self.config.lease_for;
         for job in claim.jobs {
             let suspect = job.hold.lease != plan.lease;
-            let lease = self.leases.entry(job.hold.lease).or_insert(Lease { ends, unsettled: 0, suspect });
+            let lease = self.leases.entry(job.hold.lease).or_insert(Lease {
+                ends,
+                unsettled: 0,
+                suspect,
+                over: false,
+            });
             if lease.unsettled == 0 && suspect {
                 self.suspects.claimed(job.suspicion);
             }
@@ -204,7 +212,7 @@ impl QueueCore {
             self.release_backlog();
             return Vec::new();
         }
-        std::iter::from_fn(|| self.start_next(now)).collect()
+        self.start_all(now)
     }
 
     /// The claim failed. If it may have been applied, the next one repeats it.
@@ -248,36 +256,28 @@ impl QueueCore {
 
     // ---- running
 
-    fn start_next(&mut self, now: Instant) -> Option<Start> {
-        while self.slots.running() < self.config.concurrency {
-            let job = self.backlog.pop_front()?;
-            let current = self.leases.get(&job.hold.lease).is_some_and(|l| now < l.ends - self.margin());
-            if !current {
-                self.forget(job.hold.lease);
-                continue;
-            }
-            let stop = CancellationToken::new();
-            let slot = self.slots.start(job.hold, stop.clone());
-            return Some(Start { slot, job, stop });
-        }
-        None
-    }
-
-    /// A job task has ended; `None` says that there is nothing to tell the store. Returns the next job for the task.
+    /// A job task has ended. Returns the next job for it.
     pub(crate) fn job_ended(
         &mut self,
         now: Instant,
         slot: Slot,
-        verdict: Option<Settlement>,
+        settlement: Settlement,
     ) -> (Option<Start>, Nudge) {
-        let (hold, reason) = self.slots.end(slot);
+        self.slots.end(slot);
         self.finished += 1;
-        match verdict {
-            Some(settlement) if reason != Some(StopReason::LeaseLost) => self.verdicts.push(settlement),
-            _ => self.forget(hold.lease),
-        }
+        self.tell(settlement);
         let next = if self.stopping { None } else { self.start_next(now) };
         (next, self.nudge())
+    }
+
+    /// Keeps a verdict for the store, unless the store has said that it would refuse it. A lease that only this process
+    /// has given up may last, kept by another job under it; then nobody else would get this one back.
+    fn tell(&mut self, settlement: Settlement) {
+        if self.leases.get(&settlement.hold.lease).is_some_and(|l| !l.over) {
+            self.verdicts.push(settlement);
+        } else {
+            self.forget(settlement.hold.lease);
+        }
     }
 
     /// Why a running job was asked to stop.

@@ -44,8 +44,8 @@ fn claim(core: &mut QueueCore, now: Instant, n: usize) -> Vec<Start> {
     core.claim_done(now, &answers, Claim::new(jobs))
 }
 
-fn complete(start: &Start) -> Option<Settlement> {
-    Some(Settlement::new(start.job.hold, Verdict::Complete))
+fn complete(start: &Start) -> Settlement {
+    Settlement::new(start.job.hold, Verdict::Complete)
 }
 
 #[test]
@@ -119,6 +119,21 @@ fn a_lost_lease_stops_its_jobs_and_drops_their_verdicts() {
     }
     assert!(core.plan_settle(false).is_none());
     assert_eq!(core.unsettled(), 0);
+}
+
+#[test]
+fn a_job_whose_lease_was_only_given_up_here_goes_back() {
+    let now = Instant::now();
+    let mut core = core(4);
+    let starts = claim(&mut core, now, 2);
+    core.fence(now + LEASE);
+    let [stopped, stubborn] = &starts[..] else { panic!("two") };
+    let release = Settlement::new(stopped.job.hold, Verdict::Release);
+    core.job_ended(now + LEASE, stopped.slot, release.clone());
+    // The other one keeps the lease, which the store still has.
+    let held = Extended { leases: vec![LeaseStatus::Held], cancel: Vec::new() };
+    core.extended(now + LEASE, &[stubborn.job.hold.lease], &held);
+    assert_eq!(*core.plan_settle(false).expect("one"), [release]);
 }
 
 #[test]

@@ -45,13 +45,13 @@ struct EndGuard<'a> {
 }
 
 impl EndGuard<'_> {
-    fn end(mut self, verdict: Option<Verdict>) -> Option<Start> {
+    fn end(mut self, verdict: Verdict) -> Option<Start> {
         self.ended = true;
         self.tell(verdict)
     }
 
-    fn tell(&self, verdict: Option<Verdict>) -> Option<Start> {
-        let settlement = verdict.map(|v| Settlement::new(self.hold, v));
+    fn tell(&self, verdict: Verdict) -> Option<Start> {
+        let settlement = Settlement::new(self.hold, verdict);
         let (next, nudge) = self.queue.core().job_ended(Instant::now(), self.slot, settlement);
         self.queue.tell(nudge);
         self.queue.tell_changed();
@@ -62,7 +62,7 @@ impl EndGuard<'_> {
 impl Drop for EndGuard<'_> {
     fn drop(&mut self) {
         if !self.ended
-            && let Some(next) = self.tell(Some(Verdict::Release))
+            && let Some(next) = self.tell(Verdict::Release)
             && tokio::runtime::Handle::try_current().is_ok()
         {
             self.queue.spawn(vec![next]);
@@ -70,12 +70,12 @@ impl Drop for EndGuard<'_> {
     }
 }
 
-async fn execute(queue: &Arc<QueueShared>, start: Start) -> Option<Verdict> {
+async fn execute(queue: &Arc<QueueShared>, start: Start) -> Verdict {
     let Start { slot, mut job, stop } = start;
     let env = &queue.env;
     let Some(handler) = env.handlers.get(&job.kind) else {
         tracing::error!(job = %job.hold.job, kind = %job.kind, "the store returned a kind that was not asked for");
-        return Some(Verdict::Release);
+        return Verdict::Release;
     };
     let spec = handler.spec();
     let payload = std::mem::take(&mut job.payload);
@@ -203,18 +203,17 @@ fn verdict(
     spec: &JobSpec,
     job: &ClaimedJob,
     chance: &Chance,
-) -> Option<Verdict> {
+) -> Verdict {
     let (text, after) = match ended {
-        Ended::Returned(Ok(())) | Ended::TimedOut(_, Some(Ok(()))) => return Some(Verdict::Complete),
+        Ended::Returned(Ok(())) | Ended::TimedOut(_, Some(Ok(()))) => return Verdict::Complete,
         Ended::Undecodable(text) => {
             tracing::error!(error = %text, "job is dead: its arguments cannot be read");
-            return Some(Verdict::Dead { reason: DeadReason::Undecodable, error: ErrorReport::new(text) });
+            return Verdict::Dead { reason: DeadReason::Undecodable, error: ErrorReport::new(text) };
         }
         Ended::Dropped => {
             return match reason {
-                Some(StopReason::Cancelled) => Some(Verdict::Cancel),
-                Some(StopReason::LeaseLost) => None,
-                Some(StopReason::Shutdown) | None => Some(Verdict::Release),
+                Some(StopReason::Cancelled) => Verdict::Cancel,
+                Some(StopReason::Shutdown | StopReason::LeaseLost) | None => Verdict::Release,
             };
         }
         Ended::Panicked(text) => (text, None),
@@ -223,19 +222,22 @@ fn verdict(
             (format!("timed out after {timeout:?}: {}", error.report()), None)
         }
         Ended::Returned(Err(error)) => match (error.action(), reason) {
-            (Action::Snooze(delay), _) => return Some(Verdict::Snooze { delay }),
+            (Action::Snooze(delay), _) => return Verdict::Snooze { delay },
             (Action::Permanent, _) => {
                 let text = error.report();
                 tracing::error!(error = %text, "job is dead: permanent error");
-                return Some(Verdict::Dead { reason: DeadReason::Permanent, error: ErrorReport::new(text) });
+                return Verdict::Dead { reason: DeadReason::Permanent, error: ErrorReport::new(text) };
             }
-            (Action::Cancelled, Some(StopReason::Shutdown)) => return Some(Verdict::Release),
-            (Action::Cancelled, _) | (_, Some(StopReason::Cancelled)) => return Some(Verdict::Cancel),
+            // Whatever it says, it was most likely asked to stop when it did.
+            (_, Some(StopReason::LeaseLost)) | (Action::Cancelled, Some(StopReason::Shutdown)) => {
+                return Verdict::Release;
+            }
+            (Action::Cancelled, _) | (_, Some(StopReason::Cancelled)) => return Verdict::Cancel,
             (Action::RetryAfter(after), _) => (error.report(), Some(after)),
             (Action::Retry, _) => (error.report(), None),
         },
     };
-    Some(failed(&text, after, spec, job, chance))
+    failed(&text, after, spec, job, chance)
 }
 
 fn failed(text: &str, after: Option<Duration>, spec: &JobSpec, job: &ClaimedJob, chance: &Chance) -> Verdict {

@@ -83,7 +83,12 @@ impl KeeperState {
         }
         self.failing = failed;
         let now = Instant::now();
-        let fence_at = self.queue.core().fence(now);
+        let (fence_at, starts, nudge) = {
+            let mut core = self.queue.core();
+            (core.fence(now), core.start_all(now), core.nudge())
+        };
+        self.queue.spawn(starts);
+        self.queue.tell(nudge);
         let wait = if failed { lease_for / 12 } else { lease_for / 3 };
         let wait = self.queue.env.chance.shorten(wait, 80);
         fence_at.map_or(wait, |at| wait.min(at.saturating_duration_since(now)))

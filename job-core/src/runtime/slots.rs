@@ -49,14 +49,13 @@ impl Slots {
         }
     }
 
-    /// Frees the slot; returns what ran there and why it was asked to stop.
+    /// Frees the slot.
     ///
     /// # Panics
     /// If nothing runs there: a job would be settled twice.
-    pub(crate) fn end(&mut self, slot: Slot) -> (Hold, Option<StopReason>) {
-        let running = self.table[slot.0].take().expect("a job ends once");
+    pub(crate) fn end(&mut self, slot: Slot) {
+        self.table[slot.0].take().expect("a job ends once");
         self.free.push(slot.0);
-        (running.hold, running.reason)
     }
 
     pub(crate) fn reason(&self, slot: Slot) -> Option<StopReason> {
@@ -78,7 +77,7 @@ impl Slots {
     fn stop_where(&mut self, reason: StopReason, which: impl Fn(&Hold) -> bool) -> usize {
         let mut stopped = 0;
         for running in self.table.iter_mut().flatten().filter(|r| which(&r.hold)) {
-            // A lost lease outweighs any other reason: its verdict must not be sent.
+            // A lost lease outweighs any other reason: it leaves the least time.
             if running.reason.is_none() || reason == StopReason::LeaseLost {
                 running.reason = Some(reason);
             }

@@ -15,7 +15,7 @@ impl QueueCore {
     }
 
     pub(crate) fn leases(&self) -> Vec<LeaseId> {
-        self.leases.keys().copied().collect()
+        self.leases.iter().filter(|(_, l)| !l.over).map(|(id, _)| *id).collect()
     }
 
     /// The store answered an extension that was sent at `sent`.
@@ -47,6 +47,9 @@ impl QueueCore {
     }
 
     pub(super) fn lose(&mut self, id: LeaseId) {
+        if let Some(lease) = self.leases.get_mut(&id) {
+            lease.over = true;
+        }
         let running = self.slots.stop_lease(id, StopReason::LeaseLost);
         let before = self.backlog.len();
         self.backlog.retain(|j| j.hold.lease != id);

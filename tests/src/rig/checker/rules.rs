@@ -191,7 +191,8 @@ fn words(job: &JobFacts, found: &mut Found) {
             Word::DeadPermanent => returned == Some(Outcome::Permanent),
             Word::Snooze(_) => returned == Some(Outcome::Snoozed),
             Word::Retry(_) => returned == Some(Outcome::Failed),
-            Word::Release => returned.is_none(),
+            // One that was stopped because its lease was in doubt may have failed for that.
+            Word::Release => matches!(returned, None | Some(Outcome::Failed)),
             Word::Cancel | Word::DeadOther => false,
         };
         if !fits {

@@ -1,0 +1,43 @@
+//! How a queue's core starts jobs that it has claimed.
+
+use super::{QueueCore, Start};
+use crate::verdict::{Settlement, Verdict};
+use std::time::Duration;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+impl QueueCore {
+    /// Every job that can start now.
+    pub(crate) fn start_all(&mut self, now: Instant) -> Vec<Start> {
+        if self.stopping {
+            return Vec::new();
+        }
+        std::iter::from_fn(|| self.start_next(now)).collect()
+    }
+
+    /// The next job to start. One whose lease is past its best waits until the lease has been extended: the lease keeper
+    /// looks every third of a lease, and must find a handler in time to stop it.
+    pub(super) fn start_next(&mut self, now: Instant) -> Option<Start> {
+        let fresh = self.config.lease_for * 3 / 5;
+        let mut at = 0;
+        while self.slots.running() < self.config.concurrency {
+            let left = match self.leases.get(&self.backlog.get(at)?.hold.lease) {
+                Some(lease) => lease.ends.saturating_duration_since(now),
+                None => Duration::ZERO,
+            };
+            if left > self.margin() && left < fresh {
+                at += 1;
+                continue;
+            }
+            let job = self.backlog.remove(at)?;
+            if left <= self.margin() {
+                self.tell(Settlement::new(job.hold, Verdict::Release));
+                continue;
+            }
+            let stop = CancellationToken::new();
+            let slot = self.slots.start(job.hold, stop.clone());
+            return Some(Start { slot, job, stop });
+        }
+        None
+    }
+}
