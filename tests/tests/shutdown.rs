@@ -77,6 +77,44 @@ async fn what_outlives_the_deadline_is_asked_then_dropped_then_released() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_runtime_whose_future_is_dropped_stops_at_once() {
+    struct Dropped(Log);
+    impl Drop for Dropped {
+        fn drop(&mut self) {
+            self.0.add("dropped");
+        }
+    }
+    let backend = memory();
+    let log = Log::default();
+    let start = |log: &Log| {
+        let seen = log.clone();
+        let script = Script::new(move |n, _| {
+            let seen = seen.clone();
+            async move {
+                seen.add(format!("start {n}"));
+                let _dropped = Dropped(seen);
+                sleep(Duration::from_secs(20)).await;
+                Ok(())
+            }
+        });
+        runtime(Arc::clone(&backend), script).lease(Duration::from_secs(5)).build().unwrap()
+    };
+    let client = job_core::Client::new(Arc::clone(&backend));
+    client.enqueue_all((0..6).map(|n| Act { n })).await.unwrap();
+    let cut_off = tokio::time::timeout(Duration::from_secs(1), start(&log).run_until(std::future::pending()));
+    cut_off.await.expect_err("it runs on");
+    until("its handlers are dropped", async || log.count("dropped") == 4).await;
+    // Nothing claims or extends any more: leases run out that could not be given back in time.
+    let heir = Log::default();
+    let began = Instant::now();
+    let running = start(&heir).start();
+    until("two that waited run, and one that was cut off", async || heir.count("start") >= 3).await;
+    assert_eq!(log.count("start"), 4, "it claimed no more");
+    assert!(began.elapsed() < Duration::from_secs(7), "{:?}", began.elapsed());
+    drop(running);
+}
+
+#[tokio::test(start_paused = true)]
 async fn jobs_whose_verdict_cannot_be_told_are_counted() {
     let down = Arc::new(AtomicBool::new(false));
     let fault = Arc::clone(&down);

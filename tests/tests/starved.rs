@@ -13,7 +13,7 @@ use steadfast::postgres::PostgresBackend;
 use support::{Act, Log, QUEUE, Script, runtime, until, until_drained};
 use tokio::runtime::{Builder, Runtime as Tokio};
 
-const LEASE: Duration = Duration::from_millis(600);
+const LEASE: Duration = Duration::from_secs(1);
 /// How long the handlers keep their threads.
 const BUSY: Duration = Duration::from_secs(3);
 
@@ -45,7 +45,11 @@ fn said(text: &str) -> Vec<String> {
     String::from_utf8_lossy(&said).lines().filter(|l| l.contains(text)).map(str::to_owned).collect()
 }
 
-const STALLED: &str = "ran no task";
+/// The length in a warning of the watchdog.
+fn stall(line: &str) -> Option<Duration> {
+    let length = line.split("stalled_for=").nth(1)?.split('s').next()?;
+    length.parse().ok().map(Duration::from_secs_f64)
+}
 
 /// Threads of this process with this name.
 fn threads(name: &str) -> usize {
@@ -110,7 +114,7 @@ where
         let asked = Instant::now();
         let reaped = reap(&*other).await;
         let stalled = probe.await.expect("it runs").duration_since(asked);
-        assert!(stalled > 3 * LEASE, "the runtime ran a task after {stalled:?}: this proves nothing");
+        assert!(stalled > 2 * LEASE, "the runtime ran a task after {stalled:?}: this proves nothing");
         reaped
     });
     assert_eq!(reaped, 0, "a lease ran out");
@@ -121,9 +125,10 @@ where
     assert_eq!(report.left_to_expire, 0);
     assert_eq!(log.lines().len(), 2, "each ran once: {:?}", log.lines());
     assert_eq!(threads("steadfast-lease"), 0, "the shutdown waits for its thread");
-    let warnings = said(STALLED);
-    assert_eq!(warnings.len(), 1, "one warning for one stall: {warnings:?}");
-    assert!(warnings[0].contains(" WARN ") && warnings[0].contains("stalled_for=2."), "{warnings:?}");
+    // A loaded machine may stall the runtime for a moment, too.
+    let warnings = said(" WARN ");
+    let long: Vec<_> = warnings.iter().filter_map(|w| stall(w)).filter(|length| *length > BUSY / 2).collect();
+    assert!(long.len() == 1 && long[0] < 2 * BUSY, "one warning for one stall: {warnings:?}");
 }
 
 #[test]

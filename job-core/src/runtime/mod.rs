@@ -88,8 +88,8 @@ impl Runtime {
     /// Runs until `stop` completes, then shuts down within the deadline.
     ///
     /// On a current-thread runtime of tokio, a handler that never waits keeps leases from being extended; on a
-    /// multi-thread one nothing does. Dropping the future drops the handlers, whose jobs run again once their leases
-    /// have run out.
+    /// multi-thread one nothing does. Dropping the future drops the handlers; their jobs run again, at the latest when
+    /// their leases have run out.
     ///
     /// # Errors
     /// [`RuntimeError`] if part of the runtime failed so often that it cannot go on.
