@@ -238,7 +238,8 @@ impl Director {
     pub(super) fn missing(&self, tally: &Tally) -> Vec<String> {
         let floors = &self.floors;
         let around = Point::WORKER.into_iter().map(|p| (p, Action::Kill, floors.kills_at_each));
-        let around = around.chain(Point::PRODUCER.into_iter().map(|p| (p, Action::Kill, 1)));
+        let once = floors.kills_at_each.min(1);
+        let around = around.chain(Point::PRODUCER.into_iter().map(|p| (p, Action::Kill, once)));
         let within = struck_within().map(|(p, a)| (p, a, floors.each_within));
         let too_few = |(point, action, floor): (Point, Action, u64)| {
             let struck = tally.struck(point, action);
