@@ -25,4 +25,4 @@ mod time;
 mod world;
 
 pub use cases::{Config, run};
-pub use search::search;
+pub use search::{DEPTH, search};

@@ -34,7 +34,14 @@ pub(super) fn drain(
     if !is_new(shape_of_store(&system)) {
         return Ok(false);
     }
+    let left = |system: &System| {
+        let mut lives = system.witness.jobs.iter();
+        lives.position(|life| life.stored && life.end.is_none())
+    };
     for _ in 0..ROUNDS {
+        if left(&system).is_none() {
+            return Ok(true);
+        }
         system.store.now += 2;
         ask(&mut system, Asked::Maintain)?;
         let claim = Request::Claim { lease: system.take_lease(), limit: JOBS as u8, suspects: true };
@@ -47,12 +54,8 @@ pub(super) fn drain(
             ask(&mut system, Asked::Request(settle))?;
         }
     }
-    let left = system.witness.jobs.iter().enumerate().find(|(_, life)| life.stored && life.end.is_none());
-    match left {
-        None => Ok(true),
-        Some((job, _)) => Err(format!(
-            "j{job} does not come to an end although nothing goes wrong any more: {:?}",
-            system.store.jobs.get(&job).map(|job| job.place)
-        )),
-    }
+    left(&system).map_or(Ok(true), |job| {
+        let place = system.store.jobs.get(&job).map(|job| job.place);
+        Err(format!("j{job} does not come to an end although nothing goes wrong any more: {place:?}"))
+    })
 }

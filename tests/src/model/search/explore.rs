@@ -2,8 +2,8 @@
 
 use super::drain::drain;
 use super::scope::Scope;
-use super::shape::{shape, shape_of_asked};
-use super::step::{Event, Move};
+use super::shape::{StoreShape, shape};
+use super::step::{Asked, Event, Move};
 use super::store::Defect;
 use super::system::System;
 use std::collections::HashSet;
@@ -51,6 +51,8 @@ pub(super) struct Graph {
 /// The shortest way to something wrong.
 pub(super) struct Wrong {
     pub(super) moves: Vec<Move>,
+    /// What was asked after that to bring everything to an end.
+    pub(super) ending: Vec<Asked>,
     pub(super) what: String,
 }
 
@@ -106,8 +108,14 @@ impl Walker {
     }
 }
 
-/// Looks at every state that can be reached in so many events.
-pub(super) fn explore(scope: &Scope, depth: usize, defect: Option<&Defect>) -> Result<Graph, Box<Wrong>> {
+/// Looks at every state that can be reached in so many events; with `ends`, brings everything to an end from each of
+/// those that take so many.
+pub(super) fn explore(
+    scope: &Scope,
+    depth: usize,
+    ends: bool,
+    defect: Option<&Defect>,
+) -> Result<Graph, Box<Wrong>> {
     let root = System::new();
     let mut seen = Shapes::default();
     let mut calls = Shapes::default();
@@ -126,9 +134,10 @@ pub(super) fn explore(scope: &Scope, depth: usize, defect: Option<&Defect>) -> R
         for node in level.clone() {
             let node = u32::try_from(node).expect("fewer states than u32::MAX");
             let system = walker.go(&graph.nodes, node, scope, defect);
+            let store = StoreShape::new(system);
             for chosen in system.moves(scope) {
                 graph.edges += 1;
-                if let Some(call) = shape_of_asked(system, chosen)
+                if let Some(call) = store.with_call(chosen.event)
                     && calls.insert(call)
                 {
                     graph.calls.push((node, chosen));
@@ -136,19 +145,23 @@ pub(super) fn explore(scope: &Scope, depth: usize, defect: Option<&Defect>) -> R
                 let mut next = system.clone();
                 let wrong = |graph: &Graph, what| {
                     let moves = [graph.way(node), vec![chosen]].concat();
-                    Box::new(Wrong { moves, what })
+                    Box::new(Wrong { moves, ending: Vec::new(), what })
                 };
                 next.make(chosen, scope, defect).map_err(|what| wrong(&graph, what))?;
                 if !seen.insert(shape(&next)) {
                     continue;
                 }
                 graph.nodes.push(Node { parent: node, chosen });
-                if at < depth {
+                if at < depth || !ends {
                     continue;
                 }
-                let ended = drain(next, scope, defect, &mut |shape| drained.insert(shape), &mut |_| {});
-                if ended.map_err(|what| wrong(&graph, what))? {
-                    graph.ends.push(u32::try_from(graph.nodes.len() - 1).expect("as before"));
+                let mut ending = Vec::new();
+                match drain(next, scope, defect, &mut |shape| drained.insert(shape), &mut |asked| {
+                    ending.push(asked)
+                }) {
+                    Ok(false) => {}
+                    Ok(true) => graph.ends.push(u32::try_from(graph.nodes.len() - 1).expect("as before")),
+                    Err(what) => return Err(Box::new(Wrong { ending, ..*wrong(&graph, what) })),
                 }
             }
         }

@@ -19,20 +19,22 @@ use scope::{SCOPES, Scope};
 use std::env;
 use std::thread;
 use std::time::Instant;
+use step::Asked;
 use store::Defect;
 use system::System;
 
-/// How many events after another are looked at, unless `SEARCH_DEPTH` says otherwise.
-const DEPTH: usize = 9;
+/// How many events after another a search looks at in half a minute.
+pub const DEPTH: usize = 9;
 
-/// Searches every state of the model, and makes every call that it met in every state of the store that it met it in
-/// on a store of its own, made by `factory`. For stores that live by tokio's clock.
+/// Searches every state of the model that can be reached in `depth` events, and makes every call that it met, in every
+/// state of the store that it met it in, on a store of its own from `factory`. For stores that live by tokio's clock.
+/// `SEARCH_DEPTH` overrides `depth`.
 ///
 /// # Panics
 /// If an invariant does not hold in the model, or the backend does something else than the model: with the shortest
 /// sequence of steps that shows it.
-pub fn search<B: IntoBackend>(factory: impl AsyncFn() -> B + Sync) {
-    let depth = env::var("SEARCH_DEPTH").map_or(DEPTH, |text| {
+pub fn search<B: IntoBackend>(depth: usize, factory: impl AsyncFn() -> B + Sync) {
+    let depth = env::var("SEARCH_DEPTH").map_or(depth, |text| {
         text.parse().unwrap_or_else(|_| panic!("SEARCH_DEPTH must be a number, not {text:?}"))
     });
     let failures: Vec<String> = thread::scope(|threads| {
@@ -47,14 +49,18 @@ pub fn search<B: IntoBackend>(factory: impl AsyncFn() -> B + Sync) {
     }
 }
 
-fn search_one<B: IntoBackend>(scope: &Scope, depth: usize, factory: &impl AsyncFn() -> B) -> Result<(), String> {
+fn search_one<B: IntoBackend>(
+    scope: &Scope,
+    depth: usize,
+    factory: &impl AsyncFn() -> B,
+) -> Result<(), String> {
     let began = Instant::now();
-    let graph = explore(scope, depth, None).map_err(|wrong| report(&wrong, scope, None))?;
+    let graph = explore(scope, depth, true, None).map_err(|wrong| report(&wrong, scope, None))?;
     let searched = began.elapsed();
-    let (ways, steps) = replay(&graph, scope, factory)?;
+    let replayed = replay(&graph, scope, factory)?;
     println!(
         "{}: {} states and {} edges to depth {depth} in {searched:.1?} (new states: {:?}); {} calls in different states \
-         of the store and {} ends replayed as {ways} ways with {steps} steps, after {:.1?}",
+         of the store and {} ends replayed as {replayed}, after {:.1?}",
         scope.name,
         graph.states(),
         graph.edges,
@@ -74,6 +80,13 @@ fn report(wrong: &Wrong, scope: &Scope, defect: Option<&Defect>) -> String {
         lines.push(system.describe(chosen.event, scope));
         // The last one is what goes wrong.
         let _ = system.make(*chosen, scope, defect);
+    }
+    if !wrong.ending.is_empty() {
+        lines.push("nothing goes wrong any more, and the workers start anew".into());
+    }
+    for asked in &wrong.ending {
+        let passes = if *asked == Asked::Maintain { "1 unit passes, " } else { "" };
+        lines.push(format!("{passes}{}", asked.call(scope.unique)));
     }
     format!("the store breaks the contract:\n{}{}", numbered(lines), wrong.what)
 }

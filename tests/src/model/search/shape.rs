@@ -1,6 +1,6 @@
 //! When two states are the same: up to the names of jobs, workers and leases, and what nobody can ask for any more.
 
-use super::step::{Asked, Event, JOBS, Move, NO_LEASE, Request, WORKERS, ending_number};
+use super::step::{Asked, Event, JOBS, NO_LEASE, Request, WORKERS, ending_number};
 use super::system::System;
 use super::witness::Final;
 use crate::model::reference::{Fate, Lane, Place};
@@ -13,7 +13,12 @@ const LEASES: usize = 32;
 /// Both orders of two.
 const ORDERS: [[u8; JOBS]; 2] = [[0, 1], [1, 0]];
 
+/// A worker holds no more than this, and no more requests are late.
+const HOLDS: usize = 4;
+const LATE: usize = 4;
+
 /// Writes a state down, with new names.
+#[derive(Clone)]
 struct Scribe<'a> {
     system: &'a System,
     /// The new name of each job; jobs are written in this order, which is its own inverse.
@@ -39,32 +44,49 @@ pub(super) fn shape(system: &System) -> u64 {
 
 /// A number for what the store alone knows.
 pub(super) fn shape_of_store(system: &System) -> u64 {
-    ORDERS.map(|jobs| {
-        let mut scribe = Scribe::new(system, jobs);
-        scribe.store();
-        scribe.sum
-    })
-    .into_iter()
-    .fold(u64::MAX, u64::min)
+    ORDERS
+        .map(|jobs| {
+            let mut scribe = Scribe::new(system, jobs);
+            scribe.store();
+            scribe.sum
+        })
+        .into_iter()
+        .fold(u64::MAX, u64::min)
 }
 
-/// A number for what the store alone knows and what it is asked, if it is.
-pub(super) fn shape_of_asked(system: &System, chosen: Move) -> Option<u64> {
-    let asked = system.asked(chosen.event)?;
-    let sums = ORDERS.map(|jobs| {
-        let mut scribe = Scribe::new(system, jobs);
-        // Which of two jobs is taken is the store's choice.
-        match asked {
-            Asked::Request(request) => scribe.request(request),
-            Asked::Maintain => scribe.add(6 | u64::from(chosen.event == Event::PassAndMaintain) << 8),
-            Asked::Cancel(job) => scribe.add(7 | scribe.job(job) << 8),
-            Asked::Replay(job) => scribe.add(8 | scribe.job(job) << 8),
-            Asked::Discard(job) => scribe.add(9 | scribe.job(job) << 8),
+/// What the store alone knows, for the calls that can be made to it.
+pub(super) struct StoreShape<'a>([Scribe<'a>; 2]);
+
+impl<'a> StoreShape<'a> {
+    pub(super) fn new(system: &'a System) -> Self {
+        Self(ORDERS.map(|jobs| {
+            let mut scribe = Scribe::new(system, jobs);
+            // A backend may keep more of its past than it should: leases that are over, and in which order they were.
+            for lease in system.store.leases.keys() {
+                scribe.lease(*lease as u8);
+            }
+            scribe.store();
+            scribe
+        }))
+    }
+
+    /// A number for it and a call, if there is one. Which of two jobs a claim takes is the store's choice.
+    pub(super) fn with_call(&self, event: Event) -> Option<u64> {
+        let asked = self.0[0].system.asked(event)?;
+        let mut least = u64::MAX;
+        for scribe in &self.0 {
+            let mut scribe = scribe.clone();
+            match asked {
+                Asked::Request(request) => scribe.request(request),
+                Asked::Maintain => scribe.add(6 | u64::from(event == Event::PassAndMaintain) << 8),
+                Asked::Cancel(job) => scribe.add(7 | scribe.job(job) << 8),
+                Asked::Replay(job) => scribe.add(8 | scribe.job(job) << 8),
+                Asked::Discard(job) => scribe.add(9 | scribe.job(job) << 8),
+            }
+            least = least.min(scribe.sum);
         }
-        scribe.store();
-        scribe.sum
-    });
-    Some(sums.into_iter().fold(u64::MAX, u64::min))
+        Some(least)
+    }
 }
 
 fn mix(sum: u64, word: u64) -> u64 {
@@ -102,10 +124,12 @@ impl<'a> Scribe<'a> {
 
     fn worker(&mut self, worker: usize) {
         let worker = &self.system.workers[worker];
-        let mut holds = worker.holds.clone();
+        let mut holds = [(0, 0); HOLDS];
+        let holds = &mut holds[..worker.holds.len()];
+        holds.copy_from_slice(&worker.holds);
         holds.sort_unstable_by_key(|(job, lease)| (self.jobs[usize::from(*job)], *lease));
         self.add(100 + holds.len() as u64);
-        for (job, lease) in holds {
+        for &mut (job, lease) in holds {
             let word = self.job(job) | self.lease(lease) << 8 | u64::from(lease % 2) << 16;
             self.add(word);
         }
@@ -122,7 +146,8 @@ impl<'a> Scribe<'a> {
     fn request(&mut self, request: Request) {
         let word = match request {
             Request::Enqueue(jobs) => {
-                let renamed = (0..JOBS as u8).filter(|job| jobs & (1 << job) != 0).map(|job| 1 << self.job(job));
+                let renamed =
+                    (0..JOBS as u8).filter(|job| jobs & (1 << job) != 0).map(|job| 1 << self.job(job));
                 2 | renamed.fold(0, |a, b: u64| a | b) << 8
             }
             Request::Claim { lease, limit, suspects } => {
@@ -141,7 +166,9 @@ impl<'a> Scribe<'a> {
 
     fn rest(&mut self) {
         self.maybe(self.system.producer);
-        let mut late = self.system.late.clone();
+        let mut late = [Request::Enqueue(0); LATE];
+        let late = &mut late[..self.system.late.len()];
+        late.copy_from_slice(&self.system.late);
         // Jobs by their new names, leases by their age.
         late.sort_unstable_by_key(|request| match *request {
             Request::Enqueue(jobs) => (0, jobs.count_ones() as u8, (jobs >> self.jobs[0]) & 1),
@@ -150,7 +177,7 @@ impl<'a> Scribe<'a> {
             Request::Extend(leases) => (3, leases[0], 0),
         });
         self.add(200 + late.len() as u64);
-        late.into_iter().for_each(|request| self.request(request));
+        late.iter().for_each(|request| self.request(*request));
         self.store();
     }
 
@@ -223,7 +250,8 @@ impl<'a> Scribe<'a> {
         for number in known.into_iter().skip(1).take(named) {
             let lease = self.system.store.leases.get(&number.into());
             let now = self.system.store.now;
-            let mut word = lease.map_or(0, |lease| 1 | u64::from(lease.is_live() && lease.expires < now) << 1);
+            let mut word =
+                lease.map_or(0, |lease| 1 | u64::from(lease.is_live() && lease.expires < now) << 1);
             for job in self.jobs {
                 let fate = lease.and_then(|l| l.jobs.iter().find(|(held, _)| *held == usize::from(job)));
                 let fate = match fate {

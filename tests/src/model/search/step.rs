@@ -19,8 +19,16 @@ pub(super) enum Request {
     /// The jobs, as bits.
     Enqueue(u8),
     /// Suspects come under the lease after this one.
-    Claim { lease: u8, limit: u8, suspects: bool },
-    Settle { job: u8, lease: u8, ending: Ending },
+    Claim {
+        lease: u8,
+        limit: u8,
+        suspects: bool,
+    },
+    Settle {
+        job: u8,
+        lease: u8,
+        ending: Ending,
+    },
     /// At most three leases; those not there are `NO_LEASE`.
     Extend([u8; 3]),
 }

@@ -1,7 +1,7 @@
 //! What must hold in every state, judged by what the store has answered and shows, not by how it works.
 
-use super::store::Answer;
 use super::step::{ATTEMPTS, Asked, JOBS, LASTS, POISON_LIMIT, Request};
+use super::store::Answer;
 use crate::model::call::{Ending, Instant, Number};
 use crate::model::reference::{Fate, Job, Place, Reference, Taken};
 use job_core::{Cancelled, DeadReason, LeaseStatus, Settled, Suspicion};
@@ -95,8 +95,8 @@ impl Witness {
 
     fn enqueued(&mut self, job: Number, answer: (Number, bool), unique: bool) -> Kept {
         let other = 1 - job;
-        let duplicate = !self.jobs[job].stored
-            && (self.jobs[job].duplicate || (unique && self.is_live(other)));
+        let duplicate =
+            !self.jobs[job].stored && (self.jobs[job].duplicate || (unique && self.is_live(other)));
         let right = if duplicate { (other, true) } else { (job, false) };
         same(|| format!("enqueue of j{job} answers"), &answer, &right)?;
         self.jobs[job].stored |= !duplicate;
