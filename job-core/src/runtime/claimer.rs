@@ -36,10 +36,10 @@ impl Claimer {
         myself: ActorRef<ClaimerMsg>,
         queue: Arc<QueueShared>,
     ) -> Result<ClaimerState, ActorProcessingErr> {
-        queue.core().claimer_restarted();
+        queue.claimer_starts();
         queue.set_claimer(myself.clone());
         let _ = myself.cast(ClaimerMsg::Wake);
-        Ok(ClaimerState { queue, timer: None, backoff: Backoff::default() })
+        Ok(ClaimerState::new(queue))
     }
 
     async fn handle(
@@ -56,8 +56,12 @@ impl Claimer {
 }
 
 impl ClaimerState {
+    pub(super) fn new(queue: Arc<QueueShared>) -> Self {
+        Self { queue, timer: None, backoff: Backoff::default() }
+    }
+
     /// One claim, if one is due. Returns when to look again if nobody wakes us.
-    async fn claim(&mut self, polled: bool) -> Result<Duration, BackendError> {
+    pub(super) async fn claim(&mut self, polled: bool) -> Result<Duration, BackendError> {
         let plan = self.queue.core().plan_claim(Instant::now(), polled);
         let Some(plan) = plan else {
             let nudge = self.queue.core().nudge();
@@ -85,6 +89,7 @@ impl ClaimerState {
                 };
                 debug_assert_ne!(nudge, Nudge::Claimer, "a failed claim waits for its timer");
                 self.queue.tell(nudge);
+                self.queue.tell_changed();
                 if error.kind() == ErrorKind::Permanent {
                     return Err(error);
                 }

@@ -16,6 +16,11 @@ mod shared;
 mod shutdown;
 mod slots;
 mod suspects;
+mod sync;
+
+#[cfg(all(test, schedules))]
+#[path = "../../../tests/schedules/core/hand_offs/mod.rs"]
+mod hand_offs;
 
 pub use builder::{Queue, RuntimeBuilder};
 pub use shutdown::{Report, RunningRuntime, RuntimeError};

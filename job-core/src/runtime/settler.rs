@@ -35,7 +35,7 @@ impl Settler {
         queue.core().settler_restarted();
         queue.set_settler(myself.clone());
         let _ = myself.cast(SettlerMsg::Retry);
-        Ok(SettlerState { queue, backoff: Backoff::default() })
+        Ok(SettlerState::new(queue))
     }
 
     async fn handle(
@@ -53,8 +53,12 @@ impl Settler {
 }
 
 impl SettlerState {
+    pub(super) fn new(queue: Arc<QueueShared>) -> Self {
+        Self { queue, backoff: Backoff::default() }
+    }
+
     /// Sends what waits. Returns when to try again after a failure.
-    async fn flush(&mut self, retry: bool) -> Result<Option<Duration>, BackendError> {
+    pub(super) async fn flush(&mut self, retry: bool) -> Result<Option<Duration>, BackendError> {
         let Some(settlements) = self.queue.core().plan_settle(retry) else { return Ok(None) };
         let env = &self.queue.env;
         let call = env.backend.settle(&self.queue.name, &settlements);

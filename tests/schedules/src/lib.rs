@@ -7,10 +7,12 @@
 
 mod notify;
 mod schedule;
+mod tasks;
 
 /// What takes the place of `std::sync` and `tokio::sync`.
 pub mod sync {
     pub use crate::notify::{Notified, Notify};
+    pub use crate::tasks::TaskTracker;
     pub use shuttle::sync::atomic::{AtomicBool, Ordering};
     pub use shuttle::sync::{Mutex, MutexGuard};
 }
