@@ -2,6 +2,7 @@
 
 use crate::queue::Queue;
 use crate::state::State;
+use crate::sync::{Mutex, MutexGuard};
 use async_trait::async_trait;
 use job_core::{
     Backend, BackendError, BackendInfo, Cancelled, Claim, ClaimRequest, DurabilityClass, Effect, Enqueued,
@@ -9,7 +10,7 @@ use job_core::{
     Page, QueueName, QueueStats, Settled, Settlement,
 };
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 const NAME: &str = "memory";
@@ -48,7 +49,7 @@ impl MemoryBackend {
         Self { shared: Arc::new(Shared { state }) }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         // Nothing panics under the lock but a broken allocator; then the rest is as good as before.
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

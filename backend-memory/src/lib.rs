@@ -24,6 +24,11 @@ mod operate;
 mod queue;
 mod settle;
 mod state;
+mod sync;
 mod table;
+
+#[cfg(all(test, schedules))]
+#[path = "../../tests/schedules/memory/races/mod.rs"]
+mod races;
 
 pub use backend::MemoryBackend;

@@ -4,11 +4,11 @@ use crate::clock::Tick;
 use crate::job::{Job, Place, Stage};
 use crate::lanes::Lanes;
 use crate::leases::Leases;
+use crate::sync::Notify;
 use crate::table::Table;
 use job_core::{Kind, QueueName};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use tokio::sync::Notify;
 
 #[derive(Debug)]
 pub(crate) struct Queue {

@@ -30,5 +30,7 @@ fn every_promise_names_tests_that_exist() {
     }
     let missing: Vec<&str> = proofs(&page).into_iter().filter(|name| !exists(&root, name)).collect();
     assert!(missing.is_empty(), "these tests do not exist: {missing:#?}");
-    assert!(!exists(&root, "c3_fencing::no_such_check") && !exists(&root, "tests/tests/crash.rs::no_such_test"));
+    assert!(
+        !exists(&root, "c3_fencing::no_such_check") && !exists(&root, "tests/tests/crash.rs::no_such_test")
+    );
 }

@@ -87,7 +87,7 @@ fn sabotage(
 ) {
     static INSTALL: Once = Once::new();
     INSTALL.call_once(|| {
-        job_core::faults::install(Saboteur);
+        job_core::faults::install(std::sync::Arc::new(Saboteur));
         let say = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
             if info.payload_as_str() != Some(ON_PURPOSE) {

@@ -27,7 +27,8 @@ pub(crate) struct Claimer;
 
 pub(crate) struct ClaimerState {
     queue: Arc<QueueShared>,
-    _seat: Seated,
+    /// None in tests that have no actor.
+    _seat: Option<Seated>,
     timer: Option<JoinHandle<Result<(), ractor::MessagingErr<ClaimerMsg>>>>,
     backoff: Backoff,
 }
@@ -40,11 +41,10 @@ impl Claimer {
         queue: Arc<QueueShared>,
     ) -> Result<ClaimerState, ActorProcessingErr> {
         let seat = queue.seats.claimer.take().await?;
-        queue.core().claimer_restarted();
+        queue.claimer_starts();
         queue.set_claimer(myself.clone());
         let _ = myself.cast(ClaimerMsg::Wake);
-        let backoff = Backoff::new(&queue.env.chance);
-        Ok(ClaimerState { queue, _seat: seat, timer: None, backoff })
+        Ok(ClaimerState { _seat: Some(seat), ..ClaimerState::new(queue) })
     }
 
     async fn handle(
@@ -62,8 +62,13 @@ impl Claimer {
 }
 
 impl ClaimerState {
+    pub(super) fn new(queue: Arc<QueueShared>) -> Self {
+        let backoff = Backoff::new(&queue.env.chance);
+        Self { queue, _seat: None, timer: None, backoff }
+    }
+
     /// One claim, if one is due. Returns when to look again if nobody wakes us.
-    async fn claim(&mut self, polled: bool) -> Result<Duration, BackendError> {
+    pub(super) async fn claim(&mut self, polled: bool) -> Result<Duration, BackendError> {
         let plan = self.queue.core().plan_claim(Instant::now(), polled);
         let Some(plan) = plan else {
             let nudge = self.queue.core().nudge();
@@ -98,6 +103,7 @@ impl ClaimerState {
                 };
                 debug_assert_ne!(nudge, Nudge::Claimer, "a failed claim waits for its timer");
                 self.queue.tell(nudge);
+                self.queue.tell_changed();
                 if error.kind() == ErrorKind::Permanent {
                     return Err(error);
                 }

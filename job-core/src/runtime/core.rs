@@ -86,6 +86,8 @@ pub(crate) struct QueueCore {
     settler_nudged: bool,
     /// There may be more to claim: the last claim was full, or somebody woke us.
     hungry: bool,
+    /// Somebody woke us since the last claim was planned, which may not have seen what for.
+    woken: bool,
     contended: bool,
     /// The last call failed: only the actor's own timer tries again.
     claim_paused: bool,
@@ -113,6 +115,7 @@ impl QueueCore {
             claimer_nudged: false,
             settler_nudged: false,
             hungry: true,
+            woken: false,
             contended: false,
             claim_paused: false,
             settle_paused: false,
@@ -130,6 +133,7 @@ impl QueueCore {
     /// Somebody says that there may be jobs.
     pub(crate) fn wake(&mut self) -> Nudge {
         self.hungry = true;
+        self.woken = true;
         self.idle_polls = 0;
         self.nudge()
     }
@@ -160,6 +164,7 @@ impl QueueCore {
         if !self.wants_claim() {
             return None;
         }
+        self.woken = false;
         let settlements = self.take_verdicts();
         let repeated = self.claim_unknown.take().filter(|p| now < p.first_sent + self.config.lease_for / 2);
         let plan = match repeated {
@@ -187,7 +192,7 @@ impl QueueCore {
         self.apply_settled(&plan.settlements, settled);
         self.contended = claim.contended;
         let fresh = claim.jobs.iter().filter(|j| j.hold.lease == plan.lease).count();
-        self.hungry = claim.contended || fresh >= plan.limit as usize;
+        self.hungry = claim.contended || self.woken || fresh >= plan.limit as usize;
         if claim.contended {
             return Vec::new();
         }

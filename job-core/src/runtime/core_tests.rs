@@ -251,3 +251,16 @@ fn suspects_run_one_at_a_time_at_first() {
     let plan = core.plan_claim(now, true).expect("due");
     assert_eq!(plan.suspect_leases.len(), 2);
 }
+
+#[test]
+fn a_wake_up_during_a_claim_makes_another_claim() {
+    let now = Instant::now();
+    let mut core = core(4);
+    let plan = core.plan_claim(now, true).expect("a claim is due");
+    assert_eq!(core.wake(), Nudge::Nobody, "a claim is under way");
+    assert!(core.claim_done(now, &[], Claim::new(Vec::new())).is_empty());
+    assert_eq!(core.nudge(), Nudge::Claimer, "what came after {:?} had looked", plan.lease);
+    core.plan_claim(now, false).expect("another claim is due");
+    core.claim_done(now, &[], Claim::new(Vec::new()));
+    assert_eq!(core.nudge(), Nudge::Nobody, "and no more than one");
+}

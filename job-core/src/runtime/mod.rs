@@ -20,6 +20,11 @@ mod shutdown;
 mod slots;
 mod stall;
 mod suspects;
+mod sync;
+
+#[cfg(all(test, schedules))]
+#[path = "../../../tests/schedules/core/hand_offs/mod.rs"]
+mod hand_offs;
 
 pub use builder::{Queue, RuntimeBuilder};
 pub use shutdown::{Report, RunningRuntime, RuntimeError};

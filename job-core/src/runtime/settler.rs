@@ -24,7 +24,8 @@ pub(crate) struct Settler;
 
 pub(crate) struct SettlerState {
     queue: Arc<QueueShared>,
-    _seat: Seated,
+    /// None in tests that have no actor.
+    _seat: Option<Seated>,
     backoff: Backoff,
 }
 
@@ -39,8 +40,7 @@ impl Settler {
         queue.core().settler_restarted();
         queue.set_settler(myself.clone());
         let _ = myself.cast(SettlerMsg::Retry);
-        let backoff = Backoff::new(&queue.env.chance);
-        Ok(SettlerState { queue, _seat: seat, backoff })
+        Ok(SettlerState { _seat: Some(seat), ..SettlerState::new(queue) })
     }
 
     async fn handle(
@@ -59,8 +59,13 @@ impl Settler {
 }
 
 impl SettlerState {
+    pub(super) fn new(queue: Arc<QueueShared>) -> Self {
+        let backoff = Backoff::new(&queue.env.chance);
+        Self { queue, _seat: None, backoff }
+    }
+
     /// Sends what waits. Returns when to try again after a failure.
-    async fn flush(&mut self, retry: bool) -> Result<Option<Duration>, BackendError> {
+    pub(super) async fn flush(&mut self, retry: bool) -> Result<Option<Duration>, BackendError> {
         let Some(settlements) = self.queue.core().plan_settle(retry) else { return Ok(None) };
         let env = &self.queue.env;
         let call = env.backend.settle(&self.queue.name, &settlements);

@@ -6,6 +6,7 @@ use super::execution;
 use super::lease_keeper::KeeperMsg;
 use super::seat::Seat;
 use super::settler::SettlerMsg;
+use super::sync::{AtomicBool, Mutex, MutexGuard, Notify, Ordering, TaskTracker};
 use crate::chance::Chance;
 use crate::context::States;
 use crate::operate::Operate;
@@ -13,13 +14,12 @@ use crate::registry::Registration;
 use crate::{Kind, QueueName, WorkerId};
 use ractor::ActorRef;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::fmt;
+use std::sync::{Arc, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 /// Times that hold for a whole runtime.
 #[derive(Debug, Clone)]
@@ -69,8 +69,8 @@ pub(crate) struct QueueShared {
     pub(crate) name: QueueName,
     pub(crate) env: Arc<Env>,
     core: Mutex<QueueCore>,
-    claimer: Mutex<Option<ActorRef<ClaimerMsg>>>,
-    settler: Mutex<Option<ActorRef<SettlerMsg>>>,
+    claimer: Mutex<Option<Bell>>,
+    settler: Mutex<Option<Bell>>,
     keeper: Mutex<Option<ActorRef<KeeperMsg>>>,
     /// There is one claimer at a time, one settler, one keeper.
     pub(super) seats: Seats,
@@ -88,6 +88,21 @@ pub(super) struct Seats {
     pub(super) claimer: Seat,
     pub(super) settler: Seat,
     pub(super) keeper: Seat,
+}
+
+/// Tells an actor that there is something to do; what it is the actor finds in the core.
+pub(super) struct Bell(Box<dyn Fn() + Send + Sync>);
+
+impl Bell {
+    pub(super) fn new(ring: impl Fn() + Send + Sync + 'static) -> Self {
+        Self(Box::new(ring))
+    }
+}
+
+impl fmt::Debug for Bell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Bell")
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -117,11 +132,25 @@ impl QueueShared {
     }
 
     pub(crate) fn set_claimer(&self, actor: ActorRef<ClaimerMsg>) {
-        *lock(&self.claimer) = Some(actor);
+        self.set_bell(Nudge::Claimer, Bell::new(move || drop(actor.cast(ClaimerMsg::Wake))));
     }
 
     pub(crate) fn set_settler(&self, actor: ActorRef<SettlerMsg>) {
-        *lock(&self.settler) = Some(actor);
+        self.set_bell(Nudge::Settler, Bell::new(move || drop(actor.cast(SettlerMsg::Flush))));
+    }
+
+    pub(super) fn set_bell(&self, nudge: Nudge, bell: Bell) {
+        if let Some(place) = self.bell(nudge) {
+            *lock(place) = Some(bell);
+        }
+    }
+
+    fn bell(&self, nudge: Nudge) -> Option<&Mutex<Option<Bell>>> {
+        match nudge {
+            Nudge::Nobody => None,
+            Nudge::Claimer => Some(&self.claimer),
+            Nudge::Settler => Some(&self.settler),
+        }
     }
 
     pub(crate) fn set_keeper(&self, actor: ActorRef<KeeperMsg>) {
@@ -130,18 +159,10 @@ impl QueueShared {
 
     /// Tells the actor that has something to do. One that is being restarted looks by itself when it starts.
     pub(crate) fn tell(&self, nudge: Nudge) {
-        match nudge {
-            Nudge::Nobody => {}
-            Nudge::Claimer => {
-                if let Some(claimer) = &*lock(&self.claimer) {
-                    let _ = claimer.cast(ClaimerMsg::Wake);
-                }
-            }
-            Nudge::Settler => {
-                if let Some(settler) = &*lock(&self.settler) {
-                    let _ = settler.cast(SettlerMsg::Flush);
-                }
-            }
+        if let Some(place) = self.bell(nudge)
+            && let Some(Bell(ring)) = &*lock(place)
+        {
+            ring();
         }
     }
 
@@ -163,6 +184,12 @@ impl QueueShared {
     /// that is seen there, and one made after it is told.
     pub(crate) fn watch_changes(&self) {
         self.ending.store(true, Ordering::SeqCst);
+    }
+
+    /// A claimer starts, perhaps after one that died with a claim under way.
+    pub(super) fn claimer_starts(&self) {
+        self.core().claimer_restarted();
+        self.tell_changed();
     }
 
     /// There may be jobs to claim.

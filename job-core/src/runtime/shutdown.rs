@@ -122,7 +122,7 @@ pub(super) async fn run(
 }
 
 /// Ends every queue; returns how many jobs are left to expire.
-async fn end(
+pub(super) async fn end(
     queues: &[Arc<QueueShared>],
     timing: &super::shared::Timing,
     hurry: impl Future<Output = ()> + Send,

@@ -9,7 +9,7 @@ pub(super) type Instant = u64;
 pub(super) type Number = usize;
 
 /// So many units and a half.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Span(pub(super) u32);
 
 impl Span {
@@ -45,7 +45,7 @@ pub(super) struct Ask {
 }
 
 /// A verdict.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Ending {
     Complete,
     Retry(Span),

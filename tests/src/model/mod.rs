@@ -20,7 +20,9 @@ mod marks;
 mod picking;
 mod plan;
 mod reference;
+mod search;
 mod time;
 mod world;
 
 pub use cases::{Config, run};
+pub use search::{DEPTH, search};

@@ -116,7 +116,7 @@ pub(super) struct Reference {
     pub(super) duplicates: BTreeMap<Number, Number>,
     pub(super) leases: BTreeMap<Number, Lease>,
     idempotency: BTreeMap<u8, (Number, Instant)>,
-    unique: BTreeMap<u8, Number>,
+    pub(super) unique: BTreeMap<u8, Number>,
     turns: u64,
     /// What generation has made so far: the calls, for repeats, and numbers not used yet.
     pub(super) history: Vec<Call>,
