@@ -47,21 +47,26 @@ async fn last_alive(fault: Fault) -> Duration {
         async move {
             while ctx.fencing_token().claims == 1 {
                 let now = Instant::now();
-                seen.lock().unwrap().get_or_insert([now, now])[1] = now;
+                seen.lock().expect("no test panics here").get_or_insert([now, now])[1] = now;
                 sleep(Duration::from_millis(10)).await;
             }
             Ok(())
         }
     });
-    let running = runtime(faulty, script).lease(LEASE).cancel_grace(LEASE).build().unwrap().start();
-    running.client().enqueue(Act { n: 1 }).await.unwrap();
+    let running = runtime(faulty, script)
+        .lease(LEASE)
+        .cancel_grace(LEASE)
+        .build()
+        .expect("a good configuration")
+        .start();
+    running.client().enqueue(Act { n: 1 }).await.expect("the store answers");
     until("the job runs again", async || {
-        let left = running.client().backend().stats(&QUEUE).await.unwrap();
+        let left = running.client().backend().stats(&QUEUE).await.expect("the store answers");
         left.ready + left.running == 0
     })
     .await;
-    running.shutdown().await.unwrap();
-    let [first, last] = alive.lock().unwrap().expect("it ran");
+    running.shutdown().await.expect("a good end");
+    let [first, last] = alive.lock().expect("no test panics here").expect("it ran");
     last - first
 }
 

@@ -1,5 +1,6 @@
 //! Whole runtimes over a bad network in virtual time, and proof that such a simulation can fail.
 
+#[allow(dead_code, reason = "not every defect shows here")]
 mod broken_store;
 
 use backend_memory::MemoryBackend;

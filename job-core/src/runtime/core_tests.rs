@@ -137,6 +137,31 @@ fn a_job_whose_lease_was_only_given_up_here_goes_back() {
 }
 
 #[test]
+fn a_job_that_was_claimed_slowly_waits_for_the_extension() {
+    let now = Instant::now();
+    let mut core = core(4);
+    let plan = core.plan_claim(now, true).expect("a claim is due");
+    let late = now + LEASE * 7 / 10;
+    let jobs = vec![job(plan.lease), job(plan.lease)];
+    assert!(core.claim_done(late, &[], Claim::new(jobs)).is_empty());
+    assert!(core.start_all(late).is_empty());
+    let held = Extended { leases: vec![LeaseStatus::Held], cancel: Vec::new() };
+    core.extended(late, &[plan.lease], &held);
+    assert_eq!(core.start_all(late).len(), 2);
+}
+
+#[test]
+fn a_job_that_was_claimed_too_slowly_goes_back() {
+    let now = Instant::now();
+    let mut core = core(4);
+    let plan = core.plan_claim(now, true).expect("a claim is due");
+    let late = now + LEASE * 9 / 10;
+    assert!(core.claim_done(late, &[], Claim::new(vec![job(plan.lease)])).is_empty());
+    let back = core.plan_settle(false).expect("one");
+    assert!(matches!(back[..], [Settlement { verdict: Verdict::Release, .. }]));
+}
+
+#[test]
 fn fencing_comes_before_the_lease_ends_unless_extended() {
     let now = Instant::now();
     let mut core = core(4);
