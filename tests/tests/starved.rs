@@ -199,3 +199,27 @@ fn threads_end_with_what_they_are_for() {
         until_gone("steadfast-pg").await;
     });
 }
+
+/// Connections that extend belong to the backend, not to the thread of the runtime that used them first.
+#[test]
+fn a_backend_outlives_the_threads_of_its_runtimes() {
+    let _alone = alone();
+    said("");
+    let url = PostgresServer::shared().fresh_url();
+    let tokio = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    tokio.block_on(async {
+        let backend: Arc<dyn Operate> = Arc::new(PostgresBackend::connect(&url).await.unwrap());
+        for n in 0..3 {
+            let script = Script::new(|_, _| async {
+                tokio::time::sleep(2 * LEASE).await;
+                Ok(())
+            });
+            let worker = runtime(Arc::clone(&backend), script).lease(LEASE).build().unwrap().start();
+            worker.client().enqueue(Act { n }).await.unwrap();
+            until_drained(worker.client()).await;
+            assert_eq!(worker.shutdown().await.unwrap().left_to_expire, 0);
+        }
+    });
+    let warnings = said(" WARN ");
+    assert!(!warnings.iter().any(|w| w.contains("extend")), "{warnings:?}");
+}
