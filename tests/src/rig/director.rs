@@ -274,7 +274,9 @@ fn struck_within() -> impl Iterator<Item = (Point, Action)> {
 
 impl State {
     fn moment(&mut self) -> Duration {
-        Duration::from_millis(self.random.random_range(0..700))
+        // Some live long enough for the slowest jobs.
+        let long = self.random.random_range(0..10) == 0;
+        Duration::from_millis(self.random.random_range(if long { 2_500..6_000 } else { 0..700 }))
     }
 
     fn doom(&mut self, lot: Lot, passes: Range<u32>) -> Doom {
