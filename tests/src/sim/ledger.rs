@@ -21,6 +21,8 @@ pub(super) struct Ledger {
     stop_by: HashMap<LeaseId, Option<Instant>>,
     /// The last claim of each job that somebody heard of, unless a verdict was sent for it.
     holder: HashMap<JobId, Held>,
+    /// When each claim was first sent, by its lease: a repeat may find what was granted then.
+    first_sent: HashMap<LeaseId, Instant>,
     /// The last claim that each process sent.
     asked: HashMap<usize, Asked>,
     /// Claims that were sent again.
@@ -54,11 +56,13 @@ impl Ledger {
             }
         }
         self.asked.insert(by.number(), asked);
+        self.first_sent.entry(request.lease).or_insert_with(Instant::now);
     }
 
-    /// A claim that was sent at `sent` was answered.
-    pub(super) fn claimed(&mut self, sent: Instant, request: &ClaimRequest<'_>, claim: &Claim) {
+    /// A claim was answered.
+    pub(super) fn claimed(&mut self, request: &ClaimRequest<'_>, claim: &Claim) {
         let now = Instant::now();
+        let sent = self.first_sent.get(&request.lease).copied().unwrap_or(now);
         let alone = request.suspect_leases;
         let shared = claim.jobs.iter().filter(|j| j.hold.lease == request.lease).count();
         if shared > request.limit as usize || claim.jobs.len() - shared > alone.len() {

@@ -89,8 +89,8 @@ impl Link {
         self.tape.write(self.process, event);
     }
 
-    fn claimed(&self, (sent, sent_at): (u64, Instant), request: &ClaimRequest<'_>, claim: &Claim) {
-        self.tape.ledger().claimed(sent_at, request, claim);
+    fn claimed(&self, sent: u64, request: &ClaimRequest<'_>, claim: &Claim) {
+        self.tape.ledger().claimed(request, claim);
         if !claim.jobs.is_empty() {
             let holds = claim.jobs.iter().map(|j| held(&j.hold)).collect();
             self.tape.write(self.process, Event::Claimed { sent, holds });
@@ -116,7 +116,7 @@ impl Backend for Link {
     async fn claim(&self, queue: &QueueName, request: &ClaimRequest<'_>) -> Result<Claim, BackendError> {
         let chaos = self.chaos.under(self.fault(Operation::Claim));
         self.tape.ledger().claiming(self.process, request);
-        let sent = (self.tape.now(), Instant::now());
+        let sent = self.tape.now();
         let claim = self.call(chaos.claim(queue, request)).await?;
         self.claimed(sent, request, &claim);
         Ok(claim)
@@ -142,7 +142,7 @@ impl Backend for Link {
         request: &ClaimRequest<'_>,
     ) -> Result<(Vec<Settled>, Claim), BackendError> {
         let fault = self.fault(Operation::SettleAndClaim);
-        let sent = (self.tape.now(), Instant::now());
+        let sent = self.tape.now();
         let sending = self.sending(settlements, fault);
         self.tape.ledger().claiming(self.process, request);
         let chaos = self.chaos.under(fault);
