@@ -90,7 +90,6 @@ impl Notify {
 
     /// The same for a shared one.
     #[must_use]
-    #[expect(clippy::needless_pass_by_value, reason = "as tokio has it")]
     pub fn notified_owned(self: Arc<Self>) -> Notified {
         self.notified()
     }
