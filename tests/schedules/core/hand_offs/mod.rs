@@ -19,7 +19,7 @@ use shuttle::thread::{self, JoinHandle};
 use std::future::pending;
 use std::sync::{Arc, LazyLock};
 
-const MANY: usize = 2_000;
+const MANY: usize = 4_000;
 
 #[derive(Serialize, Deserialize)]
 struct Quick {}
@@ -59,7 +59,7 @@ enum Ring {
     Die,
 }
 
-/// An actor without ractor: the same state and the same calls, with a thread for a mailbox.
+/// An actor of its own making: the same state and the same calls, with a thread for a mailbox.
 struct Actor {
     mailbox: Sender<Ring>,
     thread: JoinHandle<()>,

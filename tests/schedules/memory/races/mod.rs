@@ -21,7 +21,7 @@ const LONG: Duration = Duration::from_secs(600);
 /// More schedules than any test of two or three calls has.
 const MOST: usize = 100_000;
 /// How many schedules are tried where there are too many for all.
-const MANY: usize = 4_000;
+const MANY: usize = 10_000;
 
 fn new_job() -> NewJob {
     NewJob::new(KIND, QUEUE, "{}")
@@ -190,7 +190,7 @@ fn wait_and(waits: Waits, makes_ready: impl FnOnce(&MemoryBackend) + Send + 'sta
 }
 
 fn wait_and_enqueue(waits: Waits) {
-    let enqueues = |store: &MemoryBackend| drop(enqueue(store, new_job()));
+    let enqueues = |store: &MemoryBackend| _ = enqueue(store, new_job());
     wait_and(waits, enqueues, &MemoryBackend::new());
 }
 
@@ -236,11 +236,11 @@ fn wait_and_enqueue_job() {
 fn wait_and_return() {
     many(MANY, || {
         let (store, hold) = claimed(LONG);
-        wait_and(wait, move |store| drop(settle(store, hold, Verdict::Release)), &store);
+        wait_and(wait, move |store| _ = settle(store, hold, Verdict::Release), &store);
     });
     many(MANY, || {
         let (store, _) = claimed(Duration::ZERO);
-        wait_and(wait, |store| drop(maintain(store)), &store);
+        wait_and(wait, |store| _ = maintain(store), &store);
     });
     many(MANY, || {
         let store = store_of(1);

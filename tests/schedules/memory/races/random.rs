@@ -2,10 +2,20 @@
 
 use super::{MANY, QUEUE, at_once, claim, enqueue, extend, maintain, many, new_job, settle, unique_job};
 use crate::MemoryBackend;
-use job_core::{Cancelled, ClaimedJob, JobId, LeaseStatus, Operate as _, Settled, Verdict};
+use job_core::{Cancelled, ClaimedJob, JobId, LeaseStatus, Operate as _, Settled, Suspicion, Verdict};
 use shuttle::future::block_on;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
 use std::time::Duration;
+
+/// What must have happened under some schedule, or the test shows nothing.
+static SEEN: Mutex<BTreeSet<&str>> = Mutex::new(BTreeSet::new());
+
+fn saw(what: &'static str, happened: bool) {
+    if happened {
+        SEEN.lock().expect("nobody panics").insert(what);
+    }
+}
 
 /// What a worker did with one job that it was given.
 #[derive(Debug)]
@@ -53,11 +63,17 @@ fn check(
         assert!(done == 1 || gone, "a job has none: {of:?}");
         let claims: BTreeSet<_> = of.iter().map(|run| run.given.hold.claims).collect();
         assert_eq!(claims.len(), of.len(), "two claims have the same number: {of:?}");
+        saw("a cancelled job had been running", cancelled.get(id) == Some(&Cancelled::Asked));
+        saw("a cancelled job had been waiting", cancelled.get(id) == Some(&Cancelled::Now));
+        saw("a job ended before it was cancelled", cancelled.get(id) == Some(&Cancelled::NotFound));
+        saw("a job ran for two workers", of.len() > 1);
         for run in &of {
-            // Nobody settles twice, so what was extended and is not current any more was reaped after that.
-            let fits = run.settled != Settled::AlreadyApplied
-                && (run.extended == LeaseStatus::Held || run.settled == Settled::Stale);
-            assert!(fits, "a lease that had ended is current again: {run:?}");
+            saw("a verdict came after the reap", run.settled == Settled::Stale);
+            saw("a lease was reaped before its extension", run.extended == LeaseStatus::Stale);
+            saw("a suspect ran", run.given.suspicion == Suspicion::Suspect);
+            // Nobody settles twice, and an extension lasts longer than any schedule.
+            let right = if run.extended == LeaseStatus::Held { Settled::Applied } else { Settled::Stale };
+            assert_eq!(run.settled, right, "the lease ended in between, or is current again: {run:?}");
         }
     }
     let stats = block_on(store.stats(&QUEUE)).expect("numbers");
@@ -92,4 +108,6 @@ fn everything_at_once() {
         runs.extend(drain(&store));
         check(&stored, &cancelled, &runs, &store);
     });
+    let seen = SEEN.lock().expect("nobody panics");
+    assert_eq!(seen.len(), 7, "some things never happened; these did: {seen:?}");
 }
