@@ -7,10 +7,11 @@ use job_conformance::servers::PostgresServer;
 use job_core::{MaintainRequest, Operate, RunningRuntime};
 use std::future::Future;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 use std::time::{Duration, Instant};
 use steadfast::postgres::PostgresBackend;
-use support::{Act, Log, QUEUE, Script, runtime, until, until_drained};
+use support::{Act, Fault, Faulty, Log, QUEUE, Script, runtime, until, until_drained};
 use tokio::runtime::{Builder, Runtime as Tokio};
 
 const LEASE: Duration = Duration::from_secs(1);
@@ -222,4 +223,39 @@ fn a_backend_outlives_the_threads_of_its_runtimes() {
     });
     let warnings = said(" WARN ");
     assert!(!warnings.iter().any(|w| w.contains("extend")), "{warnings:?}");
+}
+
+/// It was claimed, but no thread was free to start it until its lease had run out.
+#[test]
+fn a_job_that_waited_for_a_thread_longer_than_its_lease_is_not_started() {
+    let _alone = alone();
+    let cut = Arc::new(AtomicBool::new(true));
+    let fault = Arc::clone(&cut);
+    let store = Faulty::over(Arc::new(MemoryBackend::new()), move |operation| {
+        if operation == "extend" && fault.load(Ordering::SeqCst) { Fault::Hang } else { Fault::None }
+    });
+    let log = Log::default();
+    let seen = log.clone();
+    let script = Script::new(move |n, ctx| {
+        let (seen, claims) = (seen.clone(), ctx.fencing_token().claims);
+        async move {
+            seen.add(format!("claim {claims} of job {n}"));
+            let began = Instant::now();
+            while claims == 1 && began.elapsed() < BUSY {
+                std::hint::spin_loop();
+            }
+            Ok(())
+        }
+    });
+    let tokio = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    tokio.block_on(async {
+        let client = job_core::Client::new(Arc::clone(&store));
+        client.enqueue_all((0..2).map(|n| Act { n })).await.unwrap();
+        let worker = runtime(store, script).lease(LEASE).build().unwrap().start();
+        until("one was claimed again", async || log.count("claim 2") > 0).await;
+        cut.store(false, Ordering::SeqCst);
+        until_drained(&client).await;
+        worker.shutdown().await.unwrap();
+    });
+    assert_eq!(log.count("claim 1"), 1, "one spun, the other was never started: {:?}", log.lines());
 }
