@@ -141,23 +141,16 @@ impl Director {
             let mut bag: Vec<Lot> = Point::WORKER.map(|p| Lot::At(p, Action::Kill)).repeat(2);
             bag.extend([Lot::AtRandom, Lot::AtRandom, Lot::Told]);
             bag.push(Lot::At(Point::BeforeSettle, Action::Freeze));
-            for _ in 0..12 {
-                if let Some(lot) = state.within.pop_front() {
-                    state.within.push_back(lot);
-                    bag.push(lot);
-                }
-            }
+            bag.extend(state.next_within(12));
             bag.shuffle(&mut state.random);
             state.worker_bag = bag;
         }
-        let mut lot = state.worker_bag.pop().unwrap_or(Lot::AtRandom);
-        if let Lot::At(_, Action::Freeze) = lot {
-            if state.frozen < self.frozen_max && !self.has_enough(&state) {
-                state.frozen += 1;
-            } else {
-                lot = Lot::AtRandom;
-            }
-        }
+        let may_freeze = state.frozen < self.frozen_max && !self.has_enough(&state);
+        let fits = |lot: &Lot| may_freeze || !matches!(lot, Lot::At(_, Action::Freeze));
+        // One that cannot be frozen now is left for the next who can.
+        let at = state.worker_bag.iter().rposition(fits);
+        let lot = at.map_or(Lot::AtRandom, |at| state.worker_bag.swap_remove(at));
+        state.frozen += usize::from(matches!(lot, Lot::At(_, Action::Freeze)));
         state.doom(lot, 0..12)
     }
 
@@ -273,6 +266,18 @@ fn struck_within() -> impl Iterator<Item = (Point, Action)> {
 }
 
 impl State {
+    /// The next lots inside of the product, those that have struck nobody yet before all others.
+    fn next_within(&mut self, n: usize) -> Vec<Lot> {
+        let mut within: Vec<Lot> = self.within.drain(..).collect();
+        within.sort_by_key(|lot| match lot {
+            Lot::At(point, action) => self.tally.struck(*point, *action) > 0,
+            _ => true,
+        });
+        let next: Vec<Lot> = within.drain(..n.min(within.len())).collect();
+        self.within.extend(within.into_iter().chain(next.iter().copied()));
+        next
+    }
+
     fn moment(&mut self) -> Duration {
         // Some live long enough for the slowest jobs.
         let long = self.random.random_range(0..10) == 0;
