@@ -13,8 +13,8 @@ pub struct SqlBug {
     pub name: &'static str,
     /// What it breaks.
     pub breaks: &'static str,
-    /// The file, in `migrations/`.
-    pub file: &'static str,
+    /// The file, from the root of the workspace.
+    pub path: &'static str,
     /// Texts that occur once in that file, and what stands there instead.
     pub changes: &'static [(&'static str, &'static str)],
 }
@@ -42,10 +42,10 @@ pub fn all() -> impl Iterator<Item = &'static SqlBug> {
 const fn bug(
     name: &'static str,
     breaks: &'static str,
-    file: &'static str,
+    path: &'static str,
     changes: &'static [(&'static str, &'static str)],
 ) -> SqlBug {
-    SqlBug { name, breaks, file, changes }
+    SqlBug { name, breaks, path, changes }
 }
 
 #[cfg(test)]
@@ -74,7 +74,7 @@ mod tests {
             for (from, to) in bug.changes {
                 assert_ne!(from, to, "{}", bug.name);
                 for (file, text) in &migrations {
-                    let expected = usize::from(file == bug.file);
+                    let expected = usize::from(bug.path == format!("backend-postgres/migrations/{file}"));
                     let found = text.matches(from).count();
                     assert_eq!(found, expected, "{}: {from:?} in {file}", bug.name);
                 }

@@ -234,6 +234,25 @@ async fn a_key_race_has_one_winner() {
     assert_eq!(store.backend_claim_all().await.len(), 10);
 }
 
+/// What the server undoes because of somebody else is done again, without a word to the caller.
+#[tokio::test]
+async fn a_disturbed_statement_is_repeated() {
+    let mut store = Store::new().await;
+    store
+        .execute(
+            "create sequence {schema}.fuss; \
+             create function {schema}.fuss() returns trigger language plpgsql as $$ begin \
+             if nextval('{schema}.fuss') <= 3 then raise exception 'disturbed' using errcode = '40001'; end if; \
+             return new; end $$; \
+             create trigger fuss before insert on {schema}.ready for each row execute function {schema}.fuss()",
+        )
+        .await
+        .expect("the trigger is made");
+    let new = job();
+    store.backend.enqueue(std::slice::from_ref(&new)).await.expect("the fourth try works");
+    assert_eq!(store.backend_claim_all().await, [new.id]);
+}
+
 /// With statistics that are wrong by orders of magnitude, claims and verdicts read what they take and no more.
 #[tokio::test]
 async fn wrong_statistics_do_not_change_what_is_read() {

@@ -1,5 +1,6 @@
 //! When a failed job runs again.
 
+use crate::seeded_bug;
 use rand::RngExt as _;
 use std::time::Duration;
 
@@ -80,7 +81,7 @@ impl Backoff {
             Self::Exponential { base, factor, max, .. } => {
                 let grown =
                     factor.checked_pow(n - 1).and_then(|f| base.checked_mul(f)).unwrap_or(Duration::MAX);
-                grown.min(max)
+                if seeded_bug!("backoff_unbounded") { grown } else { grown.min(max) }
             }
             Self::Linear { step, max, .. } => step.checked_mul(n).unwrap_or(Duration::MAX).min(max),
             Self::Fixed(delay) => delay,
@@ -97,6 +98,7 @@ impl Backoff {
     pub fn delay(&self, failure: &FailureInfo<'_>) -> Duration {
         let bound = self.bound(failure);
         match *self {
+            _ if seeded_bug!("no_jitter") => bound,
             Self::Exponential { jitter: Jitter::Full, .. } | Self::Linear { jitter: Jitter::Full, .. } => {
                 let micros = u64::try_from(bound.as_micros()).unwrap_or(u64::MAX);
                 Duration::from_micros(rand::rng().random_range(0..=micros))

@@ -2,9 +2,9 @@
 
 use super::{SqlBug, bug};
 
-const CLAIM: &str = "0004_claim.sql";
-const MAINTAIN: &str = "0005_maintain.sql";
-const OPERATE: &str = "0006_operate.sql";
+const CLAIM: &str = "backend-postgres/migrations/0004_claim.sql";
+const MAINTAIN: &str = "backend-postgres/migrations/0005_maintain.sql";
+const OPERATE: &str = "backend-postgres/migrations/0006_operate.sql";
 
 pub(super) const BUGS: &[SqlBug] = &[
     // ---- claim

@@ -2,8 +2,8 @@
 
 use super::{SqlBug, bug};
 
-const ENQUEUE: &str = "0002_enqueue.sql";
-const SETTLE: &str = "0003_settle.sql";
+const ENQUEUE: &str = "backend-postgres/migrations/0002_enqueue.sql";
+const SETTLE: &str = "backend-postgres/migrations/0003_settle.sql";
 
 pub(super) const BUGS: &[SqlBug] = &[
     // ---- enqueue and keys

@@ -8,6 +8,7 @@ use super::slots::{Slot, Slots, StopReason};
 use super::suspects::Suspects;
 use crate::LeaseId;
 use crate::backend::{Claim, ClaimedJob};
+use crate::seeded_bug;
 use crate::verdict::{Settled, Settlement};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -138,7 +139,7 @@ impl QueueCore {
     }
 
     fn wants_claim(&self) -> bool {
-        !self.stopping
+        (!self.stopping || seeded_bug!("claims_while_stopping"))
             && self.hungry
             && !self.claim_paused
             && self.claim_call.is_none()
@@ -189,7 +190,8 @@ impl QueueCore {
         }
         self.idle_polls = if claim.jobs.is_empty() { self.idle_polls.saturating_add(1) } else { 0 };
         self.measure(now);
-        let ends = plan.first_sent + self.config.lease_for;
+        let sent = if seeded_bug!("lease_counted_from_answer") { now } else { plan.first_sent };
+        let ends = sent + self.config.lease_for;
         for job in claim.jobs {
             let suspect = job.hold.lease != plan.lease;
             let lease = self.leases.entry(job.hold.lease).or_insert(Lease { ends, unsettled: 0, suspect });
@@ -209,9 +211,11 @@ impl QueueCore {
     /// The claim failed. If it may have been applied, the next one repeats it.
     pub(crate) fn claim_failed(&mut self, unknown: bool) {
         let Some(plan) = self.claim_call.take() else { return };
-        self.put_back(&plan.settlements);
+        if !seeded_bug!("claim_failure_drops_verdicts") {
+            self.put_back(&plan.settlements);
+        }
         self.claim_paused = true;
-        if unknown {
+        if unknown && !seeded_bug!("unknown_claim_replaced") {
             self.claim_unknown = Some(plan);
         }
     }
@@ -248,10 +252,12 @@ impl QueueCore {
     // ---- running
 
     fn start_next(&mut self, now: Instant) -> Option<Start> {
-        while self.slots.running() < self.config.concurrency {
+        while self.slots.running()
+            < self.config.concurrency + usize::from(seeded_bug!("concurrency_exceeded"))
+        {
             let job = self.backlog.pop_front()?;
             let current = self.leases.get(&job.hold.lease).is_some_and(|l| now < l.ends - self.margin());
-            if !current {
+            if !current && !seeded_bug!("ended_lease_started") {
                 self.forget(job.hold.lease);
                 continue;
             }
@@ -272,7 +278,11 @@ impl QueueCore {
         let (hold, reason) = self.slots.end(slot);
         self.finished += 1;
         match verdict {
-            Some(settlement) if reason != Some(StopReason::LeaseLost) => self.verdicts.push(settlement),
+            Some(settlement)
+                if reason != Some(StopReason::LeaseLost) || seeded_bug!("lost_lease_verdict_sent") =>
+            {
+                self.verdicts.push(settlement);
+            }
             _ => self.forget(hold.lease),
         }
         let next = if self.stopping { None } else { self.start_next(now) };
@@ -331,7 +341,9 @@ impl QueueCore {
 
     pub(crate) fn settle_failed(&mut self) {
         self.settle_paused = true;
-        if let Some(settlements) = self.settle_call.take() {
+        if let Some(settlements) = self.settle_call.take()
+            && !seeded_bug!("settle_failure_drops_verdicts")
+        {
             self.put_back(&settlements);
         }
     }
@@ -367,7 +379,7 @@ impl QueueCore {
     /// The claimer or settler was restarted: what it had under way has an unknown outcome.
     pub(crate) fn claimer_restarted(&mut self) {
         self.claimer_nudged = false;
-        self.claim_failed(true);
+        self.claim_failed(!seeded_bug!("restart_forgets_claim"));
         self.claim_paused = false;
         self.hungry = true;
     }

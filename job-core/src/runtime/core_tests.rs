@@ -136,6 +136,55 @@ fn fencing_comes_before_the_lease_ends_unless_extended() {
 }
 
 #[test]
+fn a_lease_is_counted_from_before_it_was_asked_for() {
+    let sent = Instant::now();
+    let mut core = core(4);
+    let plan = core.plan_claim(sent, true).expect("due");
+    let starts = core.claim_done(sent + LEASE / 2, &[], Claim::new(vec![job(plan.lease)]));
+    core.fence(sent + LEASE * 9 / 10);
+    assert!(starts[0].stop.is_cancelled(), "the answer was slow, and the store's clock went on");
+}
+
+#[test]
+fn fencing_leaves_time_before_the_store_ends_the_lease() {
+    let now = Instant::now();
+    let mut core = core(4);
+    let starts = claim(&mut core, now, 1);
+    assert_eq!(core.fence(now), Some(now + LEASE * 8 / 10), "when to look again");
+    core.fence(now + LEASE * 79 / 100);
+    assert!(!starts[0].stop.is_cancelled());
+    core.fence(now + LEASE * 8 / 10);
+    assert!(starts[0].stop.is_cancelled());
+}
+
+#[test]
+fn nothing_starts_under_a_lease_that_is_about_to_end() {
+    let sent = Instant::now();
+    let mut core = core(4);
+    let plan = core.plan_claim(sent, true).expect("due");
+    let starts = core.claim_done(sent + LEASE * 8 / 10, &[], Claim::new(vec![job(plan.lease)]));
+    assert!(starts.is_empty());
+    assert_eq!(core.unsettled(), 0, "it runs again elsewhere");
+}
+
+#[test]
+fn what_was_claimed_ahead_and_cancelled_never_starts() {
+    let now = Instant::now();
+    let mut core = core(1);
+    core.prefetch = 10;
+    let starts = claim(&mut core, now, 3);
+    let lease = starts[0].job.hold.lease;
+    let cancelled = core.backlog[0].hold.job;
+    let asked = Extended { leases: vec![LeaseStatus::Held], cancel: vec![cancelled] };
+    core.extended(now, &[lease], &asked);
+    let (next, _) = core.job_ended(now, starts[0].slot, complete(&starts[0]));
+    assert_ne!(next.expect("the third").job.hold.job, cancelled);
+    let sent = core.plan_settle(false).expect("two verdicts");
+    let verdict = sent.iter().find(|s| s.hold.job == cancelled).map(|s| &s.verdict);
+    assert_eq!(verdict, Some(&Verdict::Cancel));
+}
+
+#[test]
 fn what_was_claimed_ahead_goes_back_at_shutdown() {
     let now = Instant::now();
     let mut core = core(2);

@@ -5,12 +5,12 @@ use super::shared::QueueShared;
 use super::slots::{Slot, StopReason};
 use crate::backend::{ClaimedJob, Hold};
 use crate::context::JobContext;
-use crate::fault_point;
 use crate::job::JobSpec;
 use crate::outcome::{Action, JobError};
 use crate::registry::BoxedRun;
 use crate::retry::FailureInfo;
 use crate::verdict::{DeadReason, ErrorReport, Settlement, Verdict};
+use crate::{fault_point, seeded_bug};
 use futures_util::FutureExt;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -28,7 +28,8 @@ pub(crate) async fn run_jobs(queue: Arc<QueueShared>, first: Start) {
         let _ = fault_point!(queue.name.as_str(), "job.started");
         let verdict = execute(&queue, start).await;
         let _ = fault_point!(queue.name.as_str(), "job.returned");
-        next = guard.end(verdict);
+        let undecodable = matches!(verdict, Some(Verdict::Dead { reason: DeadReason::Undecodable, .. }));
+        next = guard.end(verdict).filter(|_| !(undecodable && seeded_bug!("undecodable_ends_batch")));
         // Handlers that never wait must not keep other tasks from running.
         tokio::task::consume_budget().await;
     }
@@ -60,6 +61,7 @@ impl EndGuard<'_> {
 impl Drop for EndGuard<'_> {
     fn drop(&mut self) {
         if !self.ended
+            && !seeded_bug!("no_end_guard")
             && let Some(next) = self.tell(Some(Verdict::Release))
             && tokio::runtime::Handle::try_current().is_ok()
         {
@@ -119,8 +121,8 @@ async fn supervise(
     let mut run = AssertUnwindSafe(run).catch_unwind();
     let timeout = async {
         match limits.timeout {
-            Some(timeout) => sleep(timeout).await,
-            None => std::future::pending().await,
+            Some(timeout) if !seeded_bug!("no_timeout") => sleep(timeout).await,
+            _ => std::future::pending().await,
         }
     };
     let timed_out = tokio::select! {
@@ -130,7 +132,7 @@ async fn supervise(
         () = timeout => limits.timeout,
     };
     stop.cancel();
-    let late = if limits.blocking {
+    let late = if limits.blocking && !seeded_bug!("blocking_handler_left") {
         Some((&mut run).await)
     } else {
         tokio::select! {
@@ -158,6 +160,7 @@ async fn supervise(
 fn returned(ended: Result<Result<(), JobError>, Box<dyn Any + Send>>) -> Ended {
     match ended {
         Ok(result) => Ended::Returned(result),
+        Err(_) if seeded_bug!("panic_is_success") => Ended::Returned(Ok(())),
         Err(panic) => Ended::Panicked(panic_text(&*panic)),
     }
 }
@@ -192,7 +195,7 @@ fn verdict(ended: Ended, reason: Option<StopReason>, spec: &JobSpec, job: &Claim
         }
         Ended::Returned(Err(error)) => match (error.action(), reason) {
             (Action::Snooze(delay), _) => return Some(Verdict::Snooze { delay }),
-            (Action::Permanent, _) => {
+            (Action::Permanent, _) if !seeded_bug!("permanent_retried") => {
                 let text = error.report();
                 tracing::error!(error = %text, "job is dead: permanent error");
                 return Some(Verdict::Dead { reason: DeadReason::Permanent, error: ErrorReport::new(text) });
@@ -200,7 +203,7 @@ fn verdict(ended: Ended, reason: Option<StopReason>, spec: &JobSpec, job: &Claim
             (Action::Cancelled, Some(StopReason::Shutdown)) => return Some(Verdict::Release),
             (Action::Cancelled, _) | (_, Some(StopReason::Cancelled)) => return Some(Verdict::Cancel),
             (Action::RetryAfter(after), _) => (error.report(), Some(after)),
-            (Action::Retry, _) => (error.report(), None),
+            (Action::Retry | Action::Permanent, _) => (error.report(), None),
         },
     };
     Some(failed(&text, after, spec, job))
@@ -208,7 +211,7 @@ fn verdict(ended: Ended, reason: Option<StopReason>, spec: &JobSpec, job: &Claim
 
 fn failed(text: &str, after: Option<Duration>, spec: &JobSpec, job: &ClaimedJob) -> Verdict {
     let error = ErrorReport::new(text);
-    if job.attempt >= job.max_attempts {
+    if job.attempt >= job.max_attempts && !(after.is_some() && seeded_bug!("retry_after_unlimited")) {
         tracing::error!(error = %text, attempts = job.attempt, "job is dead: no attempt is left");
         return Verdict::Dead { reason: DeadReason::Exhausted, error };
     }
@@ -217,3 +220,7 @@ fn failed(text: &str, after: Option<Duration>, spec: &JobSpec, job: &ClaimedJob)
     tracing::warn!(error = %text, ?after, "job failed, will retry");
     Verdict::Retry { after, error }
 }
+
+#[cfg(test)]
+#[path = "execution_tests.rs"]
+mod tests;

@@ -1,5 +1,6 @@
 //! How often a part may fail before the whole does.
 
+use crate::seeded_bug;
 use std::collections::VecDeque;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -21,7 +22,7 @@ impl RestartBudget {
         while self.failures.front().is_some_and(|at| now.duration_since(*at) > self.window) {
             self.failures.pop_front();
         }
-        if self.failures.len() >= self.max {
+        if self.failures.len() >= self.max || seeded_bug!("no_restart") {
             return None;
         }
         let delay = Duration::from_millis(10).saturating_mul(1 << self.failures.len().min(6));

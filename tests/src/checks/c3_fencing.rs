@@ -1,7 +1,7 @@
 //! C3: verdicts and extensions carry their lease.
 
 use crate::{Harness, LONG, QUEUE, job, jobs, report};
-use job_core::{DeadReason, JobState, LeaseId, LeaseStatus, Settled, Settlement, Verdict};
+use job_core::{DeadReason, JobState, LeaseId, LeaseStatus, MaintainRequest, Settled, Settlement, Verdict};
 
 fn verdicts(h: &Harness) -> Vec<Verdict> {
     vec![
@@ -127,6 +127,40 @@ pub async fn a_lease_ends_with_its_last_job(h: &Harness) {
     h.apply(held[1].hold, Verdict::Complete).await;
     let extended = h.backend.extend(&QUEUE, &ask, LONG).await.expect("extend works");
     assert_eq!(extended.leases, [LeaseStatus::Stale, LeaseStatus::Stale]);
+}
+
+/// Extensions of expired leases and a reap at the same time: each lease is extended, or has ended, never both.
+pub async fn an_extension_and_a_reap_never_both_win(h: &Harness) {
+    const LEASES: usize = 100;
+    for _ in 0..4 {
+        h.enqueue(&jobs(LEASES)).await;
+        let mut held = Vec::new();
+        for _ in 0..LEASES {
+            held.extend(h.take(1).lease_for(h.units(1)).jobs().await.iter().map(|j| j.hold));
+        }
+        h.pass(h.units(2)).await;
+        let leases: Vec<_> = held.iter().map(|hold| hold.lease).collect();
+        let extended = h
+            .on_threads(4, move |backend, n| {
+                let leases = leases.clone();
+                async move {
+                    if n > 0 {
+                        backend.maintain(&QUEUE, &MaintainRequest::default()).await.expect("maintain works");
+                        return Vec::new();
+                    }
+                    backend.extend(&QUEUE, &leases, LONG).await.expect("extend works").leases
+                }
+            })
+            .await
+            .concat();
+        for (hold, extended) in held.iter().zip(extended) {
+            let expected = if extended == LeaseStatus::Held { Settled::Applied } else { Settled::Stale };
+            assert_eq!(h.settle(*hold, Verdict::Complete).await, expected, "the extension said {extended:?}");
+        }
+        for back in h.take(0).suspects(LEASES).jobs().await {
+            h.apply(back.hold, Verdict::Complete).await;
+        }
+    }
 }
 
 /// Follow-up jobs come with the verdict, and only with it.
