@@ -92,6 +92,22 @@ fn verdicts_of_a_failed_call_are_sent_again_and_the_claim_repeated() {
 }
 
 #[test]
+fn verdicts_of_a_failed_settle_are_sent_again_first() {
+    let now = Instant::now();
+    let mut core = core(8);
+    let starts = claim(&mut core, now, 2);
+    core.job_ended(now, starts[0].slot, complete(&starts[0]));
+    let lost = core.plan_settle(false).expect("one");
+    core.job_ended(now, starts[1].slot, complete(&starts[1]));
+    core.settle_failed();
+    assert_eq!(core.nudge(), Nudge::Nobody, "only the timer tries again");
+    assert!(core.plan_settle(false).is_none());
+    let again = core.plan_settle(true).expect("the timer");
+    assert_eq!((again.len(), again[0].hold), (2, lost[0].hold));
+    assert_eq!(core.unsettled(), 2);
+}
+
+#[test]
 fn one_verdict_is_settled_at_once_when_idle() {
     let now = Instant::now();
     let mut core = core(8);

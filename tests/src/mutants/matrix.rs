@@ -35,12 +35,12 @@ impl Row {
         !self.failing.is_empty()
     }
 
-    fn render(&self, text: &mut String) {
+    fn line(&self) -> String {
         let Bug { name, file, breaks } = self.bug;
         let mut by = match &self.quickest {
             Some((suite, test, _)) => format!("`{} {test}`", suite.name()),
             None if self.is_caught() => "no test alone".to_owned(),
-            None => "**nothing**".to_owned(),
+            None => NOTHING.to_owned(),
         };
         for (suite, failing) in &self.failing {
             let count = failing.map_or("stopped".to_owned(), |n| n.to_string());
@@ -51,23 +51,33 @@ impl Row {
             .quickest
             .as_ref()
             .map_or("-".to_owned(), |(_, _, took)| format!("{:.1}", took.as_secs_f64()));
-        let _ = writeln!(text, "| `{name}` | {file} | {breaks} | {by} | {took} |");
+        format!("| `{name}` | {file} | {breaks} | {by} | {took} |")
     }
 }
 
-/// The whole file; `old` is what it was, for the part that is written by hand.
+/// What a row says of a defect that no test saw.
+const NOTHING: &str = "**nothing**";
+
+fn start(bug: &str) -> String {
+    format!("| `{bug}` |")
+}
+
+/// The whole file for these defects: with these rows, and otherwise as it was, the part written by hand too.
 #[must_use]
-pub fn render(rows: &[Row], old: &str) -> String {
-    let mut text = INTRODUCTION.to_owned();
-    let caught = rows.iter().filter(|r| r.is_caught()).count();
-    let _ = writeln!(text, "\n{caught} of {} defects are caught.\n", rows.len());
-    text.push_str("| defect | where | what it breaks | caught by | s |\n|---|---|---|---|---|\n");
-    for row in rows {
-        row.render(&mut text);
-    }
+pub fn render(bugs: &[Bug], rows: &[Row], old: &str) -> String {
+    let line = |bug: &Bug| match rows.iter().find(|r| r.bug.name == bug.name) {
+        Some(row) => Some(row.line()),
+        None => old.lines().find(|l| l.starts_with(&start(bug.name))).map(str::to_owned),
+    };
+    let lines: Vec<_> = bugs.iter().filter_map(line).collect();
+    let caught = lines.iter().filter(|l| !l.contains(NOTHING)).count();
     let rest = old.split_once(END).map_or("\n", |(_, rest)| rest);
-    let _ = write!(text, "\n{END}{rest}");
-    text
+    format!(
+        "{INTRODUCTION}\n{caught} of {} defects are caught.\n\n\
+         | defect | where | what it breaks | caught by | s |\n|---|---|---|---|---|\n{}\n\n{END}{rest}",
+        bugs.len(),
+        lines.join("\n")
+    )
 }
 
 /// The quickest test of each defect, as the file has it.
@@ -89,15 +99,22 @@ mod tests {
     #[test]
     fn what_is_written_is_read() {
         let bug = Bug { name: "b", file: "f.rs", breaks: "everything" };
+        let (c, d) = (Bug { name: "c", ..bug }, Bug { name: "d", ..bug });
         let quickest = Some((Suite::Log, "a::b".to_owned(), Duration::from_millis(1_260)));
         let rows = [
             Row { bug, quickest, failing: vec![(Suite::Log, Some(2)), (Suite::Stress, None)] },
-            Row { bug: Bug { name: "c", ..bug }, quickest: None, failing: Vec::new() },
+            Row { bug: c, quickest: None, failing: Vec::new() },
         ];
-        let text = render(&rows, &format!("old\n{END}\nby hand"));
-        assert!(text.contains("| `b` | f.rs | everything | `backend-postgres/log a::b`; backend-postgres/log 2; backend-postgres/stress stopped | 1.3 |"), "{text}");
-        assert!(text.contains("1 of 2 defects") && text.contains("**nothing**"), "{text}");
-        assert!(text.ends_with("\nby hand") && !text.contains("old"), "{text}");
-        assert_eq!(super::quickest(&text), [("b".to_owned(), Suite::Log, "a::b".to_owned())]);
+        let kept = "| `d` | f.rs | everything | `backend-postgres/log c`; backend-postgres/log 1 | 0.1 |";
+        let gone = kept.replace("`d`", "`e`");
+        let old = format!("old\n{kept}\n| `b` | was another |\n{gone}\n{END}\nby hand");
+        let text = render(&[bug, c, d], &rows, &old);
+        let first = "| `b` | f.rs | everything | `backend-postgres/log a::b`; backend-postgres/log 2; backend-postgres/stress stopped | 1.3 |";
+        let second = "| `c` | f.rs | everything | **nothing** | - |";
+        assert!(text.contains(&format!("{first}\n{second}\n{kept}\n\n{END}\nby hand")), "{text}");
+        assert!(text.contains("2 of 3 defects") && !text.contains("old") && !text.contains(&gone), "{text}");
+        let named =
+            [("b", "a::b"), ("d", "c")].map(|(bug, test)| (bug.to_owned(), Suite::Log, test.to_owned()));
+        assert_eq!(super::quickest(&text), named);
     }
 }

@@ -20,7 +20,7 @@ mutants <messages of cargo test --no-run> [--quick | name]: deliberate defects, 
 
   (nothing)   every defect against every suite that could see it; writes docs/detection-matrix.md
   --quick     every defect against the one test that the matrix names
-  name        those defects whose names contain it; writes nothing";
+  name        the same for those defects whose names contain it";
 
 /// The whole program; to be run at the root of the workspace.
 #[must_use]
@@ -52,10 +52,8 @@ fn full(messages: &Path, only: Option<&str>) -> Result<bool, Error> {
     for row in rows.iter().filter(|r| !r.is_caught()) {
         println!("NOT SEEN  {}: {}", row.bug.name, row.bug.breaks);
     }
-    if only.is_none() {
-        let old = fs::read_to_string(MATRIX).unwrap_or_default();
-        fs::write(MATRIX, matrix::render(&rows, &old))?;
-    }
+    let old = fs::read_to_string(MATRIX).unwrap_or_default();
+    fs::write(MATRIX, matrix::render(&registry::all(), &rows, &old))?;
     Ok(rows.iter().all(|r| r.is_caught() && r.quickest.is_some()))
 }
 
