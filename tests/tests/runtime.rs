@@ -80,6 +80,29 @@ async fn every_kind_of_failure_ends_where_it_should() {
     running.shutdown().await.unwrap();
 }
 
+/// An error whose text cannot be made.
+#[derive(Debug)]
+struct Mute;
+
+impl std::fmt::Display for Mute {
+    fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        panic!("no words")
+    }
+}
+
+impl std::error::Error for Mute {}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_that_panics_is_a_failure_like_any_other() {
+    let running = runtime(memory(), Script::new(|_, _| async { Err(Mute.into()) })).build().unwrap().start();
+    running.client().enqueue(Act { n: 1 }).await.unwrap();
+    until_drained(running.client()).await;
+    let dead = dead(running.client()).await;
+    let errors: Vec<_> = dead[0].errors.iter().map(|e| e.error.as_str()).collect();
+    assert_eq!((dead[0].attempt, errors), (3, vec!["panicked: no words"; 3]));
+    running.shutdown().await.unwrap();
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_snooze_does_not_count_as_an_attempt() {
     let log = Log::default();

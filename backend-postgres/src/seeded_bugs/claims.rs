@@ -224,6 +224,16 @@ pub(super) const BUGS: &[SqlBug] = &[
         &[("d.id, 0, d.max_attempts, d.claims, 0,", "d.id, 0, d.max_attempts, 0, 0,")],
     ),
     bug(
+        "sql_key_freed_by_anybody",
+        "a discard frees the unique key that another job holds by now",
+        OPERATE,
+        &[(
+            "delete from {schema}.dead d where d.id = one;\n",
+            "delete from {schema}.key k using {schema}.dead d where d.id = one and k.key = d.unique_key;\n    \
+             delete from {schema}.dead d where d.id = one;\n",
+        )],
+    ),
+    bug(
         "sql_discard_anything",
         "a discard deletes jobs that are not dead",
         OPERATE,

@@ -8,12 +8,6 @@ const SETTLE: &str = "backend-postgres/migrations/0003_settle.sql";
 pub(super) const BUGS: &[SqlBug] = &[
     // ---- enqueue and keys
     bug(
-        "sql_key_freed_by_anybody",
-        "the end of a job frees a unique key that another job holds",
-        ENQUEUE,
-        &[(" and k.key = p_key and k.job = p_job", " and k.key = p_key")],
-    ),
-    bug(
         "sql_window_ignored",
         "an idempotency key is never free again",
         ENQUEUE,

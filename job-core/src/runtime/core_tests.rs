@@ -61,6 +61,37 @@ fn never_more_than_the_concurrency_runs() {
 }
 
 #[test]
+fn a_claim_asks_for_what_is_free() {
+    let now = Instant::now();
+    let mut core = core(4);
+    core.prefetch = 4;
+    let starts = claim(&mut core, now, 6);
+    assert_eq!(starts.len(), 4, "two wait");
+    let wanted = |core: &mut QueueCore| {
+        let plan = core.plan_claim(now, true).expect("due");
+        core.claim_done(now, &[], Claim::default());
+        plan.limit
+    };
+    assert_eq!(wanted(&mut core), 2, "eight at most");
+    core.job_ended(now, starts[0].slot, complete(&starts[0]));
+    core.plan_settle(false).expect("one verdict");
+    assert_eq!(wanted(&mut core), 2, "it is not settled yet");
+    core.settle_done(&[Settled::Applied]);
+    assert_eq!(wanted(&mut core), 3);
+}
+
+#[test]
+fn nothing_is_claimed_while_more_than_half_of_what_was_claimed_ahead_waits() {
+    let now = Instant::now();
+    let mut core = core(4);
+    core.prefetch = 4;
+    let starts = claim(&mut core, now, 7);
+    assert!(core.plan_claim(now, true).is_none(), "three of four wait");
+    core.job_ended(now, starts[0].slot, complete(&starts[0]));
+    assert!(core.plan_claim(now, true).is_some());
+}
+
+#[test]
 fn a_claim_carries_the_verdicts() {
     let now = Instant::now();
     let mut core = core(2);
@@ -83,11 +114,12 @@ fn verdicts_of_a_failed_call_are_sent_again_and_the_claim_repeated() {
     core.claim_failed(true);
     assert_eq!(core.nudge(), Nudge::Settler, "verdicts do not wait for the claim's timer");
     assert!(core.plan_claim(now, false).is_none(), "only the timer tries again");
+    core.job_ended(now, starts[1].slot, complete(&starts[1]));
     let again = core.plan_claim(now, true).expect("the timer");
     assert_eq!(again.lease, lost.lease, "the outcome was unknown");
-    assert_eq!(again.settlements, lost.settlements);
+    assert_eq!((again.settlements.len(), &again.settlements[..1]), (2, &lost.settlements[..]));
     core.claim_failed(true);
-    let late = core.plan_claim(now + LEASE, true).expect("the timer");
+    let late = core.plan_claim(now + LEASE / 2, true).expect("the timer");
     assert_ne!(late.lease, lost.lease, "too late to run what that claim may have got");
 }
 
@@ -265,8 +297,9 @@ fn polls_back_off_to_the_maximum_and_a_wake_resets_them() {
 fn suspects_run_one_at_a_time_at_first() {
     let now = Instant::now();
     let mut core = core(8);
+    assert_eq!(claim(&mut core, now, 2).len(), 2);
     let plan = core.plan_claim(now, true).expect("due");
-    assert_eq!((plan.suspect_leases.len(), plan.solo), (1, true));
+    assert_eq!((plan.suspect_leases.len(), plan.solo), (1, true), "the others are no suspects");
     let mut suspect = job(plan.suspect_leases[0]);
     suspect.suspicion = Suspicion::Suspect;
     let starts = core.claim_done(now, &[], Claim::new(vec![suspect]));

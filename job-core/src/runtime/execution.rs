@@ -8,7 +8,7 @@ use crate::context::JobContext;
 use crate::job::JobSpec;
 use crate::outcome::{Action, JobError};
 use crate::registry::BoxedRun;
-use crate::retry::FailureInfo;
+use crate::retry::{Backoff, FailureInfo};
 use crate::verdict::{DeadReason, ErrorReport, Settlement, Verdict};
 use crate::{fault_point, seeded_bug};
 use futures_util::FutureExt;
@@ -92,7 +92,14 @@ async fn execute(queue: &Arc<QueueShared>, start: Start) -> Option<Verdict> {
     };
     // Only a job that was asked to stop needs the lock.
     let reason = if stop.is_cancelled() { queue.core().stop_reason(slot) } else { None };
-    span.in_scope(|| verdict(ended, reason, spec, &job))
+    span.in_scope(|| {
+        // The text of an error and a custom backoff are user code too.
+        catch_unwind(AssertUnwindSafe(|| verdict(ended, reason, spec, &job))).unwrap_or_else(|panic| {
+            let text = panic_text(&*panic);
+            let after = Backoff::DEFAULT.delay(&FailureInfo { attempt: job.attempt, error: &text });
+            Some(failed(&text, Some(after), spec, &job))
+        })
+    })
 }
 
 struct Limits {

@@ -1,13 +1,13 @@
 //! The full run and the quick one.
 
-use super::matrix::{self, Row};
-use super::registry::{self, Bug};
+use super::matrix::{self, Known, Row};
+use super::registry::Bug;
 use super::suites::{Programs, Run, Suite};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::Error;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How many tests of a suite are tried alone, to find the quickest.
 const CANDIDATES: usize = 3;
@@ -57,49 +57,74 @@ fn clean(programs: &Programs, tests: &BTreeMap<Suite, Vec<String>>) -> Result<bo
     Ok(good)
 }
 
-/// Shows every defect (or those whose names contain `only`) to every suite that could see it.
+/// The tests of `known`, suite by suite.
+fn by_suite<'a>(known: impl Iterator<Item = &'a Known>) -> BTreeMap<Suite, Vec<String>> {
+    let mut tests: BTreeMap<Suite, Vec<String>> = BTreeMap::new();
+    for Known { suite, test, .. } in known {
+        let of_suite = tests.entry(*suite).or_default();
+        if !of_suite.contains(test) {
+            of_suite.push(test.clone());
+        }
+    }
+    tests
+}
+
+/// Shows these defects to the tests that saw them before, and those that have no such test, or are no longer seen by it,
+/// to every suite that could see them. `None` if a test fails without a defect.
 ///
 /// # Errors
 /// If a program cannot be run.
-pub fn full(programs: &Programs, only: Option<&str>) -> Result<Option<Vec<Row>>, Error> {
-    let bugs: Vec<Bug> =
-        registry::all().into_iter().filter(|b| only.is_none_or(|o| b.name.contains(o))).collect();
-    let suites: BTreeSet<Suite> = bugs.iter().flat_map(|b| b.suites()).copied().collect();
-    let everything = suites.into_iter().map(|s| (s, Vec::new())).collect();
-    if !clean(programs, &everything)? {
+pub fn full(
+    programs: &Programs,
+    bugs: &[Bug],
+    known: &HashMap<String, Known>,
+) -> Result<Option<Vec<Row>>, Error> {
+    let named: Vec<_> = bugs.iter().filter_map(|b| Some((*b, known.get(b.name)?))).collect();
+    if !clean(programs, &by_suite(named.iter().map(|(_, k)| *k)))? {
         return Ok(None);
     }
-    let rows = two_at_once(&bugs, |bug| {
-        let began = Instant::now();
-        let row = look(programs, *bug);
-        if let Ok(row) = &row {
-            let how = row.quickest.as_ref().map_or("-", |(_, test, _)| test);
-            let failing: Vec<_> = row.failing.iter().map(|(s, n)| (s.name(), n)).collect();
-            println!("{:<32} {how} {failing:?} {:.0?}", bug.name, began.elapsed());
-        }
-        row
+    let again = two_at_once(&named, |(bug, known)| {
+        let took = alone(programs, known.suite, &known.test, *bug)?;
+        println!("{:<32} {} {took:.1?}", bug.name, known.test);
+        let row = |took| Row {
+            bug: *bug,
+            quickest: Some(((*known).clone(), took)),
+            failing: known.failing.clone(),
+        };
+        Ok(took.map(row))
     });
-    rows.into_iter().collect::<Result<_, _>>().map(Some)
+    let again: Vec<Option<Row>> = again.into_iter().collect::<Result<_, Error>>()?;
+    let mut rows: Vec<Row> = again.into_iter().flatten().collect();
+    let rest: Vec<_> =
+        bugs.iter().copied().filter(|b| rows.iter().all(|row| row.bug.name != b.name)).collect();
+    let suites: BTreeSet<Suite> = rest.iter().flat_map(Bug::suites).copied().collect();
+    if !clean(programs, &suites.into_iter().map(|s| (s, Vec::new())).collect())? {
+        return Ok(None);
+    }
+    for row in two_at_once(&rest, |bug| look(programs, *bug)) {
+        rows.push(row?);
+    }
+    Ok(Some(rows))
 }
 
 /// Shows one defect to its suites.
 fn look(programs: &Programs, bug: Bug) -> Result<Row, Error> {
-    let mut failing = Vec::new();
+    let mut failing = String::new();
     let mut runs: Vec<(Suite, Run)> = Vec::new();
     for &suite in bug.suites() {
         let run = programs.run(suite, &[], Some(bug.name))?;
         if !run.passed {
-            failing.push((suite, (!run.late).then_some(run.failed.len())));
+            failing += &matrix::failing(suite, (!run.late).then_some(run.failed.len()));
             runs.push((suite, run));
         }
     }
-    let mut quickest: Option<(Suite, String, Duration)> = None;
+    let mut quickest: Option<(Known, Duration)> = None;
     for (suite, run) in runs {
         for test in run.failed.iter().take(CANDIDATES) {
             if let Some(took) = alone(programs, suite, test, bug)?
-                && quickest.as_ref().is_none_or(|(_, _, best)| took < *best)
+                && quickest.as_ref().is_none_or(|(_, best)| took < *best)
             {
-                quickest = Some((suite, test.clone(), took));
+                quickest = Some((Known { suite, test: test.clone(), failing: failing.clone() }, took));
             }
         }
         // The later suites are slower.
@@ -107,6 +132,7 @@ fn look(programs: &Programs, bug: Bug) -> Result<Row, Error> {
             break;
         }
     }
+    println!("{:<32} {}{failing}", bug.name, quickest.as_ref().map_or("-", |(known, _)| &known.test));
     Ok(Row { bug, quickest, failing })
 }
 
@@ -127,36 +153,28 @@ fn alone(programs: &Programs, suite: Suite, test: &str, bug: Bug) -> Result<Opti
 ///
 /// # Errors
 /// If a program cannot be run.
-pub fn quick(programs: &Programs, table: &str) -> Result<Vec<String>, Error> {
-    let named: HashMap<_, _> =
-        matrix::quickest(table).into_iter().map(|(bug, suite, test)| (bug, (suite, test))).collect();
-    let mut wrong = Vec::new();
-    let mut tests: BTreeMap<Suite, Vec<String>> = BTreeMap::new();
-    let mut tried = Vec::new();
-    for bug in registry::all() {
-        match named.get(bug.name) {
-            Some((suite, test)) => {
-                let of_suite = tests.entry(*suite).or_default();
-                if !of_suite.contains(test) {
-                    of_suite.push(test.clone());
-                }
-                tried.push((bug, *suite, test.clone()));
-            }
-            None => wrong.push(format!("{}: the matrix names no test: run ./dev mutants", bug.name)),
-        }
-    }
-    if !clean(programs, &tests)? {
+pub fn quick(
+    programs: &Programs,
+    bugs: &[Bug],
+    known: &HashMap<String, Known>,
+) -> Result<Vec<String>, Error> {
+    let named: Vec<_> = bugs.iter().filter_map(|b| Some((*b, known.get(b.name)?))).collect();
+    let unnamed = bugs.iter().filter(|b| !known.contains_key(b.name));
+    let mut wrong: Vec<_> =
+        unnamed.map(|b| format!("{}: the matrix names no test; run ./dev mutants", b.name)).collect();
+    if !clean(programs, &by_suite(named.iter().map(|(_, k)| *k)))? {
         wrong.push("tests fail without any defect".to_owned());
         return Ok(wrong);
     }
-    let runs = two_at_once(&tried, |(bug, suite, test)| {
-        programs.run(*suite, std::slice::from_ref(test), Some(bug.name))
+    let runs = two_at_once(&named, |(bug, known)| {
+        programs.run(known.suite, std::slice::from_ref(&known.test), Some(bug.name))
     });
-    for ((bug, suite, test), run) in tried.iter().zip(runs) {
-        if run?.failed != [test.as_str()] {
-            wrong.push(format!("{} ({}) passes {} {test}", bug.name, bug.breaks, suite.name()));
+    for ((bug, known), run) in named.iter().zip(runs) {
+        if run?.failed != [known.test.as_str()] {
+            let (suite, test) = (known.suite.name(), &known.test);
+            wrong.push(format!("{} ({}) is not seen by {suite} {test}", bug.name, bug.breaks));
         }
     }
-    println!("{} defects, {} seen", tried.len(), tried.len() - wrong.len().min(tried.len()));
+    println!("{} defects tried", named.len());
     Ok(wrong)
 }

@@ -2,7 +2,7 @@
 
 use super::registry::Bug;
 use super::suites::Suite;
-use std::fmt::Write as _;
+use std::collections::HashMap;
 use std::time::Duration;
 
 /// Where the generated table ends; what follows is kept.
@@ -22,37 +22,47 @@ tried, and passes without it; then how many tests of which suite fail in all. *s
 pub struct Row {
     /// The defect.
     pub bug: Bug,
-    /// The quickest test that fails alone, every time.
-    pub quickest: Option<(Suite, String, Duration)>,
-    /// How many tests fail in which suite; `None` if it had to be stopped.
-    pub failing: Vec<(Suite, Option<usize>)>,
+    /// The quickest test that fails alone, every time, and how long it takes.
+    pub quickest: Option<(Known, Duration)>,
+    /// In words, how many tests of which suites fail.
+    pub failing: String,
+}
+
+/// A test that sees a defect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    /// Its suite.
+    pub suite: Suite,
+    /// Its name there.
+    pub test: String,
+    /// What else its row says of who fails.
+    pub failing: String,
 }
 
 impl Row {
     /// True if a test fails with the defect.
     #[must_use]
     pub fn is_caught(&self) -> bool {
-        !self.failing.is_empty()
+        self.quickest.is_some() || !self.failing.is_empty()
     }
 
     fn line(&self) -> String {
         let Bug { name, file, breaks } = self.bug;
-        let mut by = match &self.quickest {
-            Some((suite, test, _)) => format!("`{} {test}`", suite.name()),
-            None if self.is_caught() => "no test alone".to_owned(),
-            None => NOTHING.to_owned(),
+        let (by, took) = match &self.quickest {
+            Some((known, took)) => {
+                (format!("`{} {}`", known.suite.name(), known.test), format!("{:.1}", took.as_secs_f64()))
+            }
+            None if self.is_caught() => ("no test alone".to_owned(), "-".to_owned()),
+            None => (NOTHING.to_owned(), "-".to_owned()),
         };
-        for (suite, failing) in &self.failing {
-            let count = failing.map_or("stopped".to_owned(), |n| n.to_string());
-            // Writing to a String cannot fail.
-            let _ = write!(by, "; {} {count}", suite.name());
-        }
-        let took = self
-            .quickest
-            .as_ref()
-            .map_or("-".to_owned(), |(_, _, took)| format!("{:.1}", took.as_secs_f64()));
-        format!("| `{name}` | {file} | {breaks} | {by} | {took} |")
+        format!("| `{name}` | {file} | {breaks} | {by}{} | {took} |", self.failing)
     }
+}
+
+/// How a row says how many tests of a suite fail; `None` if it had to be stopped.
+#[must_use]
+pub fn failing(suite: Suite, tests: Option<usize>) -> String {
+    tests.map_or_else(|| format!("; {} stopped", suite.name()), |n| format!("; {} {n}", suite.name()))
 }
 
 /// What a row says of a defect that no test saw.
@@ -82,12 +92,14 @@ pub fn render(bugs: &[Bug], rows: &[Row], old: &str) -> String {
 
 /// The quickest test of each defect, as the file has it.
 #[must_use]
-pub fn quickest(text: &str) -> Vec<(String, Suite, String)> {
+pub fn known(text: &str) -> HashMap<String, Known> {
     let row = |line: &str| {
         let cells: Vec<_> = line.split(" | ").collect();
         let name = cells.first()?.strip_prefix("| `")?.strip_suffix('`')?;
-        let (suite, test) = cells.get(3)?.strip_prefix('`')?.split('`').next()?.split_once(' ')?;
-        Some((name.to_owned(), Suite::named(suite)?, test.to_owned()))
+        let (quickest, failing) = cells.get(3)?.strip_prefix('`')?.split_once('`')?;
+        let (suite, test) = quickest.split_once(' ')?;
+        let suite = Suite::named(suite)?;
+        Some((name.to_owned(), Known { suite, test: test.to_owned(), failing: failing.to_owned() }))
     };
     text.lines().filter_map(row).collect()
 }
@@ -100,10 +112,12 @@ mod tests {
     fn what_is_written_is_read() {
         let bug = Bug { name: "b", file: "f.rs", breaks: "everything" };
         let (c, d) = (Bug { name: "c", ..bug }, Bug { name: "d", ..bug });
-        let quickest = Some((Suite::Log, "a::b".to_owned(), Duration::from_millis(1_260)));
+        let known = |test: &str, failing: String| Known { suite: Suite::Log, test: test.into(), failing };
+        let failing = failing(Suite::Log, Some(2)) + &failing(Suite::Stress, None);
+        let quickest = Some((known("a::b", failing.clone()), Duration::from_millis(1_260)));
         let rows = [
-            Row { bug, quickest, failing: vec![(Suite::Log, Some(2)), (Suite::Stress, None)] },
-            Row { bug: c, quickest: None, failing: Vec::new() },
+            Row { bug, quickest, failing: failing.clone() },
+            Row { bug: c, quickest: None, failing: String::new() },
         ];
         let kept = "| `d` | f.rs | everything | `backend-postgres/log c`; backend-postgres/log 1 | 0.1 |";
         let gone = kept.replace("`d`", "`e`");
@@ -113,8 +127,9 @@ mod tests {
         let second = "| `c` | f.rs | everything | **nothing** | - |";
         assert!(text.contains(&format!("{first}\n{second}\n{kept}\n\n{END}\nby hand")), "{text}");
         assert!(text.contains("2 of 3 defects") && !text.contains("old") && !text.contains(&gone), "{text}");
-        let named =
-            [("b", "a::b"), ("d", "c")].map(|(bug, test)| (bug.to_owned(), Suite::Log, test.to_owned()));
-        assert_eq!(super::quickest(&text), named);
+        let again = super::known(&text);
+        assert_eq!(again.len(), 2);
+        assert_eq!(again["b"], known("a::b", failing));
+        assert_eq!(again["d"], known("c", "; backend-postgres/log 1".into()));
     }
 }
