@@ -83,7 +83,7 @@ pub(super) const BUGS: &[SqlBug] = &[
         CLAIM,
         &[(
             "    -- Before this transaction has an xid.\n",
-            "    perform pg_current_xact_id(); perform pg_sleep(0.003);\n",
+            "    perform pg_current_xact_id(); perform pg_sleep(0.03);\n",
         )],
     ),
     bug(

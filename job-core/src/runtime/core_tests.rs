@@ -7,6 +7,9 @@ use crate::{JobId, Kind, Priority};
 use bytes::Bytes;
 use jiff::Timestamp;
 
+#[path = "core_end_tests.rs"]
+mod end;
+
 const LEASE: Duration = Duration::from_secs(10);
 
 fn core(concurrency: usize) -> QueueCore {
@@ -124,33 +127,12 @@ fn verdicts_of_a_failed_call_are_sent_again_and_the_claim_repeated() {
 }
 
 #[test]
-fn verdicts_of_a_failed_settle_are_sent_again_first() {
+fn a_claim_that_never_happened_is_made_anew() {
     let now = Instant::now();
-    let mut core = core(8);
-    let starts = claim(&mut core, now, 2);
-    core.job_ended(now, starts[0].slot, complete(&starts[0]));
-    let lost = core.plan_settle(false).expect("one");
-    core.job_ended(now, starts[1].slot, complete(&starts[1]));
-    core.settle_failed();
-    assert_eq!(core.nudge(), Nudge::Nobody, "only the timer tries again");
-    assert!(core.plan_settle(false).is_none());
-    let again = core.plan_settle(true).expect("the timer");
-    assert_eq!((again.len(), again[0].hold), (2, lost[0].hold));
-    assert_eq!(core.unsettled(), 2);
-}
-
-#[test]
-fn one_verdict_is_settled_at_once_when_idle() {
-    let now = Instant::now();
-    let mut core = core(8);
-    let starts = claim(&mut core, now, 1);
-    let (_, nudge) = core.job_ended(now, starts[0].slot, complete(&starts[0]));
-    assert_eq!(nudge, Nudge::Settler);
-    assert_eq!(core.plan_settle(false).expect("one").len(), 1);
-    assert!(!core.is_quiet());
-    core.settle_done(&[Settled::Applied]);
-    assert!(core.is_quiet());
-    assert_eq!(core.unsettled(), 0);
+    let mut core = core(2);
+    let failed = core.plan_claim(now, true).expect("due");
+    core.claim_failed(false);
+    assert_ne!(core.plan_claim(now, true).expect("the timer").lease, failed.lease);
 }
 
 #[test]
@@ -233,19 +215,6 @@ fn what_was_claimed_ahead_and_cancelled_never_starts() {
 }
 
 #[test]
-fn what_was_claimed_ahead_goes_back_at_shutdown() {
-    let now = Instant::now();
-    let mut core = core(2);
-    core.prefetch = 10;
-    let starts = claim(&mut core, now, 12);
-    assert_eq!(starts.len(), 2);
-    assert_eq!(core.stop_claiming(), Nudge::Settler);
-    let released = core.plan_settle(false).expect("released");
-    assert_eq!(released.len(), 10);
-    assert!(released.iter().all(|s| s.verdict == Verdict::Release));
-}
-
-#[test]
 fn a_restarted_claimer_forgets_nothing() {
     let now = Instant::now();
     let mut core = core(2);
@@ -277,6 +246,20 @@ fn prefetch_follows_the_rate_and_shrinks_at_once() {
     now += Duration::from_secs(60);
     claim(&mut core, now, 10);
     assert!(core.prefetch <= 1, "10 jobs a minute: {}", core.prefetch);
+}
+
+#[test]
+fn what_is_claimed_ahead_ends_within_a_tenth_of_a_second() {
+    let mut now = Instant::now();
+    let mut core = core(10);
+    for _ in 0..20 {
+        let starts = claim(&mut core, now, 10);
+        now += Duration::from_millis(100);
+        for start in &starts {
+            core.job_ended(now, start.slot, complete(start));
+        }
+    }
+    assert!((8..=10).contains(&core.prefetch), "10 jobs in 100 ms: {}", core.prefetch);
 }
 
 #[test]

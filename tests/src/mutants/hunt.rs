@@ -15,12 +15,15 @@ const CANDIDATES: usize = 3;
 /// How often a test has to fail alone to count.
 const REPEATS: usize = 3;
 
-/// Does `work` for each item, two at a time: the tests mostly wait. In the order of the items.
-fn two_at_once<T: Sync, U: Send>(items: &[T], work: impl Fn(&T) -> U + Sync) -> Vec<U> {
+/// How many tests run at the same time: they mostly wait.
+const AT_ONCE: usize = 3;
+
+/// Does `work` for each item, some at a time. In the order of the items.
+fn some_at_once<T: Sync, U: Send>(items: &[T], work: impl Fn(&T) -> U + Sync) -> Vec<U> {
     let next = AtomicUsize::new(0);
     let done = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
-        for _ in 0..2 {
+        for _ in 0..AT_ONCE {
             scope.spawn(|| {
                 while let Some((n, item)) = items.iter().enumerate().nth(next.fetch_add(1, Ordering::Relaxed))
                 {
@@ -39,7 +42,7 @@ fn two_at_once<T: Sync, U: Send>(items: &[T], work: impl Fn(&T) -> U + Sync) -> 
 fn clean(programs: &Programs, tests: &BTreeMap<Suite, Vec<String>>) -> Result<bool, Error> {
     let suites: Vec<_> = tests.iter().collect();
     let mut good = true;
-    for ((suite, tests), run) in suites.iter().zip(two_at_once(&suites, |(s, t)| programs.run(**s, t, None)))
+    for ((suite, tests), run) in suites.iter().zip(some_at_once(&suites, |(s, t)| programs.run(**s, t, None)))
     {
         let run = run?;
         let all = run.passed && !run.late && run.ended >= tests.len().max(1);
@@ -83,7 +86,7 @@ pub fn full(
     if !clean(programs, &by_suite(named.iter().map(|(_, k)| *k)))? {
         return Ok(None);
     }
-    let again = two_at_once(&named, |(bug, known)| {
+    let again = some_at_once(&named, |(bug, known)| {
         let took = alone(programs, known.suite, &known.test, *bug)?;
         println!("{:<32} {} {took:.1?}", bug.name, known.test);
         let row = |took| Row {
@@ -101,7 +104,7 @@ pub fn full(
     if !clean(programs, &suites.into_iter().map(|s| (s, Vec::new())).collect())? {
         return Ok(None);
     }
-    for row in two_at_once(&rest, |bug| look(programs, *bug)) {
+    for row in some_at_once(&rest, |bug| look(programs, *bug)) {
         rows.push(row?);
     }
     Ok(Some(rows))
@@ -166,7 +169,7 @@ pub fn quick(
         wrong.push("tests fail without any defect".to_owned());
         return Ok(wrong);
     }
-    let runs = two_at_once(&named, |(bug, known)| {
+    let runs = some_at_once(&named, |(bug, known)| {
         programs.run(known.suite, std::slice::from_ref(&known.test), Some(bug.name))
     });
     for ((bug, known), run) in named.iter().zip(runs) {
