@@ -151,10 +151,16 @@ pub(super) const BUGS: &[SqlBug] = &[
         "sql_reap_by_old_list",
         "a lease is ended although it was extended after the look",
         MAINTAIN,
-        &[(
-            "order by x.queue_id, x.top limit p_limit for update skip locked",
-            "order by x.queue_id, x.top limit p_limit",
-        )],
+        &[
+            (
+                "order by x.queue_id, x.top limit p_limit for update skip locked",
+                "order by x.queue_id, x.top limit p_limit",
+            ),
+            (
+                "    leases := leases + 1;\n",
+                "    perform pg_sleep(case leases when 0 then 0.02 end); leases := leases + 1;\n",
+            ),
+        ],
     ),
     bug(
         "sql_reap_charges_innocents",

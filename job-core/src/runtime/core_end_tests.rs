@@ -7,8 +7,7 @@ fn the_settler_is_told_once_and_sends_one_batch_at_a_time() {
     let now = Instant::now();
     let mut core = core(8);
     let starts = claim(&mut core, now, 3);
-    let mut end =
-        |core: &mut QueueCore, n: usize| core.job_ended(now, starts[n].slot, complete(&starts[n])).1;
+    let end = |core: &mut QueueCore, n: usize| core.job_ended(now, starts[n].slot, complete(&starts[n])).1;
     assert_eq!(end(&mut core, 0), Nudge::Settler);
     assert_eq!(end(&mut core, 1), Nudge::Nobody, "told once");
     assert_eq!(core.plan_settle(false).expect("two").len(), 2);
@@ -129,4 +128,42 @@ fn a_queue_is_quiet_when_nothing_is_left_to_do() {
     assert!(!core.is_quiet(), "it is on its way");
     core.settle_done(&[Settled::Applied]);
     assert_eq!((core.is_quiet(), core.unsettled()), (true, 0));
+}
+
+#[test]
+fn a_lost_lease_takes_what_was_claimed_ahead_under_it_and_nothing_else() {
+    let now = Instant::now();
+    let mut core = core(1);
+    core.prefetch = 10;
+    let first = claim(&mut core, now, 3)[0].job.hold.lease;
+    let plan = core.plan_claim(now, true).expect("due");
+    core.claim_done(now, &[], Claim::new(vec![job(plan.lease), job(plan.lease)]));
+    assert_eq!(core.unsettled(), 5);
+    let stale = Extended { leases: vec![LeaseStatus::Stale], cancel: Vec::new() };
+    core.extended(now, &[first], &stale);
+    let left: Vec<_> = core.backlog.iter().map(|j| j.hold.lease).collect();
+    assert_eq!(
+        (left, core.unsettled()),
+        (vec![plan.lease; 2], 3),
+        "the one that runs is told of when it ends"
+    );
+}
+
+#[test]
+fn leases_are_extended_until_the_last_verdict_is_stored() {
+    let now = Instant::now();
+    let mut core = core(2);
+    let starts = claim(&mut core, now, 2);
+    let lease = starts[0].job.hold.lease;
+    core.stop_claiming();
+    core.cancel_all();
+    assert!(starts.iter().all(|s| s.stop.is_cancelled()));
+    for start in &starts {
+        assert_eq!(core.leases(), [lease]);
+        core.job_ended(now, start.slot, complete(start));
+    }
+    core.plan_settle(false).expect("two verdicts");
+    assert_eq!(core.leases(), [lease]);
+    core.settle_done(&[Settled::Applied; 2]);
+    assert!(core.leases().is_empty());
 }

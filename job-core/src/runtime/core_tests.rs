@@ -183,7 +183,7 @@ fn fencing_leaves_time_before_the_store_ends_the_lease() {
     assert_eq!(core.fence(now), Some(now + LEASE * 8 / 10), "when to look again");
     core.fence(now + LEASE * 79 / 100);
     assert!(!starts[0].stop.is_cancelled());
-    core.fence(now + LEASE * 8 / 10);
+    assert_eq!(core.fence(now + LEASE * 8 / 10), None, "nothing is left to look at");
     assert!(starts[0].stop.is_cancelled());
 }
 

@@ -42,6 +42,15 @@ mod tests {
         assert!(budget.spend(start).is_some());
         assert!(budget.spend(start).is_some());
         assert!(budget.spend(start).is_none());
+        assert!(budget.spend(start + Duration::from_secs(10)).is_none(), "not quite");
         assert!(budget.spend(start + Duration::from_secs(11)).is_some());
+    }
+
+    #[test]
+    fn each_restart_waits_twice_as_long_up_to_a_bound() {
+        let mut budget = RestartBudget::new(9, Duration::from_secs(60));
+        let now = Instant::now();
+        let delays: Vec<_> = (0..9).filter_map(|_| Some(budget.spend(now)?.as_millis())).collect();
+        assert_eq!(delays, [10, 20, 40, 80, 160, 320, 640, 640, 640]);
     }
 }
