@@ -53,7 +53,12 @@ fn clean(programs: &Programs, tests: &BTreeMap<Suite, Vec<String>>) -> Result<bo
             if all { "pass" } else { "FAIL" }
         );
         for test in &run.failed {
-            println!("  {test}");
+            println!("  {test} fails");
+        }
+        if run.passed && !all {
+            println!(
+                "  of {tests:?} some are gone: take their rows out of the matrix, and run ./dev mutants again"
+            );
         }
         good &= all;
     }
