@@ -2,7 +2,7 @@
 
 use crate::job::{Job, Place, Stage};
 use crate::table::Table;
-use job_core::Priority;
+use job_core::{Priority, seeded_bug};
 use std::collections::{BTreeMap, VecDeque};
 
 /// Lanes in claim order: for each priority the returned jobs, then the fresh ones.
@@ -16,7 +16,9 @@ struct Lane {
 }
 
 fn is_valid(table: &Table, (seq, slot): (u64, u32)) -> bool {
-    table.get(slot).is_some_and(|j| j.seq == seq && j.place == Place::Ready)
+    table
+        .get(slot)
+        .is_some_and(|j| (j.seq == seq || seeded_bug!("memory_slot_mistaken")) && j.place == Place::Ready)
 }
 
 impl Lane {

@@ -2,7 +2,7 @@
 
 use crate::clock::Tick;
 use crate::hash::IdMap;
-use job_core::{Hold, JobId, LeaseId};
+use job_core::{Hold, JobId, LeaseId, seeded_bug};
 use std::collections::{BTreeSet, VecDeque};
 
 /// What became of a job under its lease.
@@ -65,7 +65,7 @@ impl Leases {
     /// Lets a live lease last until `expires` or later; false if it has ended.
     pub(crate) fn extend(&mut self, id: LeaseId, expires: Tick) -> bool {
         let Some(lease) = self.by_id.get_mut(&id).filter(|l| l.is_live()) else { return false };
-        if lease.expires < expires {
+        if lease.expires < expires || seeded_bug!("memory_extend_shortens") {
             self.expiries.remove(&(lease.expires, id));
             self.expiries.insert((expires, id));
             lease.expires = expires;
@@ -104,7 +104,7 @@ impl Leases {
         let held = lease.jobs.iter_mut().filter(|l| l.fate == Fate::Held);
         Some(
             held.map(|l| {
-                l.fate = Fate::Reaped;
+                l.fate = if seeded_bug!("memory_reap_is_no_end") { Fate::Settled } else { Fate::Reaped };
                 l.slot
             })
             .collect(),

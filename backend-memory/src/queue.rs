@@ -6,7 +6,7 @@ use crate::lanes::Lanes;
 use crate::leases::Leases;
 use crate::sync::Notify;
 use crate::table::Table;
-use job_core::{Kind, QueueName};
+use job_core::{Kind, QueueName, seeded_bug};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -82,7 +82,9 @@ impl Queue {
         if self.waiters == 0 {
             self.wake.notify_one();
         } else {
-            self.wake.notify_waiters();
+            if !seeded_bug!("memory_no_wake_up") {
+                self.wake.notify_waiters();
+            }
         }
     }
 

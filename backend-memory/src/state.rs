@@ -5,7 +5,7 @@ use crate::job::{Place, Stage};
 use crate::keys::Keys;
 use crate::queue::Queue;
 use crate::table::Table;
-use job_core::{DeadReason, QueueName};
+use job_core::{DeadReason, QueueName, seeded_bug};
 use std::collections::HashMap;
 
 #[derive(Debug)]
@@ -81,7 +81,7 @@ impl State {
     pub(crate) fn bury(&mut self, slot: u32, reason: DeadReason, now: Tick) {
         let Some(job) = self.table.get_mut(slot) else { return };
         job.place = Place::Dead { at: now, reason };
-        job.cancel = false;
+        job.cancel &= seeded_bug!("memory_cancel_outlives_death");
         if let Some(key) = &job.unique {
             self.keys.release(key, job.id);
         }

@@ -3,7 +3,7 @@
 use crate::clock::Tick;
 use crate::hash::IdMap;
 use crate::job::Job;
-use job_core::{Enqueued, JobId};
+use job_core::{Enqueued, JobId, seeded_bug};
 use std::collections::VecDeque;
 
 /// What the store knows about an id.
@@ -94,6 +94,9 @@ impl Table {
         let job = self.slots.get_mut(slot as usize)?.take()?;
         self.free.push(slot);
         self.ended.push_back((now, job.id));
+        if seeded_bug!("memory_ids_forgotten") {
+            self.ids.remove(&job.id);
+        }
         Some(job)
     }
 

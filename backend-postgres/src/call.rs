@@ -3,7 +3,7 @@
 
 use crate::error::{NAME, failed, is_conflict, not_sent};
 use crate::schema::Statements;
-use job_core::{BackendError, Effect, ErrorKind, fault_point};
+use job_core::{BackendError, Effect, ErrorKind, fault_point, seeded_bug};
 use sqlx::{PgConnection, PgPool};
 use std::future::Future;
 use std::pin::Pin;
@@ -59,7 +59,13 @@ impl Calls {
                         }
                         return Ok(answer);
                     }
-                    Ok(Err(error)) if is_conflict(&error) && conflicts < CONFLICTS_MAX => conflicts += 1,
+                    Ok(Err(error))
+                        if is_conflict(&error)
+                            && conflicts < CONFLICTS_MAX
+                            && !seeded_bug!("postgres_conflicts_fail") =>
+                    {
+                        conflicts += 1
+                    }
                     Ok(Err(error)) => {
                         return Err(failed(operation, error));
                     }

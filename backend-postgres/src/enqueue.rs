@@ -3,7 +3,9 @@
 use crate::call::Reply;
 use crate::error::{failed, refused};
 use crate::schema::Statements;
-use job_core::{BackendError, Enqueued, ErrorKind, Kind, NewJob, Priority, QueueName, Suspicion, When};
+use job_core::{
+    BackendError, Enqueued, ErrorKind, Kind, NewJob, Priority, QueueName, Suspicion, When, seeded_bug,
+};
 use sqlx::{PgConnection, Row};
 use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
@@ -246,6 +248,11 @@ pub(crate) fn answers(
     holders: Option<Vec<Option<Uuid>>>,
 ) -> Vec<Enqueued> {
     let mine = |job: &NewJob| Enqueued { id: job.id, deduplicated: false };
+    let holders = if seeded_bug!("postgres_answers_reversed") {
+        holders.map(|h| h.into_iter().rev().collect())
+    } else {
+        holders
+    };
     let Some(holders) = holders else { return jobs.iter().map(mine).collect() };
     let taken: HashMap<_, _> = distinct.iter().zip(holders).filter_map(|(j, h)| Some((j.id, h?))).collect();
     jobs.iter()

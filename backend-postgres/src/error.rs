@@ -1,6 +1,6 @@
 //! What an error of the database means for the caller.
 
-use job_core::{BackendError, Effect, ErrorKind};
+use job_core::{BackendError, Effect, ErrorKind, seeded_bug};
 
 pub(crate) const NAME: &str = "postgres";
 
@@ -28,7 +28,9 @@ pub(crate) fn failed(operation: &'static str, error: sqlx::Error) -> BackendErro
         sqlx::Error::Database(e) => {
             let code = e.code().unwrap_or_default();
             // The server speaks of its own end, or of a lost connection: the statement may have been committed.
-            let effect = if code.starts_with("57P") || code.starts_with("08") {
+            let effect = if (code.starts_with("57P") || code.starts_with("08"))
+                && !seeded_bug!("postgres_lost_is_not_applied")
+            {
                 Effect::Unknown
             } else {
                 Effect::NotApplied

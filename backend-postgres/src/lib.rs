@@ -42,6 +42,9 @@ mod nodelay;
 mod operate;
 mod options;
 mod schema;
+#[cfg(feature = "faults")]
+#[doc(hidden)]
+pub mod seeded_bugs;
 mod settle;
 mod wake;
 

@@ -30,6 +30,8 @@ impl Schema {
 
     /// A statement text of ours with the schema in it. The name is valid and quoted all the same.
     pub(crate) fn sql(&self, template: &str) -> SqlStr {
+        #[cfg(feature = "faults")]
+        let template = crate::seeded_bugs::apply(template);
         let text: Arc<str> = template.replace("{schema}", &format!("\"{}\"", self.0)).trim_end().into();
         AssertSqlSafe(text).into_sql_str()
     }

@@ -3,7 +3,7 @@
 use crate::call::Reply;
 use crate::enqueue::{Batch, Lanes, distinct, enqueue, micros};
 use crate::schema::Statements;
-use job_core::{Hold, JobId, QueueName, Settled, Settlement, Verdict};
+use job_core::{Hold, JobId, QueueName, Settled, Settlement, Verdict, seeded_bug};
 use sqlx::{Connection, PgConnection, Row};
 use uuid::Uuid;
 
@@ -133,7 +133,7 @@ pub(crate) fn settle<'c>(
         let mut tx = connection.begin().await?;
         let answers = settle_on(args, statements, &mut tx).await?;
         for (n, batch) in &args.follow_ups {
-            if answers.get(*n) == Some(&0) {
+            if answers.get(*n) == Some(&0) || seeded_bug!("postgres_follow_ups_always") {
                 enqueue(batch, statements, &mut tx).await?;
             }
         }

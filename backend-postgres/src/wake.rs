@@ -3,7 +3,7 @@
 
 use crate::call::{Calls, Reply};
 use crate::schema::Statements;
-use job_core::QueueName;
+use job_core::{QueueName, seeded_bug};
 use sqlx::postgres::PgListener;
 use sqlx::{PgConnection, PgPool};
 use std::collections::HashMap;
@@ -108,6 +108,9 @@ impl Wake {
                 Some(edge) if now < edge.last + WINDOW => {
                     if !edge.trailing {
                         edge.trailing = true;
+                        if seeded_bug!("postgres_trailing_edge_lost") {
+                            continue;
+                        }
                         self.trail(queue.clone(), edge.last + WINDOW, calls.clone());
                     }
                 }

@@ -124,6 +124,40 @@ impl Store {
     }
 }
 
+/// Transactions that begin while a claim runs, and stay open until the mark has moved twice, are not passed by.
+#[tokio::test]
+async fn what_begins_during_a_claim_is_found() {
+    let store = Store::new().await;
+    store.backend.enqueue(&[job()]).await.expect("enqueue works");
+    store.backend_claim_all().await;
+    let end = Instant::now() + Duration::from_secs(3);
+    let mut producers = tokio::task::JoinSet::new();
+    for _ in 0..12 {
+        let backend = store.backend.clone();
+        producers.spawn(async move {
+            let mut connection = PgConnection::connect(&server().url()).await.expect("connects");
+            let mut committed = Vec::new();
+            while Instant::now() < end {
+                let mut tx = connection.begin().await.expect("begins");
+                let new = job();
+                backend.enqueue_tx(&mut tx, std::slice::from_ref(&new)).await.expect("enqueue_tx works");
+                tokio::time::sleep(Duration::from_millis(700)).await;
+                tx.commit().await.expect("commits");
+                committed.push(new.id);
+            }
+            committed
+        });
+    }
+    let mut found = Vec::new();
+    while Instant::now() < end + Duration::from_secs(1) {
+        found.extend(store.backend_claim_all().await);
+    }
+    let committed: Vec<_> = producers.join_all().await.concat();
+    found.extend(store.backend_claim_all().await);
+    let lost = committed.iter().filter(|id| !found.contains(id)).count();
+    assert_eq!((lost, committed.len()), (0, found.len()), "below the mark, or twice");
+}
+
 /// The audit finds a row below the mark, which no claim would: it can fail, and it mends.
 #[tokio::test]
 async fn the_audit_can_find_something() {
@@ -232,6 +266,25 @@ async fn a_key_race_has_one_winner() {
         assert!(answers.iter().all(|(_, a)| a.id == winners[0].0), "{answers:?}");
     }
     assert_eq!(store.backend_claim_all().await.len(), 10);
+}
+
+/// What the server undoes because of somebody else is done again, without a word to the caller.
+#[tokio::test]
+async fn a_disturbed_statement_is_repeated() {
+    let mut store = Store::new().await;
+    store
+        .execute(
+            "create sequence {schema}.fuss; \
+             create function {schema}.fuss() returns trigger language plpgsql as $$ begin \
+             if nextval('{schema}.fuss') <= 3 then raise exception 'disturbed' using errcode = '40001'; end if; \
+             return new; end $$; \
+             create trigger fuss before insert on {schema}.ready for each row execute function {schema}.fuss()",
+        )
+        .await
+        .expect("the trigger is made");
+    let new = job();
+    store.backend.enqueue(std::slice::from_ref(&new)).await.expect("the fourth try works");
+    assert_eq!(store.backend_claim_all().await, [new.id]);
 }
 
 /// With statistics that are wrong by orders of magnitude, claims and verdicts read what they take and no more.

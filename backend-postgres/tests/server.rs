@@ -106,6 +106,33 @@ async fn acknowledged_jobs_survive_a_killed_server() {
     assert_eq!(found, acknowledged);
 }
 
+/// A connection that the server ends in the middle of a call: nobody knows whether it was applied.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_outcome_of_a_call_that_was_cut_off_is_unknown() {
+    use sqlx::{AssertSqlSafe, Connection};
+    let url = server().fresh_url();
+    let ready = format!("{}.ready", url.rsplit_once("schema=").expect("it has a schema").1);
+    let backend = PostgresBackend::connect(&url).await.expect("connects");
+    enqueue_one(&backend).await.expect("enqueue works");
+    let mut other = sqlx::PgConnection::connect(&server().url()).await.expect("connects");
+    let mut tx = other.begin().await.expect("begins");
+    let lock = AssertSqlSafe(format!("lock table {ready} in access exclusive mode"));
+    sqlx::raw_sql(lock).execute(&mut *tx).await.expect("locks");
+    let call = tokio::spawn(async move { enqueue_one(&backend).await });
+    let end = format!(
+        "select count(pg_terminate_backend(pid)) from pg_locks where relation = '{ready}'::regclass and not granted"
+    );
+    let deadline = Instant::now() + PATIENCE;
+    while sqlx::query_scalar::<_, i64>(AssertSqlSafe(end.clone())).fetch_one(&mut *tx).await.expect("n") == 0
+    {
+        assert!(Instant::now() < deadline, "the call never waited");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let error = call.await.expect("no panic").expect_err("it was cut off");
+    assert!(error.is_transient(), "{error}");
+    assert_eq!(error.effect(), Effect::Unknown, "{error}");
+}
+
 /// The server stops for a while: calls wait or fail as transient, and everything works again by itself, wake-ups too.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outage_passes() {

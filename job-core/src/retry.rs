@@ -1,6 +1,7 @@
 //! When a failed job runs again.
 
 use crate::chance::Chance;
+use crate::seeded_bug;
 use std::time::Duration;
 
 /// What a custom [`Backoff`] may look at.
@@ -80,7 +81,7 @@ impl Backoff {
             Self::Exponential { base, factor, max, .. } => {
                 let grown =
                     factor.checked_pow(n - 1).and_then(|f| base.checked_mul(f)).unwrap_or(Duration::MAX);
-                grown.min(max)
+                if seeded_bug!("backoff_unbounded") { grown } else { grown.min(max) }
             }
             Self::Linear { step, max, .. } => step.checked_mul(n).unwrap_or(Duration::MAX).min(max),
             Self::Fixed(delay) => delay,
@@ -101,6 +102,7 @@ impl Backoff {
     pub(crate) fn delay_by(&self, failure: &FailureInfo<'_>, chance: &Chance) -> Duration {
         let bound = self.bound(failure);
         match *self {
+            _ if seeded_bug!("no_jitter") => bound,
             Self::Exponential { jitter: Jitter::Full, .. } | Self::Linear { jitter: Jitter::Full, .. } => {
                 chance.shorten(bound, 0)
             }

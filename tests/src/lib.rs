@@ -7,6 +7,8 @@ pub mod chaos;
 pub mod checks;
 mod harness;
 pub mod model;
+#[cfg(all(feature = "rig", unix))]
+pub mod mutants;
 pub mod rig;
 #[cfg(all(feature = "servers", unix))]
 pub mod servers;

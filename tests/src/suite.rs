@@ -103,6 +103,7 @@ macro_rules! __checks {
                 an_extended_lease_lasts,
                 an_extension_never_shortens,
                 a_lease_ends_with_its_last_job,
+                an_extension_and_a_reap_never_both_win,
                 follow_ups_come_only_with_the_verdict,
                 one_of_many_verdicts_is_applied,
             }
@@ -129,6 +130,7 @@ macro_rules! __checks {
                 a_repeated_claim_returns_the_same_jobs,
                 a_repeated_claim_returns_the_same_suspects,
                 a_lost_claim_expires,
+                maintenance_keeps_receipts,
                 a_repeated_settle_and_claim_does_both_once,
                 an_idempotency_key_outlives_its_job,
                 keys_are_told_apart_by_scope,
@@ -191,6 +193,7 @@ macro_rules! __checks {
                 what_has_ended_cannot_be_cancelled,
                 a_running_job_is_asked_to_stop,
                 a_job_asked_to_stop_does_not_come_back,
+                a_cancel_and_a_claim_never_both_win,
                 a_dead_verdict_wins_over_a_cancel,
                 a_paused_queue_gives_no_job_away,
                 a_list_goes_through_every_job_once,

@@ -9,8 +9,8 @@ use job_core::{
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use support::{Act, Log, QUEUE, Script, dead, runtime, until, until_drained};
-use tokio::time::{Instant, sleep};
+use support::{Act, Fault, Faulty, Log, QUEUE, Script, dead, runtime, until, until_drained};
+use tokio::time::{Instant, sleep, timeout};
 
 fn memory() -> Arc<dyn Operate> {
     Arc::new(MemoryBackend::new())
@@ -77,6 +77,29 @@ async fn every_kind_of_failure_ends_where_it_should() {
             ),
         ]
     );
+    running.shutdown().await.unwrap();
+}
+
+/// An error whose text cannot be made.
+#[derive(Debug)]
+struct Mute;
+
+impl std::fmt::Display for Mute {
+    fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        panic!("no words")
+    }
+}
+
+impl std::error::Error for Mute {}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_that_panics_is_a_failure_like_any_other() {
+    let running = runtime(memory(), Script::new(|_, _| async { Err(Mute.into()) })).build().unwrap().start();
+    running.client().enqueue(Act { n: 1 }).await.unwrap();
+    until_drained(running.client()).await;
+    let dead = dead(running.client()).await;
+    let errors: Vec<_> = dead[0].errors.iter().map(|e| e.error.as_str()).collect();
+    assert_eq!((dead[0].attempt, errors), (3, vec!["panicked: no words"; 3]));
     running.shutdown().await.unwrap();
 }
 
@@ -160,8 +183,10 @@ async fn a_running_job_is_cancelled_through_its_lease() {
     let client = running.client();
     let job = client.enqueue(Act { n: 1 }).await.unwrap();
     until("it runs", async || log.count("run") == 1).await;
+    let asked = Instant::now();
     assert_eq!(client.backend().cancel(job.id).await.unwrap(), Cancelled::Asked);
     until_drained(client).await;
+    assert!(asked.elapsed() < Duration::from_secs(5), "with the next extension, not by its timeout of 30 s");
     assert_eq!(log.lines(), ["run", "asked to stop"]);
     assert!(dead(client).await.is_empty());
     running.shutdown().await.unwrap();
@@ -177,6 +202,44 @@ async fn unknown_kinds_wait_and_lose_no_attempt() {
     until("the known one is done", async || client.backend().stats(&QUEUE).await.unwrap().ready == 1).await;
     let waiting = client.backend().get(stranger.id).await.unwrap().expect("it waits");
     assert_eq!((waiting.attempt, waiting.claims), (0, 0));
+    running.shutdown().await.unwrap();
+}
+
+/// Wake-ups are only a hint: a store whose listener is dead for good has its jobs found all the same.
+#[tokio::test(start_paused = true)]
+async fn jobs_are_found_without_wake_ups() {
+    let backend =
+        Faulty::over(memory(), |operation| if operation == "wait" { Fault::Hang } else { Fault::None });
+    let poll = Duration::from_millis(300);
+    let script = Script::new(|_, _| async { Ok(()) });
+    let running = runtime(backend, script).poll_max(poll).build().unwrap().start();
+    for n in 0..3 {
+        sleep(Duration::from_secs(10)).await;
+        running.client().enqueue(Act { n }).await.unwrap();
+        let drained = timeout(poll + Duration::from_millis(50), until_drained(running.client())).await;
+        assert!(drained.is_ok(), "job {n} was not looked for");
+    }
+    running.shutdown().await.unwrap();
+}
+
+/// Jobs that were claimed ahead wait behind each other; one that cannot be read takes none with it.
+#[tokio::test(start_paused = true)]
+async fn undecodable_jobs_harm_no_others() {
+    let script = Script::new(|_, _| async {
+        sleep(Duration::from_millis(1)).await;
+        Ok(())
+    });
+    let running = runtime(memory(), script).default_queue(Queue::concurrency(1)).build().unwrap().start();
+    let client = running.client();
+    let jobs = (0..300).map(|n| match n % 10 {
+        5 => NewJob::new(Kind::from_static("act"), QUEUE, "[]"),
+        _ => NewJob::of(&Act { n }).unwrap(),
+    });
+    client.enqueue_new(&jobs.collect::<Vec<_>>()).await.unwrap();
+    timeout(Duration::from_secs(60), until_drained(client)).await.expect("the others are done");
+    let dead = dead(client).await;
+    assert_eq!(dead.len(), 30);
+    assert!(dead.iter().all(|j| j.dead_reason == Some(DeadReason::Undecodable)));
     running.shutdown().await.unwrap();
 }
 

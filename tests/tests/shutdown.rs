@@ -345,6 +345,52 @@ async fn an_outage_is_waited_out() {
     running.shutdown().await.unwrap();
 }
 
+/// Nobody can extend during an outage, so nobody ends a lease right after it: another process may take a little longer
+/// to come back, and then says what became of its jobs.
+#[tokio::test(start_paused = true)]
+async fn jobs_that_end_in_a_long_outage_run_once() {
+    let store = memory();
+    let (mine, theirs) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let cut_off = |down: &Arc<AtomicBool>| {
+        let down = Arc::clone(down);
+        Faulty::over(Arc::clone(&store), move |operation| {
+            if down.load(Ordering::SeqCst) && operation != "enqueue" {
+                Fault::NotApplied(ErrorKind::Transient)
+            } else {
+                Fault::None
+            }
+        })
+    };
+    let log = Log::default();
+    let start = |backend| {
+        let seen = log.clone();
+        let script = Script::new(move |n, _| {
+            let seen = seen.clone();
+            async move {
+                seen.add(format!("run {n};"));
+                sleep(Duration::from_secs(1)).await;
+                Ok(())
+            }
+        });
+        runtime(backend, script).lease(Duration::from_secs(2)).build().unwrap().start()
+    };
+    let worker = start(cut_off(&mine));
+    worker.client().enqueue_all((0..4).map(|n| Act { n })).await.unwrap();
+    until("all run", async || log.lines().len() == 4).await;
+    let other = start(cut_off(&theirs));
+    sleep(Duration::from_millis(500)).await;
+    mine.store(true, Ordering::SeqCst);
+    theirs.store(true, Ordering::SeqCst);
+    sleep(Duration::from_secs(20)).await;
+    theirs.store(false, Ordering::SeqCst);
+    sleep(Duration::from_secs(1)).await;
+    mine.store(false, Ordering::SeqCst);
+    support::until_drained(worker.client()).await;
+    assert_eq!(log.lines().len(), 4, "{:?}", log.lines());
+    worker.shutdown().await.unwrap();
+    other.shutdown().await.unwrap();
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_permanent_error_of_the_store_ends_the_runtime_with_its_text() {
     let backend = Faulty::over(memory(), |operation| {

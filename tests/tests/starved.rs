@@ -259,3 +259,31 @@ fn a_job_that_waited_for_a_thread_longer_than_its_lease_is_not_started() {
     });
     assert_eq!(log.count("claim 1"), 1, "one spun, the other was never started: {:?}", log.lines());
 }
+
+/// A claim that is answered late leaves its jobs to the lease keeper, which starts them when their lease is extended.
+#[test]
+fn no_handler_runs_on_the_keepers_thread() {
+    let _alone = alone();
+    let tokio = Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let first = AtomicBool::new(true);
+    let backend = Faulty::over(Arc::new(MemoryBackend::new()), move |operation| {
+        // Half of the lease: too late to start what it covers before an extension.
+        let late = operation == "claim" && first.swap(false, Ordering::SeqCst);
+        if late { Fault::Late(LEASE / 2) } else { Fault::None }
+    });
+    let log = Log::default();
+    let seen = log.clone();
+    let script = Script::new(move |n, _| {
+        let on_keepers = std::thread::current().name() == Some("steadfast-lease");
+        seen.add(format!("{n} {on_keepers}"));
+        async { Ok(()) }
+    });
+    tokio.block_on(async {
+        let client = job_core::Client::new(Arc::clone(&backend));
+        client.enqueue(Act { n: 1 }).await.expect("stored");
+        let worker = runtime(backend, script).lease(LEASE).build().expect("a good configuration").start();
+        until_drained(&client).await;
+        worker.shutdown().await.expect("a clean end");
+    });
+    assert_eq!(log.lines(), ["1 false"]);
+}

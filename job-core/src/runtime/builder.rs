@@ -223,6 +223,7 @@ impl RuntimeBuilder {
             states: Arc::new(self.states),
             timing,
             chance: self.chance,
+            main: OnceLock::new(),
             keepers: OnceLock::new(),
             fatal: watch::Sender::new(None),
         });

@@ -9,6 +9,7 @@ use super::slots::{Slot, Slots, StopReason};
 use super::suspects::Suspects;
 use crate::LeaseId;
 use crate::backend::{Claim, ClaimedJob};
+use crate::seeded_bug;
 use crate::verdict::{Settled, Settlement};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -146,7 +147,7 @@ impl QueueCore {
     }
 
     fn wants_claim(&self) -> bool {
-        !self.stopping
+        (!self.stopping || seeded_bug!("claims_while_stopping"))
             && self.hungry
             && !self.claim_paused
             && self.claim_call.is_none()
@@ -198,7 +199,8 @@ impl QueueCore {
         }
         self.idle_polls = if claim.jobs.is_empty() { self.idle_polls.saturating_add(1) } else { 0 };
         self.measure(now);
-        let ends = plan.first_sent + self.config.lease_for;
+        let sent = if seeded_bug!("lease_counted_from_answer") { now } else { plan.first_sent };
+        let ends = sent + self.config.lease_for;
         for job in claim.jobs {
             let suspect = job.hold.lease != plan.lease;
             let lease = self.leases.entry(job.hold.lease).or_insert(Lease {
@@ -223,9 +225,11 @@ impl QueueCore {
     /// The claim failed. If it may have been applied, the next one repeats it.
     pub(crate) fn claim_failed(&mut self, unknown: bool) {
         let Some(plan) = self.claim_call.take() else { return };
-        self.put_back(&plan.settlements);
+        if !seeded_bug!("claim_failure_drops_verdicts") {
+            self.put_back(&plan.settlements);
+        }
         self.claim_paused = true;
-        if unknown {
+        if unknown && !seeded_bug!("unknown_claim_replaced") {
             self.claim_unknown = Some(plan);
         }
     }
@@ -278,7 +282,11 @@ impl QueueCore {
     /// Keeps a verdict for the store, unless the store has said that it would refuse it. A lease that only this process
     /// has given up may last, kept by another job under it; then nobody else would get this one back.
     fn tell(&mut self, settlement: Settlement) {
-        if self.leases.get(&settlement.hold.lease).is_some_and(|l| !l.over) {
+        if self
+            .leases
+            .get(&settlement.hold.lease)
+            .is_some_and(|l| !l.over || seeded_bug!("lost_lease_verdict_sent"))
+        {
             self.verdicts.push(settlement);
         } else {
             self.forget(settlement.hold.lease);
@@ -337,7 +345,9 @@ impl QueueCore {
 
     pub(crate) fn settle_failed(&mut self) {
         self.settle_paused = true;
-        if let Some(settlements) = self.settle_call.take() {
+        if let Some(settlements) = self.settle_call.take()
+            && !seeded_bug!("settle_failure_drops_verdicts")
+        {
             self.put_back(&settlements);
         }
     }
@@ -373,7 +383,7 @@ impl QueueCore {
     /// The claimer or settler was restarted: what it had under way has an unknown outcome.
     pub(crate) fn claimer_restarted(&mut self) {
         self.claimer_nudged = false;
-        self.claim_failed(true);
+        self.claim_failed(!seeded_bug!("restart_forgets_claim"));
         self.claim_paused = false;
         self.hungry = true;
     }

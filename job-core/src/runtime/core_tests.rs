@@ -7,6 +7,9 @@ use crate::{JobId, Kind, Priority};
 use bytes::Bytes;
 use jiff::Timestamp;
 
+#[path = "core_end_tests.rs"]
+mod end;
+
 const LEASE: Duration = Duration::from_secs(10);
 
 fn core(concurrency: usize) -> QueueCore {
@@ -61,6 +64,37 @@ fn never_more_than_the_concurrency_runs() {
 }
 
 #[test]
+fn a_claim_asks_for_what_is_free() {
+    let now = Instant::now();
+    let mut core = core(4);
+    core.prefetch = 4;
+    let starts = claim(&mut core, now, 6);
+    assert_eq!(starts.len(), 4, "two wait");
+    let wanted = |core: &mut QueueCore| {
+        let plan = core.plan_claim(now, true).expect("due");
+        core.claim_done(now, &[], Claim::default());
+        plan.limit
+    };
+    assert_eq!(wanted(&mut core), 2, "eight at most");
+    core.job_ended(now, starts[0].slot, complete(&starts[0]));
+    core.plan_settle(false).expect("one verdict");
+    assert_eq!(wanted(&mut core), 2, "it is not settled yet");
+    core.settle_done(&[Settled::Applied]);
+    assert_eq!(wanted(&mut core), 3);
+}
+
+#[test]
+fn nothing_is_claimed_while_more_than_half_of_what_was_claimed_ahead_waits() {
+    let now = Instant::now();
+    let mut core = core(4);
+    core.prefetch = 4;
+    let starts = claim(&mut core, now, 7);
+    assert!(core.plan_claim(now, true).is_none(), "three of four wait");
+    core.job_ended(now, starts[0].slot, complete(&starts[0]));
+    assert!(core.plan_claim(now, true).is_some());
+}
+
+#[test]
 fn a_claim_carries_the_verdicts() {
     let now = Instant::now();
     let mut core = core(2);
@@ -83,26 +117,22 @@ fn verdicts_of_a_failed_call_are_sent_again_and_the_claim_repeated() {
     core.claim_failed(true);
     assert_eq!(core.nudge(), Nudge::Settler, "verdicts do not wait for the claim's timer");
     assert!(core.plan_claim(now, false).is_none(), "only the timer tries again");
+    core.job_ended(now, starts[1].slot, complete(&starts[1]));
     let again = core.plan_claim(now, true).expect("the timer");
     assert_eq!(again.lease, lost.lease, "the outcome was unknown");
-    assert_eq!(again.settlements, lost.settlements);
+    assert_eq!((again.settlements.len(), &again.settlements[..1]), (2, &lost.settlements[..]));
     core.claim_failed(true);
-    let late = core.plan_claim(now + LEASE, true).expect("the timer");
+    let late = core.plan_claim(now + LEASE / 2, true).expect("the timer");
     assert_ne!(late.lease, lost.lease, "too late to run what that claim may have got");
 }
 
 #[test]
-fn one_verdict_is_settled_at_once_when_idle() {
+fn a_claim_that_never_happened_is_made_anew() {
     let now = Instant::now();
-    let mut core = core(8);
-    let starts = claim(&mut core, now, 1);
-    let (_, nudge) = core.job_ended(now, starts[0].slot, complete(&starts[0]));
-    assert_eq!(nudge, Nudge::Settler);
-    assert_eq!(core.plan_settle(false).expect("one").len(), 1);
-    assert!(!core.is_quiet());
-    core.settle_done(&[Settled::Applied]);
-    assert!(core.is_quiet());
-    assert_eq!(core.unsettled(), 0);
+    let mut core = core(2);
+    let failed = core.plan_claim(now, true).expect("due");
+    core.claim_failed(false);
+    assert_ne!(core.plan_claim(now, true).expect("the timer").lease, failed.lease);
 }
 
 #[test]
@@ -176,16 +206,52 @@ fn fencing_comes_before_the_lease_ends_unless_extended() {
 }
 
 #[test]
-fn what_was_claimed_ahead_goes_back_at_shutdown() {
+fn a_lease_is_counted_from_before_it_was_asked_for() {
+    let sent = Instant::now();
+    let mut core = core(4);
+    let plan = core.plan_claim(sent, true).expect("due");
+    let starts = core.claim_done(sent + LEASE / 2, &[], Claim::new(vec![job(plan.lease)]));
+    core.fence(sent + LEASE * 9 / 10);
+    assert!(starts[0].stop.is_cancelled(), "the answer was slow, and the store's clock went on");
+}
+
+#[test]
+fn fencing_leaves_time_before_the_store_ends_the_lease() {
     let now = Instant::now();
-    let mut core = core(2);
+    let mut core = core(4);
+    let starts = claim(&mut core, now, 1);
+    assert_eq!(core.fence(now), Some(now + LEASE * 8 / 10), "when to look again");
+    core.fence(now + LEASE * 79 / 100);
+    assert!(!starts[0].stop.is_cancelled());
+    assert_eq!(core.fence(now + LEASE * 8 / 10), None, "nothing is left to look at");
+    assert!(starts[0].stop.is_cancelled());
+}
+
+#[test]
+fn nothing_starts_under_a_lease_that_is_about_to_end() {
+    let sent = Instant::now();
+    let mut core = core(4);
+    let plan = core.plan_claim(sent, true).expect("due");
+    let starts = core.claim_done(sent + LEASE * 8 / 10, &[], Claim::new(vec![job(plan.lease)]));
+    assert!(starts.is_empty());
+    assert_eq!(core.unsettled(), 0, "it runs again elsewhere");
+}
+
+#[test]
+fn what_was_claimed_ahead_and_cancelled_never_starts() {
+    let now = Instant::now();
+    let mut core = core(1);
     core.prefetch = 10;
-    let starts = claim(&mut core, now, 12);
-    assert_eq!(starts.len(), 2);
-    assert_eq!(core.stop_claiming(), Nudge::Settler);
-    let released = core.plan_settle(false).expect("released");
-    assert_eq!(released.len(), 10);
-    assert!(released.iter().all(|s| s.verdict == Verdict::Release));
+    let starts = claim(&mut core, now, 3);
+    let lease = starts[0].job.hold.lease;
+    let cancelled = core.backlog[0].hold.job;
+    let asked = Extended { leases: vec![LeaseStatus::Held], cancel: vec![cancelled] };
+    core.extended(now, &[lease], &asked);
+    let (next, _) = core.job_ended(now, starts[0].slot, complete(&starts[0]));
+    assert_ne!(next.expect("the third").job.hold.job, cancelled);
+    let sent = core.plan_settle(false).expect("two verdicts");
+    let verdict = sent.iter().find(|s| s.hold.job == cancelled).map(|s| &s.verdict);
+    assert_eq!(verdict, Some(&Verdict::Cancel));
 }
 
 #[test]
@@ -220,6 +286,20 @@ fn prefetch_follows_the_rate_and_shrinks_at_once() {
     now += Duration::from_secs(60);
     claim(&mut core, now, 10);
     assert!(core.prefetch <= 1, "10 jobs a minute: {}", core.prefetch);
+}
+
+#[test]
+fn what_is_claimed_ahead_ends_within_a_tenth_of_a_second() {
+    let mut now = Instant::now();
+    let mut core = core(10);
+    for _ in 0..20 {
+        let starts = claim(&mut core, now, 10);
+        now += Duration::from_millis(100);
+        for start in &starts {
+            core.job_ended(now, start.slot, complete(start));
+        }
+    }
+    assert!((8..=10).contains(&core.prefetch), "10 jobs in 100 ms: {}", core.prefetch);
 }
 
 #[test]
@@ -262,8 +342,9 @@ fn an_actor_that_does_not_look_is_told_once() {
 fn suspects_run_one_at_a_time_at_first() {
     let now = Instant::now();
     let mut core = core(8);
+    assert_eq!(claim(&mut core, now, 2).len(), 2);
     let plan = core.plan_claim(now, true).expect("due");
-    assert_eq!((plan.suspect_leases.len(), plan.solo), (1, true));
+    assert_eq!((plan.suspect_leases.len(), plan.solo), (1, true), "the others are no suspects");
     let mut suspect = job(plan.suspect_leases[0]);
     suspect.suspicion = Suspicion::Suspect;
     let starts = core.claim_done(now, &[], Claim::new(vec![suspect]));

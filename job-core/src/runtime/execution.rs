@@ -6,12 +6,12 @@ use super::slots::{Slot, StopReason};
 use crate::backend::{ClaimedJob, Hold};
 use crate::chance::Chance;
 use crate::context::JobContext;
-use crate::fault_point;
 use crate::job::JobSpec;
 use crate::outcome::{Action, JobError};
 use crate::registry::BoxedRun;
-use crate::retry::FailureInfo;
+use crate::retry::{Backoff, FailureInfo};
 use crate::verdict::{DeadReason, ErrorReport, Settlement, Verdict};
+use crate::{fault_point, seeded_bug};
 use futures_util::FutureExt;
 use std::any::Any;
 use std::future::Future;
@@ -30,7 +30,8 @@ pub(crate) async fn run_jobs(queue: Arc<QueueShared>, first: Start) {
         let _ = fault_point!(queue.name.as_str(), "job.started");
         let verdict = execute(&queue, start).await;
         let _ = fault_point!(queue.name.as_str(), "job.returned");
-        next = guard.end(verdict);
+        let undecodable = matches!(verdict, Verdict::Dead { reason: DeadReason::Undecodable, .. });
+        next = guard.end(verdict).filter(|_| !(undecodable && seeded_bug!("undecodable_ends_batch")));
         // Handlers that never wait must not keep other tasks from running.
         tokio::task::consume_budget().await;
     }
@@ -62,6 +63,7 @@ impl EndGuard<'_> {
 impl Drop for EndGuard<'_> {
     fn drop(&mut self) {
         if !self.ended
+            && !seeded_bug!("no_end_guard")
             && let Some(next) = self.tell(Verdict::Release)
             && tokio::runtime::Handle::try_current().is_ok()
         {
@@ -97,7 +99,17 @@ async fn execute(queue: &Arc<QueueShared>, start: Start) -> Verdict {
     };
     // Only a job that was asked to stop needs the lock.
     let reason = if stop.is_cancelled() { queue.core().stop_reason(slot) } else { None };
-    span.in_scope(|| verdict(ended, reason, spec, &job, &env.chance))
+    let chance = &env.chance;
+    span.in_scope(|| {
+        // The text of an error and a custom backoff are user code too.
+        catch_unwind(AssertUnwindSafe(|| verdict(ended, reason, spec, &job, chance))).unwrap_or_else(
+            |panic| {
+                let text = panic_text(&*panic);
+                let failure = FailureInfo { attempt: job.attempt, error: &text };
+                failed(&text, Some(Backoff::DEFAULT.delay_by(&failure, chance)), spec, &job, chance)
+            },
+        )
+    })
 }
 
 struct Limits {
@@ -146,8 +158,8 @@ async fn supervise(
     let mut run = AssertUnwindSafe(run).catch_unwind();
     let timeout = async {
         match limits.timeout {
-            Some(timeout) => sleep(timeout).await,
-            None => std::future::pending().await,
+            Some(timeout) if !seeded_bug!("no_timeout") => sleep(timeout).await,
+            _ => std::future::pending().await,
         }
     };
     let timed_out = tokio::select! {
@@ -157,7 +169,7 @@ async fn supervise(
         () = timeout => limits.timeout,
     };
     stop.cancel();
-    let late = if limits.blocking {
+    let late = if limits.blocking && !seeded_bug!("blocking_handler_left") {
         Some((&mut run).await)
     } else {
         tokio::select! {
@@ -184,6 +196,7 @@ async fn supervise(
 fn returned(ended: Result<Result<(), JobError>, Box<dyn Any + Send>>) -> Ended {
     match ended {
         Ok(result) => Ended::Returned(result),
+        Err(_) if seeded_bug!("panic_is_success") => Ended::Returned(Ok(())),
         Err(panic) => Ended::Panicked(panic_text(&*panic)),
     }
 }
@@ -223,7 +236,7 @@ fn verdict(
         }
         Ended::Returned(Err(error)) => match (error.action(), reason) {
             (Action::Snooze(delay), _) => return Verdict::Snooze { delay },
-            (Action::Permanent, _) => {
+            (Action::Permanent, _) if !seeded_bug!("permanent_retried") => {
                 let text = error.report();
                 tracing::error!(error = %text, "job is dead: permanent error");
                 return Verdict::Dead { reason: DeadReason::Permanent, error: ErrorReport::new(text) };
@@ -234,7 +247,7 @@ fn verdict(
             }
             (Action::Cancelled, _) | (_, Some(StopReason::Cancelled)) => return Verdict::Cancel,
             (Action::RetryAfter(after), _) => (error.report(), Some(after)),
-            (Action::Retry, _) => (error.report(), None),
+            (Action::Retry | Action::Permanent, _) => (error.report(), None),
         },
     };
     failed(&text, after, spec, job, chance)
@@ -242,7 +255,7 @@ fn verdict(
 
 fn failed(text: &str, after: Option<Duration>, spec: &JobSpec, job: &ClaimedJob, chance: &Chance) -> Verdict {
     let error = ErrorReport::new(text);
-    if job.attempt >= job.max_attempts {
+    if job.attempt >= job.max_attempts && !(after.is_some() && seeded_bug!("retry_after_unlimited")) {
         tracing::error!(error = %text, attempts = job.attempt, "job is dead: no attempt is left");
         return Verdict::Dead { reason: DeadReason::Exhausted, error };
     }
@@ -251,3 +264,7 @@ fn failed(text: &str, after: Option<Duration>, spec: &JobSpec, job: &ClaimedJob,
     tracing::warn!(error = %text, ?after, "job failed, will retry");
     Verdict::Retry { after, error }
 }
+
+#[cfg(test)]
+#[path = "execution_tests.rs"]
+mod tests;

@@ -10,6 +10,7 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 /// all, and in tests its time stands still.
 pub(super) fn start(env: &Env) -> Result<Option<OwnThread>, RuntimeError> {
     let main = Handle::current();
+    let _ = env.main.set(main.clone());
     if main.runtime_flavor() == RuntimeFlavor::CurrentThread {
         return Ok(None);
     }

@@ -4,7 +4,7 @@
 use super::claimer::timed_out;
 use super::shared::QueueShared;
 use crate::backend::MaintainRequest;
-use crate::fault_point;
+use crate::{fault_point, seeded_bug};
 use ractor::{ActorProcessingErr, ActorRef};
 use std::sync::Arc;
 use std::time::Duration;
@@ -71,6 +71,7 @@ impl QueueRound {
         let now = Instant::now();
         if let Some(last) = self.last_success
             && now.duration_since(last) > timing.lease_for / 2
+            && !seeded_bug!("no_outage_grace")
         {
             self.reap_from = now + timing.lease_for;
         }

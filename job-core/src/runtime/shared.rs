@@ -43,6 +43,8 @@ pub(crate) struct Env {
     pub(crate) states: Arc<States>,
     pub(crate) timing: Timing,
     pub(crate) chance: Chance,
+    /// Where handlers run, whoever starts them.
+    pub(crate) main: OnceLock<Handle>,
     /// Where the lease keepers run, if not with everything else.
     pub(crate) keepers: OnceLock<Handle>,
     /// Why the runtime cannot go on, once it cannot.
@@ -206,6 +208,8 @@ impl QueueShared {
     }
 
     pub(crate) fn spawn(self: &Arc<Self>, starts: Vec<Start>) {
+        // The lease keeper starts jobs too, and no handler may run on its thread.
+        let _main = self.env.main.get().map(Handle::enter);
         for start in starts {
             self.tasks.spawn(execution::run_jobs(Arc::clone(self), start));
         }

@@ -62,16 +62,17 @@ impl Slots {
         self.table[slot.0].as_ref().and_then(|r| r.reason)
     }
 
+    /// How many jobs run under it.
     pub(crate) fn stop_lease(&mut self, lease: LeaseId, reason: StopReason) -> usize {
         self.stop_where(reason, |hold| hold.lease == lease)
     }
 
-    pub(crate) fn stop_job(&mut self, job: JobId, reason: StopReason) -> usize {
-        self.stop_where(reason, |hold| hold.job == job)
+    pub(crate) fn stop_job(&mut self, job: JobId, reason: StopReason) {
+        self.stop_where(reason, |hold| hold.job == job);
     }
 
-    pub(crate) fn stop_all(&mut self, reason: StopReason) -> usize {
-        self.stop_where(reason, |_| true)
+    pub(crate) fn stop_all(&mut self, reason: StopReason) {
+        self.stop_where(reason, |_| true);
     }
 
     fn stop_where(&mut self, reason: StopReason, which: impl Fn(&Hold) -> bool) -> usize {

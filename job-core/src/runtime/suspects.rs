@@ -2,6 +2,7 @@
 //! A crash ends the process, so a new one starts with one again.
 
 use crate::backend::Suspicion;
+use crate::seeded_bug;
 
 #[derive(Debug)]
 pub(crate) struct Suspects {
@@ -22,6 +23,9 @@ impl Default for Suspects {
 impl Suspects {
     /// How many more may be claimed.
     pub(crate) fn allowance(&self) -> usize {
+        if seeded_bug!("suspects_unlimited") {
+            return ALLOWED_MAX;
+        }
         if self.solo { 0 } else { self.allowed.saturating_sub(self.running) }
     }
 

@@ -1,7 +1,9 @@
 //! C3: verdicts and extensions carry their lease.
 
 use crate::{Harness, LONG, QUEUE, job, jobs, report};
-use job_core::{DeadReason, JobState, LeaseId, LeaseStatus, Settled, Settlement, Verdict};
+use job_core::{DeadReason, JobState, LeaseId, LeaseStatus, MaintainRequest, Settled, Settlement, Verdict};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 fn verdicts(h: &Harness) -> Vec<Verdict> {
     vec![
@@ -127,6 +129,48 @@ pub async fn a_lease_ends_with_its_last_job(h: &Harness) {
     h.apply(held[1].hold, Verdict::Complete).await;
     let extended = h.backend.extend(&QUEUE, &ask, LONG).await.expect("extend works");
     assert_eq!(extended.leases, [LeaseStatus::Stale, LeaseStatus::Stale]);
+}
+
+/// An extension of expired leases while others end them: each lease is extended, or has ended, never both.
+pub async fn an_extension_and_a_reap_never_both_win(h: &Harness) {
+    const LEASES: usize = 100;
+    for _ in 0..3 {
+        h.enqueue(&jobs(LEASES)).await;
+        let mut held = Vec::new();
+        for _ in 0..LEASES {
+            held.extend(h.take(1).lease_for(h.units(1)).jobs().await.iter().map(|j| j.hold));
+        }
+        h.pass(h.units(2)).await;
+        let leases: Vec<_> = held.iter().map(|hold| hold.lease).collect();
+        let extended = Arc::new(AtomicBool::new(false));
+        let answers = h
+            .on_threads(4, move |backend, n| {
+                let (leases, extended) = (leases.clone(), Arc::clone(&extended));
+                async move {
+                    // A few at a time, so that the extension comes in between.
+                    let few = MaintainRequest { limit: 5, ..MaintainRequest::default() };
+                    while n > 0 && !extended.load(Ordering::SeqCst) {
+                        backend.maintain(&QUEUE, &few).await.expect("maintain works");
+                    }
+                    if n > 0 {
+                        return Vec::new();
+                    }
+                    backend.maintain(&QUEUE, &few).await.expect("maintain works");
+                    let answer = backend.extend(&QUEUE, &leases, LONG).await.expect("extend works");
+                    extended.store(true, Ordering::SeqCst);
+                    answer.leases
+                }
+            })
+            .await
+            .concat();
+        for (hold, answer) in held.iter().zip(answers) {
+            let expected = if answer == LeaseStatus::Held { Settled::Applied } else { Settled::Stale };
+            assert_eq!(h.settle(*hold, Verdict::Complete).await, expected, "the extension said {answer:?}");
+        }
+        for back in h.take(0).suspects(LEASES).jobs().await {
+            h.apply(back.hold, Verdict::Complete).await;
+        }
+    }
 }
 
 /// Follow-up jobs come with the verdict, and only with it.

@@ -101,8 +101,28 @@ pub async fn a_lost_claim_expires(h: &Harness) {
     lost.jobs().await;
     h.pass(h.units(3)).await;
     h.reap(1).await;
-    assert!(lost.jobs().await.is_empty(), "its lease is over");
+    h.enqueue_one(&job()).await;
+    assert!(lost.jobs().await.is_empty(), "its lease is over, and is not used for another job");
     assert_eq!(h.take(0).suspects(2).jobs().await.len(), 2);
+}
+
+/// Maintenance forgets nothing that a call may still be repeated for.
+pub async fn maintenance_keeps_receipts(h: &Harness) {
+    let new = [job(), unique("a"), idempotent("b")];
+    let answers = h.enqueue(&new).await;
+    let claim = h.take(3);
+    let held = claim.jobs().await;
+    let done: Vec<_> = held.iter().map(|j| Settlement::new(j.hold, Verdict::Complete)).collect();
+    assert_eq!(h.settle_all(&done).await, [Settled::Applied; 3]);
+    let after = job();
+    h.enqueue_one(&after).await;
+    h.maintain().await;
+    h.pass(h.unit()).await;
+    h.maintain().await;
+    assert_eq!(h.settle_all(&done).await, [Settled::AlreadyApplied; 3]);
+    assert_eq!(h.enqueue(&new).await, answers);
+    assert!(claim.jobs().await.is_empty(), "the lease has ended and is not used again");
+    assert_eq!(h.ids(JobState::Ready).await, [after.id], "nothing came back");
 }
 
 /// A repeated settle and claim does both once.

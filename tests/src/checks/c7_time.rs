@@ -25,11 +25,12 @@ pub async fn a_delayed_job_waits(h: &Harness) {
 
 /// No delay, and a time in the past, mean at once, without maintenance.
 pub async fn no_delay_and_the_past_mean_at_once(h: &Harness) {
-    let mut new = jobs(3);
+    let mut new = jobs(4);
     new[0].when = When::After(Duration::ZERO);
     new[1].when = When::At(Timestamp::UNIX_EPOCH);
+    new[2].when = When::At(Timestamp::from_second(1_000_000_000).expect("in range"));
     h.enqueue(&new).await;
-    assert_eq!(h.take(9).jobs().await.len(), 3);
+    assert_eq!(h.take(9).jobs().await.len(), 4);
 }
 
 /// A job for an instant waits for it.

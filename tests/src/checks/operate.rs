@@ -1,8 +1,12 @@
 //! Administration: get, list, replay, discard, cancel, pause, stats, and wake-ups.
 
-use crate::{Harness, LONG, OTHER_KIND, QUEUE, job, jobs, report};
-use job_core::{Cancelled, DeadReason, JobState, ListFilter, QueueStats, Settled, Verdict, When};
+use crate::{Harness, KIND, LONG, OTHER_KIND, QUEUE, job, jobs, report};
+use job_core::{
+    Cancelled, ClaimRequest, DeadReason, JobState, LeaseId, ListFilter, QueueStats, Settled, Verdict, When,
+    WorkerId,
+};
 use std::cell::Cell;
+use std::collections::HashSet;
 use std::time::Duration;
 
 async fn kill(h: &Harness, text: &str) -> job_core::JobId {
@@ -131,6 +135,51 @@ pub async fn a_job_asked_to_stop_does_not_come_back(h: &Harness) {
         assert_eq!(h.find(new.id).await, None, "{verdict:?} (None is an expired lease)");
         assert_eq!(h.backend.cancel(new.id).await.expect("cancel works"), Cancelled::NotFound);
     }
+}
+
+/// Cancels and claims of the same jobs at the same time: a job is cancelled at once or claimed, never both.
+pub async fn a_cancel_and_a_claim_never_both_win(h: &Harness) {
+    const JOBS: usize = 300;
+    let new = jobs(JOBS);
+    h.enqueue(&new).await;
+    let ids: Vec<_> = new.iter().map(|j| j.id).collect();
+    let outcomes = h
+        .on_threads(4, move |backend, n| {
+            let ids = ids.clone();
+            async move {
+                let (mut cancelled, mut claimed) = (Vec::new(), Vec::new());
+                if n < 2 {
+                    for id in ids.iter().skip(n).step_by(2) {
+                        if backend.cancel(*id).await.expect("cancel works") == Cancelled::Now {
+                            cancelled.push(*id);
+                        }
+                    }
+                    return (cancelled, claimed);
+                }
+                for _ in 0..JOBS {
+                    let (lease, worker) = (LeaseId::random(), WorkerId::random());
+                    let kinds = &[KIND];
+                    let request = ClaimRequest {
+                        lease,
+                        worker,
+                        kinds,
+                        limit: 1,
+                        lease_for: LONG,
+                        suspect_leases: &[],
+                        solo: false,
+                    };
+                    let claim = backend.claim(&QUEUE, &request).await.expect("claim works");
+                    claimed.extend(claim.jobs.iter().map(|j| j.hold.job));
+                }
+                (cancelled, claimed)
+            }
+        })
+        .await;
+    let cancelled: HashSet<_> = outcomes.iter().flat_map(|(cancelled, _)| cancelled).collect();
+    let claimed: HashSet<_> = outcomes.iter().flat_map(|(_, claimed)| claimed).collect();
+    assert!(cancelled.is_disjoint(&claimed), "a job was cancelled at once, and given away");
+    let ready: HashSet<_> = h.ids(JobState::Ready).await.into_iter().collect();
+    assert_eq!(cancelled.len() + claimed.len() + ready.len(), JOBS, "none is lost");
 }
 
 /// A failure for good is kept although the job was asked to stop; a replay forgets the request.

@@ -76,9 +76,9 @@ impl Log {
     }
 }
 
-/// Waits until `done`; fails after an hour of (usually paused) time.
+/// Waits until `done`; fails after ten minutes of (usually paused) time.
 pub async fn until(what: &str, mut done: impl AsyncFnMut() -> bool) {
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(3600);
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(600);
     while !done().await {
         assert!(tokio::time::Instant::now() < deadline, "never: {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;

@@ -2,6 +2,7 @@
 
 use super::{Nudge, QueueCore};
 use crate::runtime::slots::StopReason;
+use crate::seeded_bug;
 use crate::verdict::{Settlement, Verdict};
 
 impl QueueCore {
@@ -13,6 +14,9 @@ impl QueueCore {
     }
 
     pub(super) fn release_backlog(&mut self) {
+        if seeded_bug!("backlog_forgotten") {
+            return;
+        }
         let released = self.backlog.drain(..).map(|job| Settlement::new(job.hold, Verdict::Release));
         self.verdicts.extend(released);
     }

@@ -3,6 +3,7 @@
 use super::QueueCore;
 use crate::backend::{Extended, LeaseStatus};
 use crate::runtime::slots::StopReason;
+use crate::seeded_bug;
 use crate::verdict::{Settlement, Verdict};
 use crate::{JobId, LeaseId};
 use std::time::Duration;
@@ -15,6 +16,9 @@ impl QueueCore {
     }
 
     pub(crate) fn leases(&self) -> Vec<LeaseId> {
+        if self.stopping && seeded_bug!("extension_stops_at_shutdown") {
+            return Vec::new();
+        }
         self.leases.iter().filter(|(_, l)| !l.over).map(|(id, _)| *id).collect()
     }
 
@@ -37,9 +41,13 @@ impl QueueCore {
 
     /// Stops what runs under leases that this process can no longer count on. Returns when to look again.
     pub(crate) fn fence(&mut self, now: Instant) -> Option<Instant> {
-        let margin = self.margin();
-        let over: Vec<_> =
-            self.leases.iter().filter(|(_, l)| now + margin >= l.ends).map(|(id, _)| *id).collect();
+        let margin = if seeded_bug!("fence_without_margin") { Duration::ZERO } else { self.margin() };
+        let over: Vec<_> = self
+            .leases
+            .iter()
+            .filter(|(_, l)| now + margin >= l.ends && !seeded_bug!("no_fence"))
+            .map(|(id, _)| *id)
+            .collect();
         for id in over {
             self.slots.stop_lease(id, StopReason::LeaseLost);
         }
@@ -63,12 +71,17 @@ impl QueueCore {
     }
 
     pub(super) fn ask_to_cancel(&mut self, job: JobId) {
+        if seeded_bug!("cancel_ignored") {
+            return;
+        }
         self.slots.stop_job(job, StopReason::Cancelled);
         // Not started yet: it never will be.
         if let Some(at) = self.backlog.iter().position(|j| j.hold.job == job)
             && let Some(job) = self.backlog.remove(at)
         {
-            self.verdicts.push(Settlement::new(job.hold, Verdict::Cancel));
+            let verdict =
+                if seeded_bug!("cancelled_backlog_released") { Verdict::Release } else { Verdict::Cancel };
+            self.verdicts.push(Settlement::new(job.hold, verdict));
         }
     }
 }

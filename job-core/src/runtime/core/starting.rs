@@ -1,6 +1,7 @@
 //! How a queue's core starts jobs that it has claimed.
 
 use super::{QueueCore, Start};
+use crate::seeded_bug;
 use crate::verdict::{Settlement, Verdict};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -20,11 +21,13 @@ impl QueueCore {
     pub(super) fn start_next(&mut self, now: Instant) -> Option<Start> {
         let fresh = self.config.lease_for * 3 / 5;
         let mut at = 0;
-        while self.slots.running() < self.config.concurrency {
+        let concurrency = self.config.concurrency + usize::from(seeded_bug!("concurrency_exceeded"));
+        while self.slots.running() < concurrency {
             let left = match self.leases.get(&self.backlog.get(at)?.hold.lease) {
                 Some(lease) => lease.ends.saturating_duration_since(now),
                 None => Duration::ZERO,
             };
+            let left = if seeded_bug!("ended_lease_started") { self.config.lease_for } else { left };
             if left > self.margin() && left < fresh {
                 at += 1;
                 continue;

@@ -1,0 +1,84 @@
+//! Deliberate defects in the SQL, for test builds alone: a process whose environment names one makes its schemas with
+//! it. `./dev mutants` shows that the suites see each of them.
+
+mod claims;
+mod writes;
+
+use std::borrow::Cow;
+
+/// A defect in a migration.
+#[derive(Debug, Clone, Copy)]
+pub struct SqlBug {
+    /// The value of the environment variable that switches it on.
+    pub name: &'static str,
+    /// What it breaks.
+    pub breaks: &'static str,
+    /// The file, from the root of the workspace.
+    pub path: &'static str,
+    /// Texts that occur once in that file, and what stands there instead.
+    pub changes: &'static [(&'static str, &'static str)],
+}
+
+/// The text of a migration with the defect of this process, if it has one there.
+pub(crate) fn apply(sql: &str) -> Cow<'_, str> {
+    let Some(bug) = job_core::faults::bug().and_then(|name| all().find(|b| b.name == name)) else {
+        return sql.into();
+    };
+    let mut sql = Cow::from(sql);
+    for (from, to) in bug.changes {
+        if sql.contains(from) {
+            sql = sql.replace(from, to).into();
+        }
+    }
+    sql
+}
+
+/// Every defect that SQL can be given.
+pub fn all() -> impl Iterator<Item = &'static SqlBug> {
+    writes::BUGS.iter().chain(claims::BUGS)
+}
+
+/// Shortens the table.
+const fn bug(
+    name: &'static str,
+    breaks: &'static str,
+    path: &'static str,
+    changes: &'static [(&'static str, &'static str)],
+) -> SqlBug {
+    SqlBug { name, breaks, path, changes }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    fn migrations() -> Vec<(String, String)> {
+        let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations");
+        let files = std::fs::read_dir(dir).expect("the folder is there").map(|f| f.expect("a file").path());
+        files
+            .map(|path| {
+                let name = path.file_name().expect("a name").to_str().expect("plain").to_owned();
+                (name, std::fs::read_to_string(path).expect("a text"))
+            })
+            .collect()
+    }
+
+    /// The table cannot rot: a migration that changes takes its defects along.
+    #[test]
+    fn every_text_occurs_once() {
+        let migrations = migrations();
+        let mut names = HashSet::new();
+        for bug in all() {
+            assert!(names.insert(bug.name) && bug.name.starts_with("sql_"), "{}", bug.name);
+            for (from, to) in bug.changes {
+                assert_ne!(from, to, "{}", bug.name);
+                for (file, text) in &migrations {
+                    let expected = usize::from(bug.path == format!("backend-postgres/migrations/{file}"));
+                    let found = text.matches(from).count();
+                    assert_eq!(found, expected, "{}: {from:?} in {file}", bug.name);
+                }
+            }
+        }
+    }
+}

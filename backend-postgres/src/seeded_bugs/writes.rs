@@ -1,0 +1,131 @@
+//! Defects of enqueue, keys and settle.
+
+use super::{SqlBug, bug};
+
+const ENQUEUE: &str = "backend-postgres/migrations/0002_enqueue.sql";
+const SETTLE: &str = "backend-postgres/migrations/0003_settle.sql";
+
+pub(super) const BUGS: &[SqlBug] = &[
+    // ---- enqueue and keys
+    bug(
+        "sql_window_ignored",
+        "an idempotency key is never free again",
+        ENQUEUE,
+        &[("\n        and (k.expires_at is null or k.expires_at > clock_timestamp())", "")],
+    ),
+    bug(
+        "sql_request_forgotten",
+        "a request answered by another job is stored once that job has ended",
+        ENQUEUE,
+        &[("if p_ikeys[k.n] is not null then", "if false then")],
+    ),
+    bug(
+        "sql_enqueue_revives",
+        "a repeated enqueue stores its jobs again",
+        ENQUEUE,
+        &[("    return known.answers;\n", "    delete from {schema}.ready where id = any(p_ids);\n")],
+    ),
+    bug(
+        "sql_delay_by_date",
+        "a job with a time in the past waits for maintenance",
+        ENQUEUE,
+        &[("interval '1 microsecond' > p_now then", "interval '1 microsecond' > 'epoch' then")],
+    ),
+    // ---- settle
+    bug(
+        "sql_complete_without_lease",
+        "a completion is believed under any lease",
+        SETTLE,
+        &[(
+            "if not found then return '{}'; end if;",
+            "if not found then select array(select id from {schema}.lane where queue_id = p_queue) as lanes, p_seqs as seqs into held; end if;",
+        )],
+    ),
+    bug(
+        "sql_verdict_without_lease",
+        "any other verdict is believed under any lease",
+        SETTLE,
+        &[(
+            "if not found or p_seq <> all(held.seqs) then return false; end if;",
+            "select array[p_lane] as lanes, array[p_seq] as seqs into held;",
+        )],
+    ),
+    bug(
+        "sql_no_receipt",
+        "a completion leaves no receipt",
+        SETTLE,
+        &[("insert into {schema}.settled (lease, seqs) values (p_lease, gone);", "")],
+    ),
+    bug(
+        "sql_last_verdict_counts",
+        "of two verdicts in a batch the last one counts",
+        SETTLE,
+        &[("order by lease, seq, n\n", "order by lease, seq, n desc\n")],
+    ),
+    bug(
+        "sql_snooze_counts",
+        "a snooze counts as an attempt",
+        SETTLE,
+        &[("if p_verdict in (1, 4) then", "if p_verdict in (1, 2, 4) then")],
+    ),
+    bug(
+        "sql_error_lost",
+        "a failure is not noted",
+        SETTLE,
+        &[("r.errors := {schema}.push_error(r.errors, r.attempt, p_error);", "")],
+    ),
+    bug(
+        "sql_attempts_unlimited",
+        "a failing job is retried for ever",
+        SETTLE,
+        &[(
+            "if p_verdict = 1 and r.max_attempts < 2147483647 and r.attempt >= r.max_attempts then",
+            "if false then",
+        )],
+    ),
+    bug(
+        "sql_crashes_kept",
+        "a verdict does not clear a job of suspicion",
+        SETTLE,
+        &[("  r.crashes := 0;\n", "")],
+    ),
+    bug(
+        "sql_cancel_forgotten",
+        "a job that was asked to stop comes back",
+        SETTLE,
+        &[(
+            "cancel_request c where c.job = r.id) then\n    perform {schema}.finish(r.id, r.unique_scope, r.unique_key);\n    return;",
+            "cancel_request c where false) then return;",
+        )],
+    ),
+    bug(
+        "sql_lease_ends_early",
+        "a lease ends with the first of its jobs",
+        SETTLE,
+        &[("if not p_sure then", "if false then")],
+    ),
+    bug(
+        "sql_dead_keeps_key",
+        "a dead job keeps its unique key",
+        SETTLE,
+        &[(
+            "b.id = {schema}.stage_lane(r.lane, 0::smallint);\n  perform {schema}.finish(r.id, r.unique_scope, r.unique_key);",
+            "b.id = {schema}.stage_lane(r.lane, 0::smallint);",
+        )],
+    ),
+    bug(
+        "sql_old_seq",
+        "what comes back keeps its seq, which may lie below a mark",
+        SETTLE,
+        &[
+            (
+                "returns void language plpgsql as $$\nbegin\n  insert into {schema}.ready (lane, id,",
+                "returns void language plpgsql as $$\nbegin\n  insert into {schema}.ready (lane, seq, id,",
+            ),
+            (
+                "values ({schema}.stage_lane(r.lane, p_stage), r.id,",
+                "values ({schema}.stage_lane(r.lane, p_stage), r.seq, r.id,",
+            ),
+        ],
+    ),
+];

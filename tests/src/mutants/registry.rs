@@ -1,0 +1,144 @@
+//! Every deliberate defect, and which suites could see it.
+
+use super::suites::Suite;
+use backend_postgres::seeded_bugs;
+
+/// A deliberate defect.
+#[derive(Debug, Clone, Copy)]
+pub struct Bug {
+    /// The value of the environment variable that switches it on.
+    pub name: &'static str,
+    /// The file that has it, from the root of the workspace.
+    pub file: &'static str,
+    /// What it breaks.
+    pub breaks: &'static str,
+}
+
+/// Shortens the table.
+const fn bug(name: &'static str, file: &'static str, breaks: &'static str) -> Bug {
+    Bug { name, file, breaks }
+}
+
+/// The defects that `seeded_bug!` switches on, where they are.
+#[rustfmt::skip]
+const IN_CODE: &[Bug] = &[
+    bug("settle_failure_drops_verdicts", "job-core/src/runtime/core.rs", "verdicts of a settle that failed are dropped"),
+    bug("claim_failure_drops_verdicts", "job-core/src/runtime/core.rs", "verdicts of a claim that failed are dropped"),
+    bug("unknown_claim_replaced", "job-core/src/runtime/core.rs", "a claim with an unknown outcome is replaced by another, its jobs are left to expire"),
+    bug("restart_forgets_claim", "job-core/src/runtime/core.rs", "a claimer that is started again forgets the claim it had under way"),
+    bug("claims_while_stopping", "job-core/src/runtime/core.rs", "jobs are claimed during a shutdown"),
+    bug("lease_counted_from_answer", "job-core/src/runtime/core.rs", "a lease is counted from the answer, not from when it was asked for"),
+    bug("ended_lease_started", "job-core/src/runtime/core.rs", "a job is started although its lease is about to end"),
+    bug("concurrency_exceeded", "job-core/src/runtime/core.rs", "one handler more runs than the concurrency allows"),
+    bug("lost_lease_verdict_sent", "job-core/src/runtime/core.rs", "the verdict of a job whose lease was lost is sent all the same"),
+    bug("backlog_forgotten", "job-core/src/runtime/core/ending.rs", "jobs claimed ahead are not given back at a shutdown"),
+    bug("extension_stops_at_shutdown", "job-core/src/runtime/core/leases.rs", "leases are not extended during a shutdown"),
+    bug("no_fence", "job-core/src/runtime/core/leases.rs", "a process that cannot extend goes on past the end of its lease"),
+    bug("fence_without_margin", "job-core/src/runtime/core/leases.rs", "a process counts on its lease to the last moment"),
+    bug("cancel_ignored", "job-core/src/runtime/core/leases.rs", "a handler is not asked to stop"),
+    bug("cancelled_backlog_released", "job-core/src/runtime/core/leases.rs", "a cancelled job that was claimed ahead is given back"),
+    bug("suspects_unlimited", "job-core/src/runtime/suspects.rs", "any number of jobs near a crash run at once"),
+    bug("no_restart", "job-core/src/runtime/restart.rs", "an actor that fails is not started again"),
+    bug("no_polls", "job-core/src/runtime/claimer.rs", "jobs are looked for only when a wake-up comes"),
+    bug("no_outage_grace", "job-core/src/runtime/maintainer.rs", "leases are ended at once when an outage is over"),
+    bug("no_flush", "job-core/src/runtime/shutdown.rs", "a shutdown does not wait for the last verdicts to be stored"),
+    bug("undecodable_ends_batch", "job-core/src/runtime/execution.rs", "arguments that cannot be read take the next job with them"),
+    bug("no_end_guard", "job-core/src/runtime/execution.rs", "a job whose task dies is never ended"),
+    bug("no_timeout", "job-core/src/runtime/execution.rs", "handlers run past their timeout"),
+    bug("blocking_handler_left", "job-core/src/runtime/execution.rs", "a job is given back while its blocking handler still runs"),
+    bug("panic_is_success", "job-core/src/runtime/execution.rs", "a handler that panics has completed its job"),
+    bug("permanent_retried", "job-core/src/runtime/execution.rs", "a permanent error is retried"),
+    bug("retry_after_unlimited", "job-core/src/runtime/execution.rs", "a delay chosen by the handler bypasses the last attempt"),
+    bug("backoff_unbounded", "job-core/src/retry.rs", "delays grow without an end"),
+    bug("no_jitter", "job-core/src/retry.rs", "jobs that failed together come back together"),
+    bug("memory_reap_is_no_end", "backend-memory/src/leases.rs", "verdicts of a lease that was ended are said to be applied"),
+    bug("memory_extend_shortens", "backend-memory/src/leases.rs", "an extension can shorten a lease"),
+    bug("memory_ids_forgotten", "backend-memory/src/table.rs", "a repeated enqueue revives a job that has ended"),
+    bug("memory_key_freed_by_anybody", "backend-memory/src/keys.rs", "the end of a job frees a unique key that another job holds"),
+    bug("memory_no_second_chance", "backend-memory/src/maintain.rs", "the neighbours of a crash are charged with it"),
+    bug("memory_receipts_pruned", "backend-memory/src/maintain.rs", "receipts are forgotten with the next maintenance"),
+    bug("memory_replay_takes_key", "backend-memory/src/operate.rs", "a replay ignores who holds the unique key"),
+    bug("memory_solo_in_company", "backend-memory/src/claim.rs", "a solo job runs beside others"),
+    bug("memory_cancel_outlives_death", "backend-memory/src/state.rs", "a replayed job is still asked to stop"),
+    bug("memory_slot_mistaken", "backend-memory/src/lanes.rs", "a void entry of a lane is taken for the job that uses its slot now"),
+    bug("memory_no_wake_up", "backend-memory/src/queue.rs", "nobody is woken when a job comes"),
+    bug("postgres_answers_reversed", "backend-postgres/src/enqueue.rs", "a batch is answered backwards"),
+    bug("postgres_follow_ups_always", "backend-postgres/src/settle.rs", "follow-up jobs come without the verdict"),
+    bug("postgres_lost_is_not_applied", "backend-postgres/src/error.rs", "a commit cut off by the end of the server is said not to have happened"),
+    bug("postgres_conflicts_fail", "backend-postgres/src/call.rs", "a statement that another one disturbed is not repeated"),
+    bug("postgres_trailing_edge_lost", "backend-postgres/src/wake.rs", "the last enqueue of a burst wakes nobody"),
+];
+
+/// What shows only where transactions overlap or a case is odd: for these the slow suites run as well.
+const RARE: &[&str] = &[
+    "sql_mark_does_not_wait",
+    "sql_mark_without_xid",
+    "sql_sequence_read_late",
+    "sql_straggler_forgotten",
+    "sql_old_seq",
+    "sql_cancel_races",
+];
+
+impl Bug {
+    /// The suites that could see it, quickest first.
+    #[must_use]
+    pub fn suites(&self) -> &'static [Suite] {
+        let home = self.file.split('/').next().unwrap_or_default();
+        match home {
+            "job-core" => &[Suite::Core, Suite::Runtime, Suite::Shutdown, Suite::Guard, Suite::Blocking],
+            "backend-memory" => &[Suite::Memory, Suite::MemoryModel],
+            _ if RARE.contains(&self.name) => &[Suite::Log, Suite::Postgres, Suite::Stress],
+            _ if self.name.starts_with("sql_") => &[Suite::Postgres, Suite::Log],
+            _ => &[Suite::Postgres, Suite::Log, Suite::Server],
+        }
+    }
+}
+
+/// Every defect.
+#[must_use]
+pub fn all() -> Vec<Bug> {
+    let in_sql = seeded_bugs::all().map(|b| bug(b.name, b.path, b.breaks));
+    IN_CODE.iter().copied().chain(in_sql).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+    use std::fs;
+    use std::path::Path;
+
+    /// Adds `(name, file)` of each `seeded_bug!` below `dir`.
+    fn collect(root: &Path, dir: &Path, found: &mut Vec<(String, String)>) {
+        for entry in fs::read_dir(dir).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                collect(root, &path, found);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                let text = fs::read_to_string(&path).expect("a text");
+                let file = path.strip_prefix(root).expect("below it").to_str().expect("plain").to_owned();
+                let names = text.split("seeded_bug!(\"").skip(1);
+                found.extend(
+                    names.map(|rest| (rest.split('"').next().expect("a name").to_owned(), file.clone())),
+                );
+            }
+        }
+    }
+
+    /// The table names what is in the code, and the code has nothing that the table does not name.
+    #[test]
+    fn the_table_is_what_the_code_has() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
+        let mut found = Vec::new();
+        for home in ["job-core/src", "backend-memory/src", "backend-postgres/src"] {
+            collect(root, &root.join(home), &mut found);
+        }
+        found.sort();
+        let mut listed: Vec<_> = IN_CODE.iter().map(|b| (b.name.to_owned(), b.file.to_owned())).collect();
+        listed.sort();
+        assert_eq!(found, listed);
+        let names: BTreeSet<_> = all().iter().map(|b| b.name).collect();
+        assert_eq!(names.len(), all().len(), "no name stands for two defects");
+        assert!(RARE.iter().all(|name| names.contains(name)));
+    }
+}
