@@ -10,6 +10,6 @@ sources=$(git ls-files '*.rs')
 rule "files over 400 lines" "$(wc -l $sources | awk '$1 > 400 && $2 != "total" { print "  " $2 ": " $1 }')"
 rule "ractor outside job-core/src/runtime" "$(grep -ln 'ractor' $sources | grep -v '^job-core/src/runtime/' || true)"
 rule "job-core names a database" "$(grep -rniE 'postgres|sqlx|redis|sqlite' job-core/src job-core/Cargo.toml || true)"
-rule "SQL outside .sql files" "$(grep -rnE '"(select|insert into|update|delete from) ' backend-postgres/src || true)"
+rule "SQL outside .sql files" "$(grep -rnE '"(select|insert into|update|delete from) ' backend-postgres/src | grep -v '^backend-postgres/src/seeded_bugs/' || true)"
 rule "lock file with other sources"  "$(grep -E "^source = " Cargo.lock | grep -v "rust-lang/crates.io-index" || true)"
 exit $bad

@@ -83,7 +83,7 @@ pub(super) const BUGS: &[SqlBug] = &[
         CLAIM,
         &[(
             "    -- Before this transaction has an xid.\n",
-            "    perform pg_current_xact_id(); perform pg_sleep(0.03);\n",
+            "    perform pg_current_xact_id(); perform pg_sleep(0.1);\n",
         )],
     ),
     bug(
@@ -252,6 +252,12 @@ pub(super) const BUGS: &[SqlBug] = &[
         "sql_cancel_races",
         "a job is cancelled at once while a claim takes it",
         OPERATE,
-        &[("    perform pg_advisory_xact_lock({schema}.lock_class(), q);\n", "")],
+        &[
+            ("    perform pg_advisory_xact_lock({schema}.lock_class(), q);\n", ""),
+            (
+                "    delete from {schema}.ready x where x.lane = spot.lane and",
+                "    perform pg_sleep(0.003);\n    delete from {schema}.ready x where x.lane = spot.lane and",
+            ),
+        ],
     ),
 ];

@@ -58,7 +58,7 @@ fn one_verdict_is_settled_at_once_when_idle() {
     assert_eq!(core.plan_settle(false).expect("one").len(), 1);
     assert!(!core.is_quiet());
     core.settle_done(&[Settled::Applied]);
-    assert!(core.is_quiet());
+    assert!(core.is_quiet() && core.running() == 0);
     assert_eq!(core.unsettled(), 0);
 }
 
