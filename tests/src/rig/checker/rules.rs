@@ -1,6 +1,6 @@
 //! The rules.
 
-use super::facts::{ClaimFact, Facts, JobFacts, VerdictFact};
+use super::facts::{ClaimFact, Facts, JobFacts, VerdictFact, VerdictFate};
 use super::{Dump, Kept, Rule, Violation};
 use crate::rig::event::{Answered, Outcome, Word};
 use job_core::{JobId, JobState};
@@ -80,7 +80,11 @@ fn end(job: &JobFacts, kept: Option<&Kept>, found: &mut Found) {
     }
     // What was applied is recognised when it is repeated, so a repeat that is refused says that it never was.
     let refused = |held| job.verdicts.iter().any(|v| v.held == held && v.is(Answered::Stale));
-    let may = |word| job.verdicts.iter().any(|v| v.word == word && v.may_be_applied() && !refused(v.held));
+    let may = |word| {
+        job.verdicts.iter().any(|v| {
+            v.word == word && v.may_be_applied() && !(v.fate == VerdictFate::Unknown && refused(v.held))
+        })
+    };
     match kept {
         None if job.existed() && !may(Word::Complete) && !may(Word::Cancel) => {
             found.add(Rule::Lost, "it is gone, and no verdict that could have ended it was applied");

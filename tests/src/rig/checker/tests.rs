@@ -91,6 +91,15 @@ fn lost_jobs_are_found() {
         run.settle(1, held, Word::Complete, Answered::Stale);
     });
     assert_eq!(refused, [Rule::Lost]);
+    // The same, sent twice: had the first been applied, the second would have been recognised.
+    let unrecognised = spoilt(|run| {
+        let job = gone(run);
+        let held = run.claim(1, job, 1);
+        run.run(1, held, Outcome::Ok);
+        run.send(1, held, Word::Complete);
+        run.settle(1, held, Word::Complete, Answered::Stale);
+    });
+    assert_eq!(unrecognised, [Rule::Lost]);
     // Not acknowledged, but it was there: it must not vanish either.
     let vanished = spoilt(|run| {
         let (_, job) = run.ask(Conduct::Quick, None, 0);
