@@ -44,7 +44,7 @@ pub enum Event {
     },
     /// A claim was answered.
     Claimed {
-        /// When the request was sent.
+        /// When the request was first sent.
         sent: u64,
         /// The jobs.
         holds: Vec<Held>,

@@ -23,6 +23,8 @@ pub(super) struct Ledger {
     holder: HashMap<JobId, Held>,
     /// When each claim was first sent, by its lease: a repeat may find what was granted then.
     first_sent: HashMap<LeaseId, Instant>,
+    /// The same as histories have it.
+    first_stamp: HashMap<LeaseId, u64>,
     /// The last claim that each process sent.
     asked: HashMap<usize, Asked>,
     /// Claims that were sent again.
@@ -57,6 +59,11 @@ impl Ledger {
         }
         self.asked.insert(by.number(), asked);
         self.first_sent.entry(request.lease).or_insert_with(Instant::now);
+    }
+
+    /// When this claim was first sent, if it is sent now, perhaps again.
+    pub(super) fn first_stamp(&mut self, lease: LeaseId, now: u64) -> u64 {
+        *self.first_stamp.entry(lease).or_insert(now)
     }
 
     /// A claim was answered.

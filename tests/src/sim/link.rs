@@ -89,6 +89,12 @@ impl Link {
         self.tape.write(self.process, event);
     }
 
+    /// A repeat finds what was granted when the claim was first sent.
+    fn first_sent(&self, lease: LeaseId) -> u64 {
+        let now = self.tape.now();
+        self.tape.ledger().first_stamp(lease, now)
+    }
+
     fn claimed(&self, sent: u64, request: &ClaimRequest<'_>, claim: &Claim) {
         self.tape.ledger().claimed(request, claim);
         if !claim.jobs.is_empty() {
@@ -116,7 +122,7 @@ impl Backend for Link {
     async fn claim(&self, queue: &QueueName, request: &ClaimRequest<'_>) -> Result<Claim, BackendError> {
         let chaos = self.chaos.under(self.fault(Operation::Claim));
         self.tape.ledger().claiming(self.process, request);
-        let sent = self.tape.now();
+        let sent = self.first_sent(request.lease);
         let claim = self.call(chaos.claim(queue, request)).await?;
         self.claimed(sent, request, &claim);
         Ok(claim)
@@ -142,7 +148,7 @@ impl Backend for Link {
         request: &ClaimRequest<'_>,
     ) -> Result<(Vec<Settled>, Claim), BackendError> {
         let fault = self.fault(Operation::SettleAndClaim);
-        let sent = self.tape.now();
+        let sent = self.first_sent(request.lease);
         let sending = self.sending(settlements, fault);
         self.tape.ledger().claiming(self.process, request);
         let chaos = self.chaos.under(fault);
