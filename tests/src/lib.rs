@@ -5,6 +5,8 @@
 
 pub mod chaos;
 pub mod checks;
+#[doc(hidden)]
+pub mod forward;
 mod harness;
 pub mod model;
 #[cfg(all(feature = "rig", unix))]

@@ -4,9 +4,8 @@ use super::call::{Call, ClaimJobs, Enqueue, Extend, Maintain, Settle, SettleAndC
 use super::fault::{Drawn, Fault, Faults, Operation, Tally};
 use async_trait::async_trait;
 use job_core::{
-    Backend, BackendError, BackendInfo, Cancelled, Claim, ClaimRequest, Effect, Enqueued, ErrorKind,
-    Extended, IntoBackend, JobId, JobRecord, LeaseId, ListFilter, MaintainRequest, Maintained, NewJob,
-    Operate, Page, QueueName, QueueStats, Settled, Settlement,
+    Backend, BackendError, BackendInfo, Claim, ClaimRequest, Effect, Enqueued, ErrorKind, Extended,
+    IntoBackend, LeaseId, MaintainRequest, Maintained, NewJob, Operate, QueueName, Settled, Settlement,
 };
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -297,41 +296,4 @@ impl Backend for ChaosBackend {
     }
 }
 
-#[async_trait]
-impl Operate for ChaosBackend {
-    async fn get(&self, id: JobId) -> Result<Option<JobRecord>, BackendError> {
-        self.shared.store.get(id).await
-    }
-
-    async fn list(&self, filter: &ListFilter) -> Result<Page, BackendError> {
-        self.shared.store.list(filter).await
-    }
-
-    async fn replay(&self, ids: &[JobId]) -> Result<Vec<bool>, BackendError> {
-        self.shared.store.replay(ids).await
-    }
-
-    async fn discard(&self, ids: &[JobId]) -> Result<Vec<bool>, BackendError> {
-        self.shared.store.discard(ids).await
-    }
-
-    async fn cancel(&self, id: JobId) -> Result<Cancelled, BackendError> {
-        self.shared.store.cancel(id).await
-    }
-
-    async fn pause(&self, queue: &QueueName) -> Result<(), BackendError> {
-        self.shared.store.pause(queue).await
-    }
-
-    async fn resume(&self, queue: &QueueName) -> Result<(), BackendError> {
-        self.shared.store.resume(queue).await
-    }
-
-    async fn stats(&self, queue: &QueueName) -> Result<QueueStats, BackendError> {
-        self.shared.store.stats(queue).await
-    }
-
-    async fn queues(&self) -> Result<Vec<QueueName>, BackendError> {
-        self.shared.store.queues().await
-    }
-}
+crate::forward_operate!(ChaosBackend, shared.store);

@@ -6,9 +6,8 @@ use super::history::{History, now};
 use super::point::Point;
 use async_trait::async_trait;
 use job_core::{
-    Backend, BackendError, BackendInfo, Cancelled, Claim, ClaimRequest, Effect, Enqueued, ErrorKind,
-    Extended, Hold, JobId, JobRecord, LeaseId, LeaseStatus, ListFilter, MaintainRequest, Maintained, NewJob,
-    Operate, Page, QueueName, QueueStats, Settled, Settlement,
+    Backend, BackendError, BackendInfo, Claim, ClaimRequest, Effect, Enqueued, ErrorKind, Extended, Hold,
+    LeaseId, LeaseStatus, MaintainRequest, Maintained, NewJob, Operate, QueueName, Settled, Settlement,
 };
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -171,41 +170,4 @@ impl Backend for CrashBackend {
     }
 }
 
-#[async_trait]
-impl Operate for CrashBackend {
-    async fn get(&self, id: JobId) -> Result<Option<JobRecord>, BackendError> {
-        self.inner.get(id).await
-    }
-
-    async fn list(&self, filter: &ListFilter) -> Result<Page, BackendError> {
-        self.inner.list(filter).await
-    }
-
-    async fn replay(&self, ids: &[JobId]) -> Result<Vec<bool>, BackendError> {
-        self.inner.replay(ids).await
-    }
-
-    async fn discard(&self, ids: &[JobId]) -> Result<Vec<bool>, BackendError> {
-        self.inner.discard(ids).await
-    }
-
-    async fn cancel(&self, id: JobId) -> Result<Cancelled, BackendError> {
-        self.inner.cancel(id).await
-    }
-
-    async fn pause(&self, queue: &QueueName) -> Result<(), BackendError> {
-        self.inner.pause(queue).await
-    }
-
-    async fn resume(&self, queue: &QueueName) -> Result<(), BackendError> {
-        self.inner.resume(queue).await
-    }
-
-    async fn stats(&self, queue: &QueueName) -> Result<QueueStats, BackendError> {
-        self.inner.stats(queue).await
-    }
-
-    async fn queues(&self) -> Result<Vec<QueueName>, BackendError> {
-        self.inner.queues().await
-    }
-}
+crate::forward_operate!(CrashBackend, inner);

@@ -6,9 +6,8 @@ use crate::chaos::{ChaosBackend, Fault, Operation};
 use crate::rig::event::{Event, Held, Sent, Word};
 use async_trait::async_trait;
 use job_core::{
-    Backend, BackendError, BackendInfo, Cancelled, Claim, ClaimRequest, Effect, Enqueued, ErrorKind,
-    Extended, Hold, JobId, JobRecord, LeaseId, LeaseStatus, ListFilter, MaintainRequest, Maintained, NewJob,
-    Operate, Page, QueueName, QueueStats, Settled, Settlement,
+    Backend, BackendError, BackendInfo, Claim, ClaimRequest, Effect, Enqueued, ErrorKind, Extended, Hold,
+    LeaseId, LeaseStatus, MaintainRequest, Maintained, NewJob, QueueName, Settled, Settlement,
 };
 use std::future::Future;
 use std::sync::Arc;
@@ -209,41 +208,4 @@ impl Backend for Link {
     }
 }
 
-#[async_trait]
-impl Operate for Link {
-    async fn get(&self, id: JobId) -> Result<Option<JobRecord>, BackendError> {
-        self.chaos.get(id).await
-    }
-
-    async fn list(&self, filter: &ListFilter) -> Result<Page, BackendError> {
-        self.chaos.list(filter).await
-    }
-
-    async fn replay(&self, ids: &[JobId]) -> Result<Vec<bool>, BackendError> {
-        self.chaos.replay(ids).await
-    }
-
-    async fn discard(&self, ids: &[JobId]) -> Result<Vec<bool>, BackendError> {
-        self.chaos.discard(ids).await
-    }
-
-    async fn cancel(&self, id: JobId) -> Result<Cancelled, BackendError> {
-        self.chaos.cancel(id).await
-    }
-
-    async fn pause(&self, queue: &QueueName) -> Result<(), BackendError> {
-        self.chaos.pause(queue).await
-    }
-
-    async fn resume(&self, queue: &QueueName) -> Result<(), BackendError> {
-        self.chaos.resume(queue).await
-    }
-
-    async fn stats(&self, queue: &QueueName) -> Result<QueueStats, BackendError> {
-        self.chaos.stats(queue).await
-    }
-
-    async fn queues(&self) -> Result<Vec<QueueName>, BackendError> {
-        self.chaos.queues().await
-    }
-}
+crate::forward_operate!(Link, chaos);

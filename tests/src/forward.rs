@@ -1,0 +1,42 @@
+//! For backends around backends.
+
+#[doc(hidden)]
+pub use async_trait::async_trait;
+
+/// Administration that is passed on as it is: `forward_operate!(Wrapper, inner)` implements `job_core::Operate` for
+/// `Wrapper`, whose field `inner` has it.
+#[macro_export]
+macro_rules! forward_operate {
+    ($wrapper:ty, $($field:ident).+) => {
+        #[$crate::forward::async_trait]
+        impl ::job_core::Operate for $wrapper {
+            async fn get(&self, id: ::job_core::JobId) -> Result<Option<::job_core::JobRecord>, ::job_core::BackendError> {
+                self.$($field).+.get(id).await
+            }
+            async fn list(&self, filter: &::job_core::ListFilter) -> Result<::job_core::Page, ::job_core::BackendError> {
+                self.$($field).+.list(filter).await
+            }
+            async fn replay(&self, ids: &[::job_core::JobId]) -> Result<Vec<bool>, ::job_core::BackendError> {
+                self.$($field).+.replay(ids).await
+            }
+            async fn discard(&self, ids: &[::job_core::JobId]) -> Result<Vec<bool>, ::job_core::BackendError> {
+                self.$($field).+.discard(ids).await
+            }
+            async fn cancel(&self, id: ::job_core::JobId) -> Result<::job_core::Cancelled, ::job_core::BackendError> {
+                self.$($field).+.cancel(id).await
+            }
+            async fn pause(&self, queue: &::job_core::QueueName) -> Result<(), ::job_core::BackendError> {
+                self.$($field).+.pause(queue).await
+            }
+            async fn resume(&self, queue: &::job_core::QueueName) -> Result<(), ::job_core::BackendError> {
+                self.$($field).+.resume(queue).await
+            }
+            async fn stats(&self, queue: &::job_core::QueueName) -> Result<::job_core::QueueStats, ::job_core::BackendError> {
+                self.$($field).+.stats(queue).await
+            }
+            async fn queues(&self) -> Result<Vec<::job_core::QueueName>, ::job_core::BackendError> {
+                self.$($field).+.queues().await
+            }
+        }
+    };
+}
