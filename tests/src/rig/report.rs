@@ -56,7 +56,7 @@ fn summary_rows(summary: &Summary) -> Vec<(String, String)> {
     }
     let times = |r: &Recovery| format!("{} / {} / {} ms ({} jobs)", r.p50, r.p99, r.max, r.jobs);
     rows.push(("kill to re-run, p50 / p99 / max".into(), times(&summary.recovery)));
-    rows.push(("  of those that no storm delayed".into(), times(&summary.calm_recovery)));
+    rows.push(("  with a worker and no storm all the time".into(), times(&summary.calm_recovery)));
     rows
 }
 

@@ -160,7 +160,7 @@ async fn run_in(options: &Options, place: &Place, dir: &Path) -> Result<Outcome,
     let mut told = kill(options, &stage, place.sky()).await?;
     let killing = began.elapsed();
     let mut complaints = Vec::new();
-    told.extend(drain(options, &stage, &mut complaints).await?);
+    told.extend(drain(options, &stage, place, &mut complaints).await?);
     let took = [killing, began.elapsed() - killing];
     told.push(Told { by: "orchestrator".into(), records: Tail::new(own).read()? });
     let dump = place.dump(&backend).await?;
@@ -237,10 +237,16 @@ async fn kill(options: &Options, stage: &Arc<Stage>, sky: Option<Arc<Sky>>) -> R
 async fn drain(
     options: &Options,
     stage: &Stage,
+    place: &Place,
     complaints: &mut Vec<String>,
 ) -> Result<Vec<Told>, AnyError> {
     let mut workers = (0..options.workers).map(|_| stage.worker()).collect::<Result<Vec<_>, _>>()?;
     until_empty(options, stage, complaints).await?;
+    // A lease whose last two jobs were settled at one moment goes when it expires.
+    let patience = Instant::now() + options.lease * 2 + Duration::from_secs(5);
+    while place.has_leftovers().await? && Instant::now() < patience {
+        sleep(Duration::from_millis(100)).await;
+    }
     for worker in &mut workers {
         // One that is still starting has no handler for the signal yet.
         worker.until_busy(TO_END).await?;

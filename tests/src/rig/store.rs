@@ -6,7 +6,7 @@ use super::storms::Sky;
 use crate::servers::PostgresServer;
 use backend_postgres::PostgresBackend;
 use job_core::{BackendError, DeadReason, JobId, JobState, Operate, QueueStats};
-use sqlx::postgres::PgConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions as _, Row as _};
 use std::error::Error;
 use std::str::FromStr as _;
@@ -65,8 +65,7 @@ impl Place {
     /// numbers of the queue as the backend tells them.
     pub(super) async fn dump(&self, backend: &Arc<dyn Operate>) -> Result<Dump, AnyError> {
         let stats = backend.stats(&QUEUE).await?;
-        let options = PgConnectOptions::from_str(&self.server)?.options([("search_path", &self.schema)]);
-        let mut connection = options.connect().await?;
+        let mut connection = self.connection().await?;
         let mut dump = Dump { pending: pending(&stats), dead: stats.dead, ..Dump::default() };
         for row in sqlx::query(include_str!("dump.sql")).fetch_all(&mut connection).await? {
             let id: sqlx::types::Uuid = row.try_get(0)?;
@@ -75,10 +74,24 @@ impl Place {
             let reason = reason.and_then(DeadReason::from_word);
             dump.jobs.push(Kept { job: JobId::from_uuid(id), state, reason });
         }
-        for row in sqlx::query(include_str!("leftovers.sql")).fetch_all(&mut connection).await? {
-            dump.leftovers.push((row.try_get(0)?, row.try_get(1)?));
-        }
+        dump.leftovers = self.leftovers().await?;
         Ok(dump)
+    }
+
+    /// True if something is there that must go when every job is over.
+    pub(super) async fn has_leftovers(&self) -> Result<bool, AnyError> {
+        Ok(self.leftovers().await?.iter().any(|(_, rows)| *rows != 0))
+    }
+
+    async fn leftovers(&self) -> Result<Vec<(String, i64)>, AnyError> {
+        let rows =
+            sqlx::query(include_str!("leftovers.sql")).fetch_all(&mut self.connection().await?).await?;
+        rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+    }
+
+    async fn connection(&self) -> Result<PgConnection, AnyError> {
+        let options = PgConnectOptions::from_str(&self.server)?.options([("search_path", &self.schema)]);
+        Ok(options.connect().await?)
     }
 }
 

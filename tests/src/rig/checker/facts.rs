@@ -18,6 +18,8 @@ pub(super) struct Facts {
     pub(super) mismatched: Vec<Violation>,
     /// When each process was killed, by its place in the list.
     pub(super) deaths: BTreeMap<usize, u64>,
+    /// From when to when each worker was there.
+    pub(super) lives: Vec<(u64, u64)>,
     /// From when to when the server or the network was harmed.
     pub(super) storms: Vec<(u64, u64)>,
     /// Those in which the server was killed.
@@ -188,6 +190,10 @@ impl Facts {
         for (by, (told, calls)) in told.iter().zip(&calls).enumerate() {
             for record in &told.records {
                 facts.add(by, record.at, &record.event, calls);
+            }
+            let works = told.records.iter().any(|r| matches!(r.event, Event::Claimed { .. }));
+            if let (true, Some(first), Some(last)) = (works, told.records.first(), told.records.last()) {
+                facts.lives.push((first.at, facts.deaths.get(&by).copied().unwrap_or(last.at)));
             }
         }
         facts

@@ -32,9 +32,24 @@ pub(super) fn recoveries(facts: &Facts) -> (Recovery, Recovery) {
     let times: Vec<(u64, u64)> = facts.jobs.values().flat_map(|job| of_job(facts, job)).collect();
     let ms = |(died, ran): &(u64, u64)| (ran - died) / 1_000_000;
     let calm = |(died, ran): &&(u64, u64)| {
-        facts.storms.iter().all(|(from, to)| *to + AFTERMATH_NS < *died || *from > *ran)
+        let stormy = |(from, to): &(u64, u64)| *to + AFTERMATH_NS >= *died && *from <= *ran;
+        !facts.storms.iter().any(stormy) && never_alone(facts, *died, *ran)
     };
     (Recovery::of(times.iter().map(ms).collect()), Recovery::of(times.iter().filter(calm).map(ms).collect()))
+}
+
+/// True if there was a worker at every moment between these times.
+fn never_alone(facts: &Facts, from: u64, to: u64) -> bool {
+    let mut at = from;
+    while at < to {
+        let until =
+            facts.lives.iter().filter(|(born, died)| *born <= at && *died > at).map(|(_, died)| *died);
+        match until.max() {
+            Some(until) => at = until,
+            None => return false,
+        }
+    }
+    true
 }
 
 /// When the holder was killed and when the job ran again, for each claim whose holder had not told the store anything.

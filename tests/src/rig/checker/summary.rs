@@ -25,7 +25,7 @@ pub struct Summary {
     pub losses: Losses,
     /// How long it took until the jobs of killed processes ran again.
     pub recovery: Recovery,
-    /// The same, of those that no storm delayed.
+    /// The same, of those that no storm delayed, nor that there was no worker for a while.
     pub calm_recovery: Recovery,
     /// Jobs whose handler was called more than once.
     pub ran_again: u64,

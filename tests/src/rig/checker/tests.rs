@@ -349,6 +349,7 @@ fn what_is_claimed_out_of_turn_is_found() {
 #[test]
 fn losses_are_told_apart_and_recoveries_are_timed() {
     let mut run = Run::new();
+    run.write(2, Event::Boot { pid: 2 });
     let jobs: Vec<JobId> = (0..5).map(|_| run.stored(Conduct::Quick)).collect();
     for at in [1, 3] {
         run.complete(jobs[at], 1);
@@ -363,6 +364,10 @@ fn losses_are_told_apart_and_recoveries_are_timed() {
     assert_eq!((summary.lost, summary.losses), (3, Losses { prefix: 1, middle: 1, postfix: 1 }));
     assert_eq!((summary.calm_recovery.jobs, summary.calm_recovery.max), (1, 1_202));
     assert_eq!(summary.recovery, summary.calm_recovery);
+    // There was nobody who could have run it.
+    run.told[2].records.retain(|r| !matches!(r.event, Event::Boot { .. }));
+    let summary = check(&run.told, &run.dump).summary;
+    assert_eq!((summary.recovery.jobs, summary.calm_recovery.jobs), (1, 0));
 }
 
 #[test]
