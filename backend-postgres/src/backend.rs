@@ -276,7 +276,7 @@ impl Backend for PostgresBackend {
     async fn claim(&self, queue: &QueueName, request: &ClaimRequest<'_>) -> Result<Claim, BackendError> {
         let args = Inner::claim_args(queue, request, Verdicts::default());
         let claimed = self.inner.calls.run("claim", args, claim).await?;
-        self.inner.jobs(queue, request, claimed).await
+        self.inner.jobs(queue, request, claimed).await.map_err(BackendError::in_part)
     }
 
     async fn settle(
@@ -309,14 +309,16 @@ impl Backend for PostgresBackend {
     ) -> Result<(Vec<Settled>, Claim), BackendError> {
         if settlements.iter().any(|s| !s.follow_ups.is_empty()) {
             let settled = self.settle(queue, settlements).await?;
-            return Ok((settled, self.claim(queue, request).await?));
+            let claim = self.claim(queue, request).await.map_err(BackendError::in_part)?;
+            return Ok((settled, claim));
         }
         let (verdicts, places) = Verdicts::new(settlements);
         let args = Inner::claim_args(queue, request, verdicts);
         let mut claimed = self.inner.calls.run("settle and claim", args, claim).await?;
         let sent = claimed.answers.take().unwrap_or_default();
         let settled = settle::answers(settlements.len(), &places, &sent);
-        Ok((settled, self.inner.jobs(queue, request, claimed).await?))
+        let claim = self.inner.jobs(queue, request, claimed).await.map_err(BackendError::in_part)?;
+        Ok((settled, claim))
     }
 
     async fn extend(

@@ -58,6 +58,13 @@ impl BackendError {
         self
     }
 
+    /// The same of a call that may have been applied in part: an earlier step of it was.
+    #[must_use]
+    pub fn in_part(mut self) -> Self {
+        self.effect = Effect::Unknown;
+        self
+    }
+
     /// Whether it helps to try again.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
