@@ -1,13 +1,13 @@
 //! A backend that writes everything down and fails where it was told to.
 
-use super::event::{Event, Held, Sent, Word};
+use super::event::{Event, Sent, Word};
 use super::fate::Fate;
 use super::history::{History, now};
 use super::point::Point;
 use async_trait::async_trait;
 use job_core::{
-    Backend, BackendError, BackendInfo, Claim, ClaimRequest, Effect, Enqueued, ErrorKind, Extended, Hold,
-    LeaseId, LeaseStatus, MaintainRequest, Maintained, NewJob, Operate, QueueName, Settled, Settlement,
+    Backend, BackendError, BackendInfo, Claim, ClaimRequest, Effect, Enqueued, ErrorKind, Extended, LeaseId,
+    MaintainRequest, Maintained, NewJob, Operate, QueueName, Settled, Settlement,
 };
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -35,7 +35,8 @@ impl CrashBackend {
     /// Verdicts are about to be sent.
     fn sending(&self, settlements: &[Settlement]) -> u64 {
         let call = self.calls.fetch_add(1, Ordering::Relaxed);
-        let verdicts = settlements.iter().map(|s| Sent { held: held(&s.hold), word: Word::of(&s.verdict) });
+        let verdicts =
+            settlements.iter().map(|s| Sent { held: (&s.hold).into(), word: Word::of(&s.verdict) });
         self.history.write(Event::SettleSent { call, verdicts: verdicts.collect() });
         self.fate.pass(Point::BeforeSettle, Some(call));
         call
@@ -69,14 +70,10 @@ impl CrashBackend {
         if claim.jobs.is_empty() {
             return false;
         }
-        let holds = claim.jobs.iter().map(|j| held(&j.hold)).collect();
+        let holds = claim.jobs.iter().map(|j| (&j.hold).into()).collect();
         self.history.write(Event::Claimed { sent, holds });
         self.fate.pass(Point::AfterClaim, None)
     }
-}
-
-fn held(hold: &Hold) -> Held {
-    Held { job: hold.job, claims: hold.claims, lease: hold.lease }
 }
 
 fn lost(operation: &'static str) -> BackendError {
@@ -140,10 +137,8 @@ impl Backend for CrashBackend {
         lease_for: Duration,
     ) -> Result<Extended, BackendError> {
         let answer = self.inner.extend(queue, leases, lease_for).await?;
-        let count = |status| answer.leases.iter().filter(|s| **s == status).count() as u64;
         if !answer.leases.is_empty() {
-            let (held, stale) = (count(LeaseStatus::Held), count(LeaseStatus::Stale));
-            self.history.write(Event::Extended { held, stale });
+            self.history.write(Event::extended(&answer));
         }
         Ok(answer)
     }
@@ -154,13 +149,8 @@ impl Backend for CrashBackend {
         request: &MaintainRequest,
     ) -> Result<Maintained, BackendError> {
         let done = self.inner.maintain(queue, request).await?;
-        if done.leases_reaped + done.jobs_returned + done.poisoned + done.repaired > 0 {
-            self.history.write(Event::Maintained {
-                reaped: done.leases_reaped,
-                returned: done.jobs_returned,
-                poisoned: done.poisoned,
-                repaired: done.repaired,
-            });
+        if let Some(event) = Event::maintained(&done) {
+            self.history.write(event);
         }
         Ok(done)
     }

@@ -1,7 +1,7 @@
 //! What processes write down, one line an event.
 
 use super::point::{Action, Point};
-use job_core::{DeadReason, JobId, LeaseId, Settled, Verdict};
+use job_core::{DeadReason, Extended, Hold, JobId, LeaseId, LeaseStatus, Maintained, Settled, Verdict};
 use serde::{Deserialize, Serialize};
 
 /// One line of a history.
@@ -137,6 +137,25 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// An extension was answered.
+    pub(crate) fn extended(answer: &Extended) -> Self {
+        let count = |status| answer.leases.iter().filter(|s| **s == status).count() as u64;
+        Self::Extended { held: count(LeaseStatus::Held), stale: count(LeaseStatus::Stale) }
+    }
+
+    /// Maintenance was answered, if it found something to do.
+    pub(crate) fn maintained(done: &Maintained) -> Option<Self> {
+        let something = done.leases_reaped + done.jobs_returned + done.poisoned + done.repaired > 0;
+        something.then_some(Self::Maintained {
+            reaped: done.leases_reaped,
+            returned: done.jobs_returned,
+            poisoned: done.poisoned,
+            repaired: done.repaired,
+        })
+    }
+}
+
 /// What is done to the server, and to the network before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Storm {
@@ -230,6 +249,12 @@ pub struct Held {
     pub claims: u64,
     /// The lease.
     pub lease: LeaseId,
+}
+
+impl From<&Hold> for Held {
+    fn from(hold: &Hold) -> Self {
+        Self { job: hold.job, claims: hold.claims, lease: hold.lease }
+    }
 }
 
 /// A verdict on its way.

@@ -3,11 +3,11 @@
 use super::life::Life;
 use super::tape::{Process, Tape};
 use crate::chaos::{ChaosBackend, Fault, Operation};
-use crate::rig::event::{Event, Held, Sent, Word};
+use crate::rig::event::{Event, Sent, Word};
 use async_trait::async_trait;
 use job_core::{
-    Backend, BackendError, BackendInfo, Claim, ClaimRequest, Effect, Enqueued, ErrorKind, Extended, Hold,
-    LeaseId, LeaseStatus, MaintainRequest, Maintained, NewJob, QueueName, Settled, Settlement,
+    Backend, BackendError, BackendInfo, Claim, ClaimRequest, Effect, Enqueued, ErrorKind, Extended, LeaseId,
+    LeaseStatus, MaintainRequest, Maintained, NewJob, QueueName, Settled, Settlement,
 };
 use std::future::Future;
 use std::sync::Arc;
@@ -62,7 +62,7 @@ impl Link {
 
     fn sending(&self, settlements: &[Settlement], fault: Fault) -> Sending {
         let verdicts: Vec<Sent> =
-            settlements.iter().map(|s| Sent { held: held(&s.hold), word: Word::of(&s.verdict) }).collect();
+            settlements.iter().map(|s| Sent { held: (&s.hold).into(), word: Word::of(&s.verdict) }).collect();
         let mut ledger = self.tape.ledger();
         verdicts.iter().for_each(|v| ledger.let_go(&v.held));
         drop(ledger);
@@ -97,14 +97,10 @@ impl Link {
     fn claimed(&self, sent: u64, request: &ClaimRequest<'_>, claim: &Claim) {
         self.tape.ledger().claimed(request, claim);
         if !claim.jobs.is_empty() {
-            let holds = claim.jobs.iter().map(|j| held(&j.hold)).collect();
+            let holds = claim.jobs.iter().map(|j| (&j.hold).into()).collect();
             self.tape.write(self.process, Event::Claimed { sent, holds });
         }
     }
-}
-
-fn held(hold: &Hold) -> Held {
-    Held { job: hold.job, claims: hold.claims, lease: hold.lease }
 }
 
 #[async_trait]
@@ -175,9 +171,7 @@ impl Backend for Link {
             ledger.ended(*lease);
         }
         drop(ledger);
-        let count = |status| answer.leases.iter().filter(|s| **s == status).count() as u64;
-        let (held, stale) = (count(LeaseStatus::Held), count(LeaseStatus::Stale));
-        self.tape.write(self.process, Event::Extended { held, stale });
+        self.tape.write(self.process, Event::extended(&answer));
         Ok(answer)
     }
 
@@ -188,16 +182,8 @@ impl Backend for Link {
     ) -> Result<Maintained, BackendError> {
         let chaos = self.chaos.under(self.fault(Operation::Maintain));
         let done = self.call(chaos.maintain(queue, request)).await?;
-        if done.leases_reaped + done.jobs_returned + done.poisoned + done.repaired > 0 {
-            self.tape.write(
-                self.process,
-                Event::Maintained {
-                    reaped: done.leases_reaped,
-                    returned: done.jobs_returned,
-                    poisoned: done.poisoned,
-                    repaired: done.repaired,
-                },
-            );
+        if let Some(event) = Event::maintained(&done) {
+            self.tape.write(self.process, event);
         }
         Ok(done)
     }
