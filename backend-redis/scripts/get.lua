@@ -1,0 +1,21 @@
+-- ARGV: job ids. Answers for each that is there: id, state, score in it, job, meta, errors.
+local bad = wrong_type(1, HEAD)
+if bad then return bad end
+local rows = {}
+for _, id in ipairs(ARGV) do
+  local job = redis.call('HGET', J, id)
+  if job then
+    local handle = handle_of(id, job)
+    local state, score = 'ready', '0'
+    if redis.call('HEXISTS', RUN, id) == 1 then
+      state = 'running'
+    else
+      for key, word in pairs({ [WS] = 'scheduled', [WR] = 'retrying', [D] = 'dead' }) do
+        local found = redis.call('ZSCORE', key, handle)
+        if found then state, score = word, found end
+      end
+    end
+    rows[#rows + 1] = { id, state, score, job, redis.call('HGET', M, id) or '', redis.call('HGET', E, id) or '' }
+  end
+end
+return rows

@@ -1,0 +1,196 @@
+-- ARGV from `a`: worker, limit, lease ms, '1' for solo, most bytes, number of kinds, the lease ids (the normal one first).
+-- KEYS from `k`: one for each lease, then one lane for each kind. The answer: handles, jobs, metas ('' if fresh; none at all if
+-- every job is), and the place of each: number of its lease (0: the normal one) * 65536 + place there; none at all if all
+-- are in order under the normal lease.
+
+local function nothing() return { {}, {}, {}, {} } end
+
+local function with_metas(answer, ids)
+  if redis.call('EXISTS', M) == 0 then return end
+  for i, text in ipairs(read_many(M, ids)) do answer[3][i] = text or '' end
+end
+
+-- The jobs of an earlier claim with these ids, if there was one that got any.
+local function repeated(leases, k)
+  local answer, ids, found = nothing(), {}, false
+  for no = 1, leases do
+    local lease = redis.call('HMGET', KEYS[k + no - 1], 'h', 'f')
+    if lease[1] then
+      found = true
+      for i = 1, #lease[2] do
+        local fate = string.sub(lease[2], i, i)
+        if fate == 'h' or fate == 'c' then
+          local handle = string.sub(lease[1], (i - 1) * HANDLE + 1, i * HANDLE)
+          answer[1][#answer[1] + 1] = handle
+          -- With its place in the lease, which is not that in the answer.
+          answer[4][#answer[4] + 1] = (no - 1) * 65536 + i - 1
+          ids[#ids + 1] = id_of(handle)
+        end
+      end
+    end
+  end
+  if not found then return nil end
+  for i, job in ipairs(read_many(J, ids)) do answer[2][i] = job or '' end
+  with_metas(answer, ids)
+  return answer
+end
+
+local function more_of(source)
+  source.at = 1
+  source.list = redis.call('ZRANGE', source.lane, source.read, source.read + source.step - 1, 'WITHSCORES')
+  source.read = source.read + #source.list / 2
+  source.step = source.step * 2
+end
+
+local function head_of(source)
+  if source.at > #source.list then
+    if #source.list < 1 then return nil end
+    more_of(source)
+  end
+  local score = tonumber(source.list[source.at + 1])
+  if score and score < SUSPECT then return score end
+end
+
+-- Handles in order of their scores over all lanes, and how many of each lane.
+local function first_of(lanes, limit)
+  local sources, handles = {}, {}
+  if #lanes == 1 then
+    handles = redis.call('ZRANGEBYSCORE', lanes[1], '-inf', '(' .. whole(SUSPECT), 'LIMIT', 0, limit)
+    return handles, { { lane = lanes[1], taken = #handles } }
+  end
+  for _, lane in ipairs(lanes) do
+    local source = { lane = lane, read = 0, taken = 0, step = math.min(limit, 32) }
+    more_of(source)
+    if head_of(source) then sources[#sources + 1] = source end
+  end
+  while #handles < limit do
+    local best, score, rival
+    for _, source in ipairs(sources) do
+      local head = head_of(source)
+      if head and (not score or head < score) then
+        best, score, rival = source, head, score
+      elseif head and (not rival or head < rival) then
+        rival = head
+      end
+    end
+    if not best then break end
+    -- Jobs of one kind often stand together, and are then taken without comparing again.
+    while score and #handles < limit and (not rival or score < rival) do
+      handles[#handles + 1] = best.list[best.at]
+      best.at = best.at + 2
+      best.taken = best.taken + 1
+      score = head_of(best)
+    end
+  end
+  return handles, sources
+end
+
+local function first_in(lanes, from, to)
+  local best, score, where
+  for _, lane in ipairs(lanes) do
+    local found = redis.call('ZRANGEBYSCORE', lane, whole(from), '(' .. whole(to), 'WITHSCORES', 'LIMIT', 0, 1)
+    if found[1] and (not score or tonumber(found[2]) < score) then best, score, where = found[1], tonumber(found[2]), lane end
+  end
+  return best, where
+end
+
+local function grant(key, lease, handles, ids, class, worker, expires)
+  local number = redis.call('HINCRBY', Q, 'claims', 1)
+  redis.call('HSET', key, 'h', table.concat(handles), 'f', string.rep('h', #handles), 'n', #handles, 'c', class, 'w', worker)
+  redis.call('ZADD', X, expires, lease)
+  redis.call('ZADD', XI, number, lease)
+  local pairs_of = {}
+  for i, id in ipairs(ids) do
+    pairs_of[2 * i - 1] = id
+    pairs_of[2 * i] = lease
+  end
+  many('HSET', RUN, pairs_of)
+end
+
+-- Reads the jobs, as many of them as there is room for in one answer.
+local function read_jobs(handles, room)
+  local ids, jobs, bytes = {}, {}, 0
+  for from = 1, #handles, 100 do
+    local part = {}
+    for i = from, math.min(#handles, from + 99) do part[#part + 1] = id_of(handles[i]) end
+    for i, job in ipairs(redis.call('HMGET', J, unpack(part))) do
+      bytes = bytes + (job and #job or 0)
+      if bytes > room and #ids > 0 then return ids, jobs end
+      ids[#ids + 1] = part[i]
+      jobs[#jobs + 1] = job
+    end
+  end
+  return ids, jobs
+end
+
+-- The jobs that are there, of a lane's entries; entries without a job are dropped.
+local function put(answer, handles, ids, jobs, lease)
+  local held, held_ids = {}, {}
+  for i, id in ipairs(ids) do
+    if jobs[i] then
+      held[#held + 1] = handles[i]
+      held_ids[#held_ids + 1] = id
+      answer[1][#answer[1] + 1] = handles[i]
+      answer[2][#answer[2] + 1] = jobs[i]
+      answer[4][#answer[4] + 1] = lease * 65536 + #held - 1
+    end
+  end
+  return held, held_ids
+end
+
+local function claim(a, k)
+  local worker, limit, lease_for, solo, room, kinds = unpack(ARGV, a, a + 5)
+  limit, room, kinds = tonumber(limit), tonumber(room), tonumber(kinds)
+  local first_lease = a + 6
+  local leases = #ARGV - first_lease + 1
+  local again = repeated(leases, k)
+  if again then return again end
+  if redis.call('HGET', Q, 'paused') then return nothing() end
+  local lanes = {}
+  for i = 1, kinds do
+    local lane = KEYS[k + leases + i - 1]
+    if redis.call('EXISTS', lane) == 1 then lanes[#lanes + 1] = lane end
+  end
+  if #lanes == 0 then return nothing() end
+  local expires = whole(now_ms() + tonumber(lease_for))
+  local answer, all_ids, normal_ids = nothing(), {}, {}
+  write_even_if_full()
+  if limit > 0 then
+    local handles, sources = first_of(lanes, limit)
+    local ids, jobs = read_jobs(handles, room)
+    local held, held_ids = put(answer, handles, ids, jobs, 0)
+    if #ids == #handles then
+      for _, source in ipairs(sources) do
+        if source.taken > 0 then redis.call('ZREMRANGEBYRANK', source.lane, 0, source.taken - 1) end
+      end
+    else
+      local fits = {}
+      for i = 1, #ids do fits[i] = handles[i] end
+      for _, source in ipairs(sources) do many('ZREM', source.lane, fits) end
+    end
+    if #held > 0 then grant(KEYS[k], ARGV[first_lease], held, held_ids, 0, worker, expires) end
+    normal_ids, all_ids = held_ids, { unpack(held_ids) }
+  end
+  local function alone(no, from, to, class)
+    local handle, lane = first_in(lanes, from, to)
+    if not handle then return false end
+    local id = id_of(handle)
+    local job = redis.call('HGET', J, id)
+    redis.call('ZREM', lane, handle)
+    if job then
+      local held, held_ids = put(answer, { handle }, { id }, { job }, no - 1)
+      grant(KEYS[k + no - 1], ARGV[first_lease + no - 1], held, held_ids, class, worker, expires)
+      all_ids[#all_ids + 1] = id
+    end
+    return true
+  end
+  local suspects = 0
+  for no = 2, leases do
+    if not alone(no, SUSPECT, SOLO, 1) then break end
+    suspects = suspects + 1
+  end
+  if suspects == 0 and solo == '1' and leases > 1 then alone(2, SOLO, SOLO + SUSPECT, 2) end
+  if #all_ids == #normal_ids then answer[4] = {} end
+  with_metas(answer, all_ids)
+  return answer
+end

@@ -1,0 +1,26 @@
+-- Frees the unique keys of jobs, each only if its job holds it.
+local function free_keys(ids)
+  if #ids == 0 or redis.call('EXISTS', V) == 0 then return end
+  local fields = read_many(V, ids)
+  for i, id in ipairs(ids) do
+    if fields[i] and redis.call('HGET', U, fields[i]) == id then redis.call('HDEL', U, fields[i]) end
+  end
+end
+
+-- Removes jobs that have ended and that nobody holds.
+local function finish(ids)
+  if #ids == 0 then return end
+  many('HDEL', J, ids)
+  free_keys(ids)
+  if redis.call('EXISTS', M, E, V) > 0 then
+    many('HDEL', M, ids)
+    many('HDEL', E, ids)
+    many('HDEL', V, ids)
+  end
+end
+
+local function bury(handle, charged, claims, crashes, reason, now)
+  redis.call('ZADD', D, whole(now), handle)
+  redis.call('HSET', M, id_of(handle), meta(charged, claims, crashes) .. ' ' .. reason)
+  free_keys({ id_of(handle) })
+end

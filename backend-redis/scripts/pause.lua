@@ -1,0 +1,10 @@
+-- ARGV: '1' to pause, '0' to resume; channel, queue name.
+local bad = wrong_type(1, HEAD)
+if bad then return bad end
+if ARGV[1] == '1' then
+  redis.call('HSET', Q, 'paused', 1)
+else
+  redis.call('HDEL', Q, 'paused')
+  wake(ARGV[2], ARGV[3])
+end
+return 1

@@ -1,0 +1,295 @@
+//! The backend.
+
+use crate::claim::Wanted;
+use crate::error::{NAME, not_sent, refused, unreadable};
+use crate::keys::add_id;
+use crate::link::{Link, Target};
+use crate::options::Options;
+use crate::queue::Queue;
+use crate::record::ms;
+use crate::reply;
+use crate::script::{EXTEND, WIDEN};
+use crate::server;
+use crate::wake::Wake;
+use async_trait::async_trait;
+use job_core::{
+    Backend, BackendError, BackendInfo, Claim, ClaimRequest, DurabilityClass, Enqueued, ErrorKind, Extended,
+    LeaseId, LeaseStatus, MaintainRequest, Maintained, NewJob, OwnThread, QueueName, Settled, Settlement,
+};
+use redis::Value;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// The most jobs in one call: a server does nothing else meanwhile.
+const BATCH_MAX: usize = 1_000;
+
+/// A call that takes longer than this has an unknown outcome, and its connection is dropped.
+const DEADLINE: Duration = Duration::from_secs(15);
+
+/// An extension that takes longer than this is tried again: a lease is at stake.
+const EXTEND_DEADLINE: Duration = Duration::from_secs(5);
+
+/// How often the server is asked whether it would throw jobs away.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// Jobs in a Redis or Valkey server, or in a cluster of them. Cheap to clone; the clones share their connections.
+#[derive(Debug, Clone)]
+pub struct RedisBackend {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) options: Options,
+    pub(crate) link: Arc<Link>,
+    /// Enqueues that wait for other servers: they would hold up everything behind them.
+    pub(crate) slow: Arc<Link>,
+    /// Extensions wait neither for a busy connection nor for a busy runtime.
+    urgent: Arc<Link>,
+    /// What drives them; ends with the backend.
+    _urgent: OwnThread,
+    ear: Ear,
+    pub(crate) wake: Arc<Wake>,
+    durability: DurabilityClass,
+    queues: Mutex<HashMap<QueueName, Arc<Queue>>>,
+    health: Mutex<Health>,
+}
+
+struct Ear(Target);
+
+impl std::fmt::Debug for Ear {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Ear")
+    }
+}
+
+/// Whether the server keeps what it is given.
+#[derive(Debug)]
+struct Health {
+    looked: Instant,
+    /// Why not.
+    trouble: Option<String>,
+}
+
+impl RedisBackend {
+    /// Connects, and reads from the server's settings what it promises. See the crate's documentation for the URL.
+    ///
+    /// # Errors
+    /// If the URL cannot be read, the server cannot be reached, is older than Redis 6.2, or evicts keys when its memory is
+    /// full. The text never holds the URL.
+    pub async fn connect(url: &str) -> Result<Self, BackendError> {
+        const OPERATION: &str = "connect";
+        let options = Options::parse(url).map_err(|text| refused(OPERATION, ErrorKind::Permanent, text))?;
+        let target = target(&options).await?;
+        let thread = OwnThread::start("steadfast-redis").map_err(|e| {
+            refused(OPERATION, ErrorKind::Transient, format!("no thread to extend leases on: {e}"))
+        })?;
+        let link = Link::new(target.clone(), DEADLINE, None);
+        server::check(&link).await?;
+        let inner = Inner {
+            durability: server::durability(&link).await?,
+            link,
+            slow: Link::new(target.clone(), DEADLINE.max(Duration::from_secs(90)), None),
+            urgent: Link::new(target.clone(), EXTEND_DEADLINE, Some(thread.handle().clone())),
+            _urgent: thread,
+            ear: Ear(target),
+            wake: Wake::new(format!("{}:wake", options.prefix), options.listen),
+            queues: Mutex::default(),
+            health: Mutex::new(Health { looked: Instant::now(), trouble: None }),
+            options,
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Whether the server still keeps what it is given, as far as was last seen: it is looked at every five seconds while
+    /// a runtime works on it. While it is not, enqueues and claims are refused.
+    ///
+    /// # Errors
+    /// If the server's `maxmemory-policy` has been changed to one that deletes keys; the text says how to mend it.
+    pub fn ready(&self) -> Result<(), BackendError> {
+        self.inner.ready("ready")
+    }
+
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.inner
+    }
+}
+
+/// A cluster is told by its nodes.
+async fn target(options: &Options) -> Result<Target, BackendError> {
+    let single = Target::single(options).map_err(|e| not_sent("connect", e))?;
+    let is_cluster = options.nodes.len() > 1
+        || server::is_cluster(&Link::new(single.clone(), DEADLINE, None)).await?;
+    if !is_cluster {
+        return Ok(single);
+    }
+    if options.nodes.iter().any(|n| n.redis_settings().db() != 0) {
+        let text = "a cluster has only database 0: use a prefix instead";
+        return Err(refused("connect", ErrorKind::Permanent, text));
+    }
+    Target::cluster(options).map_err(|e| not_sent("connect", e))
+}
+
+impl Inner {
+    pub(crate) fn queues_key(&self) -> String {
+        format!("{}:queues", self.options.prefix)
+    }
+
+    /// What is known about a queue; the first time, it is entered in the list of queues.
+    pub(crate) async fn queue(&self, name: &QueueName) -> Result<Arc<Queue>, BackendError> {
+        let known = self.queues.lock().unwrap_or_else(PoisonError::into_inner).get(name).map(Arc::clone);
+        if let Some(queue) = known {
+            return Ok(queue);
+        }
+        let first = Queue::new(&self.options.prefix, name, 1);
+        let mut call = WIDEN.call(&first.shards[0].tag, &[]);
+        call.cmd.arg(self.options.shards);
+        let shards = reply::int(&self.link.run(call).await?).and_then(|n| u32::try_from(n).ok());
+        self.enter(name).await?;
+        let queue = Queue::new(&self.options.prefix, name, shards.ok_or_else(|| unreadable("connect"))?);
+        for shard in &queue.shards {
+            self.learn_kinds(shard).await?;
+        }
+        let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(Arc::clone(queues.entry(name.clone()).or_insert_with(|| Arc::new(queue))))
+    }
+
+    async fn enter(&self, name: &QueueName) -> Result<(), BackendError> {
+        let mut cmd = redis::cmd("SADD");
+        cmd.arg(self.queues_key()).arg(name.as_str());
+        self.link.command("connect", cmd).await.map(drop)
+    }
+
+    fn ready(&self, operation: &'static str) -> Result<(), BackendError> {
+        match &self.health.lock().unwrap_or_else(PoisonError::into_inner).trouble {
+            None => Ok(()),
+            Some(text) => Err(refused(operation, ErrorKind::Transient, text.clone())),
+        }
+    }
+
+    /// Looks, now and then, at what could be changed while the server runs.
+    async fn look_after(&self, name: &QueueName) -> Result<(), BackendError> {
+        {
+            let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+            if health.looked.elapsed() < LOOK_EVERY {
+                return Ok(());
+            }
+            health.looked = Instant::now();
+        }
+        let trouble = match server::check_eviction(&self.link).await {
+            Ok(()) => None,
+            Err(error) if error.is_transient() => return Err(error),
+            Err(error) => Some(error.to_string()),
+        };
+        if let Some(text) = &trouble {
+            tracing::error!("{text}");
+        }
+        self.health.lock().unwrap_or_else(PoisonError::into_inner).trouble = trouble;
+        // Somebody may have emptied the server.
+        self.enter(name).await
+    }
+
+    async fn extend(
+        &self,
+        queue: &Queue,
+        leases: &[LeaseId],
+        lease_for: Duration,
+    ) -> Result<Extended, BackendError> {
+        let mut extended = Extended { leases: vec![LeaseStatus::Stale; leases.len()], cancel: Vec::new() };
+        for shard in &queue.shards {
+            let keys: Vec<_> = leases.iter().map(|l| shard.tag.lease(*l)).collect();
+            let mut call = EXTEND.call(&shard.tag, &keys);
+            call.cmd.arg(ms(lease_for));
+            for lease in leases {
+                add_id(&mut call.cmd, lease.as_uuid());
+            }
+            let answer = self.urgent.run(call).await?;
+            let read = || {
+                let [letters, cancel] = <[Value; 2]>::try_from(reply::array(answer)?).ok()?;
+                for (status, letter) in extended.leases.iter_mut().zip(reply::bytes(letters)?) {
+                    if letter == b'1' {
+                        *status = LeaseStatus::Held;
+                    }
+                }
+                for id in reply::array(cancel)? {
+                    extended.cancel.push(crate::claim::job_id(id)?);
+                }
+                Some(())
+            };
+            read().ok_or_else(|| unreadable("extend"))?;
+        }
+        Ok(extended)
+    }
+}
+
+#[async_trait]
+impl Backend for RedisBackend {
+    fn info(&self) -> BackendInfo {
+        BackendInfo::new(NAME, self.inner.durability, BATCH_MAX)
+    }
+
+    async fn enqueue(&self, jobs: &[NewJob]) -> Result<Vec<Enqueued>, BackendError> {
+        self.inner.ready("enqueue")?;
+        self.inner.enqueue(jobs).await
+    }
+
+    async fn claim(&self, queue: &QueueName, request: &ClaimRequest<'_>) -> Result<Claim, BackendError> {
+        self.inner.ready("claim")?;
+        let queue = self.inner.queue(queue).await?;
+        let mut wanted = Wanted::new(request);
+        Ok(Claim::new(self.inner.claim_rest(&queue, &mut wanted, None).await?))
+    }
+
+    async fn settle(
+        &self,
+        queue: &QueueName,
+        settlements: &[Settlement],
+    ) -> Result<Vec<Settled>, BackendError> {
+        let queue = self.inner.queue(queue).await?;
+        Ok(self.inner.settle(&queue, settlements, None).await?.0)
+    }
+
+    async fn settle_and_claim(
+        &self,
+        queue: &QueueName,
+        settlements: &[Settlement],
+        request: &ClaimRequest<'_>,
+    ) -> Result<(Vec<Settled>, Claim), BackendError> {
+        self.inner.ready("settle and claim")?;
+        let queue = self.inner.queue(queue).await?;
+        let mut wanted = Wanted::new(request);
+        let (settled, jobs) = self.inner.settle(&queue, settlements, Some(&mut wanted)).await?;
+        Ok((settled, Claim::new(jobs)))
+    }
+
+    async fn extend(
+        &self,
+        queue: &QueueName,
+        leases: &[LeaseId],
+        lease_for: Duration,
+    ) -> Result<Extended, BackendError> {
+        if leases.is_empty() {
+            return Ok(Extended::default());
+        }
+        let queue = self.inner.queue(queue).await?;
+        self.inner.extend(&queue, leases, lease_for).await
+    }
+
+    async fn maintain(
+        &self,
+        queue: &QueueName,
+        request: &MaintainRequest,
+    ) -> Result<Maintained, BackendError> {
+        self.inner.look_after(queue).await?;
+        let queue = self.inner.queue(queue).await?;
+        self.inner.maintain(&queue, request).await
+    }
+
+    async fn wait(&self, queue: &QueueName) -> Result<(), BackendError> {
+        self.inner.wake.listen(&self.inner.ear.0);
+        self.inner.wake.wait(queue).await;
+        Ok(())
+    }
+}

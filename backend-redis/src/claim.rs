@@ -1,0 +1,159 @@
+//! Claim.
+
+use crate::backend::Inner;
+use crate::error::unreadable;
+use crate::keys::add_id;
+use crate::queue::{Queue, Shard};
+use crate::record::{decode, ms};
+use crate::reply;
+use crate::script::{CLAIM_, Call};
+use job_core::{BackendError, ClaimRequest, ClaimedJob, Hold, JobId, LeaseId, Suspicion};
+use redis::{Cmd, Value};
+use uuid::Uuid;
+
+/// Payloads of one claim together; one job may be larger.
+const BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// What a claim has still to get from the shards that it has not looked at.
+#[derive(Debug)]
+pub(crate) struct Wanted<'a> {
+    pub(crate) request: &'a ClaimRequest<'a>,
+    limit: usize,
+    suspects: &'a [LeaseId],
+    solo: bool,
+}
+
+impl<'a> Wanted<'a> {
+    pub(crate) fn new(request: &'a ClaimRequest<'a>) -> Self {
+        let limit = usize::try_from(request.limit).unwrap_or(usize::MAX);
+        Self { request, limit, suspects: request.suspect_leases, solo: request.solo }
+    }
+
+    /// The keys of the claim in this shard: leases, then lanes.
+    pub(crate) fn keys(&self, shard: &Shard) -> Vec<String> {
+        let leases = std::iter::once(&self.request.lease).chain(self.suspects);
+        let keys = leases.map(|l| shard.tag.lease(*l));
+        keys.chain(self.request.kinds.iter().map(|k| shard.tag.lane(k))).collect()
+    }
+
+    pub(crate) fn add_args(&self, cmd: &mut Cmd) {
+        add_id(cmd, self.request.worker.as_uuid());
+        cmd.arg(self.limit).arg(ms(self.request.lease_for)).arg(u8::from(self.solo));
+        cmd.arg(BYTES_MAX).arg(self.request.kinds.len());
+        for lease in std::iter::once(&self.request.lease).chain(self.suspects) {
+            add_id(cmd, lease.as_uuid());
+        }
+    }
+
+    /// Reads the jobs that a shard gave.
+    pub(crate) fn take(&mut self, shard: &Shard, answer: Value) -> Result<Vec<ClaimedJob>, BackendError> {
+        let jobs = self.read(shard, answer).ok_or_else(|| unreadable("claim"))?;
+        let normal = jobs.iter().filter(|j| j.hold.lease == self.request.lease).count();
+        self.limit = self.limit.saturating_sub(normal);
+        let odd = jobs.len() - normal;
+        self.suspects = self.suspects.get(odd..).unwrap_or_default();
+        self.solo &= odd == 0;
+        Ok(jobs)
+    }
+
+    fn read(&self, shard: &Shard, answer: Value) -> Option<Vec<ClaimedJob>> {
+        let [handles, stored, metas, places] = <[Value; 4]>::try_from(reply::array(answer)?).ok()?;
+        let (handles, stored) = (reply::array(handles)?, reply::array(stored)?);
+        let (metas, places) = (reply::array(metas)?, reply::array(places)?);
+        let mut jobs = Vec::with_capacity(handles.len());
+        for (index, (handle, stored)) in handles.into_iter().zip(stored).enumerate() {
+            let id = Uuid::from_slice(reply::bytes(handle)?.get(..16)?).ok()?;
+            let (lease, place) = match places.get(index).and_then(reply::int) {
+                Some(number) => (number >> 16, number & 0xffff),
+                None => (0, i64::try_from(index).ok()?),
+            };
+            let lease = match usize::try_from(lease).ok()? {
+                0 => self.request.lease,
+                n => *self.suspects.get(n - 1)?,
+            };
+            let meta = Meta::read(metas.get(index));
+            let Ok(stored) = decode(reply::bytes(stored)?, self.request.kinds) else {
+                tracing::error!(job = %id, "a stored job cannot be read: it will end in the dead-letter queue");
+                continue;
+            };
+            jobs.push(ClaimedJob {
+                hold: Hold {
+                    job: JobId::from_uuid(id),
+                    lease,
+                    claims: meta.claims + 1,
+                    locator: [place, shard.number.into(), 0],
+                },
+                kind: stored.kind,
+                priority: stored.priority,
+                attempt: meta.charged.saturating_add(1),
+                max_attempts: stored.max_attempts,
+                suspicion: match (lease == self.request.lease, meta.crashes) {
+                    (true, _) => Suspicion::None,
+                    (_, 0) => Suspicion::Suspect,
+                    _ => Suspicion::Solo,
+                },
+                payload: stored.payload,
+                version: stored.version,
+                headers: stored.headers,
+                idempotency_key: stored.idempotency_key,
+                enqueued_at: stored.enqueued_at,
+            });
+        }
+        Some(jobs)
+    }
+
+    fn is_met(&self) -> bool {
+        self.limit == 0 && self.suspects.is_empty()
+    }
+}
+
+/// What has happened to a job: nothing, if it is not written down.
+#[derive(Debug, Default)]
+pub(crate) struct Meta {
+    pub(crate) charged: u32,
+    pub(crate) claims: u64,
+    pub(crate) crashes: u32,
+    /// Why it is dead.
+    pub(crate) reason: String,
+}
+
+impl Meta {
+    pub(crate) fn read(value: Option<&Value>) -> Self {
+        let Some(Value::BulkString(text)) = value else { return Self::default() };
+        let mut words = std::str::from_utf8(text).unwrap_or_default().split(' ');
+        let mut number = || words.next().and_then(|w| w.parse::<u64>().ok()).unwrap_or(0);
+        let small = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+        let (charged, claims, crashes) = (small(number()), number(), small(number()));
+        Self { charged, claims, crashes, reason: words.next().unwrap_or_default().to_owned() }
+    }
+}
+
+impl Inner {
+    /// Claims from the shards of the queue in turn, but not from `done`, until there is enough.
+    pub(crate) async fn claim_rest(
+        &self,
+        queue: &Queue,
+        wanted: &mut Wanted<'_>,
+        done: Option<u32>,
+    ) -> Result<Vec<ClaimedJob>, BackendError> {
+        let mut jobs = Vec::new();
+        let mut claimed = done.is_some();
+        for shard in queue.order(wanted.request.lease).filter(|s| Some(s.number) != done) {
+            if wanted.is_met() {
+                break;
+            }
+            let mut call: Call = CLAIM_.call(&shard.tag, &wanted.keys(shard));
+            wanted.add_args(&mut call.cmd);
+            let answer = self.link.run(call).await.map_err(|e| if claimed { e.in_part() } else { e })?;
+            claimed = true;
+            jobs.extend(wanted.take(shard, answer)?);
+        }
+        Ok(jobs)
+    }
+}
+
+/// A job id as bytes of an answer.
+pub(crate) fn job_id(value: Value) -> Option<JobId> {
+    Some(JobId::from_uuid(Uuid::from_slice(&reply::bytes(value)?).ok()?))
+}
+

@@ -1,0 +1,153 @@
+//! Enqueue.
+
+use crate::backend::Inner;
+use crate::error::{NAME, refused, unreadable};
+use crate::keys::{Raw, joined};
+use crate::queue::{Queue, Shard, number_of};
+use crate::record::{at_ms, encode, ms, place};
+use crate::reply;
+use crate::script::{Call, ENQUEUE_};
+use job_core::{BackendError, Effect, Enqueued, ErrorKind, JobId, Kind, NewJob, QueueName, When};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use uuid::Uuid;
+
+impl Inner {
+    /// Stores jobs, shard by shard: what goes to one shard is stored as a whole.
+    pub(crate) async fn enqueue(&self, jobs: &[NewJob]) -> Result<Vec<Enqueued>, BackendError> {
+        let mut seen = HashSet::with_capacity(jobs.len());
+        let mut parts: BTreeMap<(&QueueName, usize), Vec<&NewJob>> = BTreeMap::new();
+        let mut last: Option<Arc<Queue>> = None;
+        for job in jobs.iter().filter(|j| jobs.len() == 1 || seen.insert(j.id)) {
+            // Mostly all jobs go to one queue.
+            let queue = match last.take() {
+                Some(queue) if job.queue == queue.name => queue,
+                _ => self.queue(&job.queue).await?,
+            };
+            parts.entry((&job.queue, queue.shard_of(job))).or_default().push(job);
+            last = Some(queue);
+        }
+        let mut answers = HashMap::new();
+        let several = parts.len() > 1;
+        for (number, ((name, shard), part)) in parts.into_iter().enumerate() {
+            let queue = self.queue(name).await?;
+            let holders = self.enqueue_part(name, &queue.shards[shard], &part).await;
+            let holders = holders.map_err(|e| if number > 0 { e.in_part() } else { e })?;
+            self.wake.ring(name);
+            if part.len() == jobs.len() && !several {
+                return Ok(part.iter().enumerate().map(|(i, j)| answer(j.id, holders.get(i))).collect());
+            }
+            answers.extend(part.iter().enumerate().map(|(i, j)| (j.id, answer(j.id, holders.get(i)))));
+        }
+        Ok(jobs.iter().map(|j| answers.get(&j.id).copied().unwrap_or(answer(j.id, None))).collect())
+    }
+
+    /// The holders of taken keys, or nothing if every job was stored.
+    async fn enqueue_part(
+        &self,
+        queue: &QueueName,
+        shard: &Shard,
+        jobs: &[&NewJob],
+    ) -> Result<Vec<Option<JobId>>, BackendError> {
+        const OPERATION: &str = "enqueue";
+        let mut kinds: Vec<&Kind> = Vec::new();
+        for job in jobs {
+            if !kinds.contains(&&job.kind) {
+                kinds.push(&job.kind);
+            }
+        }
+        // Only somebody who empties the server meanwhile can make this go round again.
+        for _ in 0..4 {
+            let call = self.enqueue_call(queue, shard, jobs, &kinds);
+            let answer = match self.options.wait {
+                None => self.link.run(call).await?,
+                Some(wait) => {
+                    let key = shard.tag.head()[0].clone();
+                    let (answer, enough) = self.slow.run_and_wait(call, key, wait).await?;
+                    if !enough {
+                        let text = "stored, but not by as many servers as the URL asks for";
+                        return Err(BackendError::new(
+                            NAME,
+                            OPERATION,
+                            ErrorKind::Transient,
+                            Effect::Unknown,
+                            text,
+                        ));
+                    }
+                    answer
+                }
+            };
+            let mut items = reply::array(answer).ok_or_else(|| unreadable(OPERATION))?.into_iter();
+            match (items.next().as_ref().and_then(reply::int), items.next()) {
+                (Some(0), Some(holders)) => {
+                    let holders = reply::bytes(holders).ok_or_else(|| unreadable(OPERATION))?;
+                    return Ok(holders.chunks_exact(16).map(holder).collect());
+                }
+                (Some(1), Some(_)) => self.learn_kinds(shard).await?,
+                _ => return Err(unreadable(OPERATION)),
+            }
+        }
+        Err(refused(OPERATION, ErrorKind::Transient, "the kinds of the queue cannot be numbered"))
+    }
+
+    fn enqueue_call(&self, queue: &QueueName, shard: &Shard, jobs: &[&NewJob], kinds: &[&Kind]) -> Call {
+        let known = shard.kinds();
+        let numbers: Vec<u16> = kinds.iter().map(|k| number_of(&known, k)).collect();
+        let mut keys = vec![shard.tag.receipt(jobs[0].id.as_uuid())];
+        keys.extend(kinds.iter().map(|k| shard.tag.lane(k)));
+        let mut places = HashMap::new();
+        for key in jobs.iter().filter_map(|j| j.idempotency.as_ref()) {
+            let name = shard.tag.idempotency(&key.scope, key.key.as_str());
+            places.entry(name).or_insert_with_key(|name| {
+                keys.push(name.clone());
+                shard.tag.head().len() + keys.len()
+            });
+        }
+        let mut call = ENQUEUE_.call(&shard.tag, &keys);
+        let cmd = &mut call.cmd;
+        cmd.arg(ms(self.options.receipts)).arg(self.wake.channel()).arg(queue.as_str()).arg(kinds.len());
+        for kind in kinds {
+            cmd.arg(kind.as_str());
+        }
+        cmd.arg(&numbers).arg(jobs.len());
+        for job in jobs {
+            let kind = kinds.iter().position(|k| **k == job.kind).map_or(0, |k| numbers[k]);
+            let mut handle = [0; 19];
+            handle[..16].copy_from_slice(job.id.as_uuid().as_bytes());
+            handle[16..].copy_from_slice(&place(kind, job.priority));
+            cmd.arg(Raw(&handle)).arg(Raw(&encode(job, kind)));
+        }
+        for (number, job) in (1_usize..).zip(jobs) {
+            if job.when == When::Now && job.idempotency.is_none() && job.unique.is_none() {
+                continue;
+            }
+            let when = match job.when {
+                When::Now => String::new(),
+                When::After(delay) => format!("d{}", ms(delay)),
+                When::At(at) => format!("a{}", at_ms(at)),
+            };
+            let idempotency = job.idempotency.as_ref();
+            let name = idempotency.map(|k| shard.tag.idempotency(&k.scope, k.key.as_str()));
+            let window = idempotency.map_or(0, |k| ms(k.window).min(WINDOW_MAX));
+            let unique = job.unique.as_ref().map(|k| joined(&k.scope, k.key.as_str()));
+            cmd.arg(number).arg(when).arg(name.and_then(|n| places.get(&n).copied()).unwrap_or(0));
+            cmd.arg(window).arg(unique.unwrap_or_default());
+        }
+        call
+    }
+}
+
+/// The longest window in ms, ten thousand years: the server adds it to its clock.
+const WINDOW_MAX: u64 = 10_000 * 366 * 24 * 60 * 60 * 1_000;
+
+fn holder(bytes: &[u8]) -> Option<JobId> {
+    let id = Uuid::from_slice(bytes).ok()?;
+    (!id.is_nil()).then(|| JobId::from_uuid(id))
+}
+
+fn answer(id: JobId, holder: Option<&Option<JobId>>) -> Enqueued {
+    match holder.copied().flatten() {
+        Some(holder) if holder != id => Enqueued { id: holder, deduplicated: true },
+        _ => Enqueued { id, deduplicated: false },
+    }
+}

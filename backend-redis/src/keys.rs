@@ -1,0 +1,87 @@
+//! Names of keys. All keys of a shard of a queue share one hash tag, so that a script may touch them together.
+
+use job_core::{Kind, LeaseId, QueueName};
+use redis::{Cmd, RedisWrite, ToRedisArgs};
+use uuid::Uuid;
+
+/// The keys that every script gets first, in this order.
+const HEAD: [&str; 14] =
+    ["q", "j", "m", "e", "v", "u", "kinds", "run", "x", "xi", "ws", "wr", "d", "o"];
+
+/// One shard of a queue: where its keys are.
+#[derive(Debug, Clone)]
+pub(crate) struct Tag {
+    text: String,
+    head: Vec<String>,
+}
+
+/// One of the keys of [`HEAD`].
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Part {
+    Jobs = 1,
+    Kinds = 6,
+    Running = 7,
+    Leases = 8,
+    Claims = 9,
+    Scheduled = 10,
+    Retrying = 11,
+    Dead = 12,
+    Outbox = 13,
+}
+
+impl Tag {
+    pub(crate) fn new(prefix: &str, queue: &QueueName, shard: u32) -> Self {
+        let text = format!("{{{prefix}:{queue}:{shard}}}");
+        let head = HEAD.iter().map(|suffix| format!("{text}{suffix}")).collect();
+        Self { text, head }
+    }
+
+    pub(crate) fn key(&self, part: Part) -> &str {
+        &self.head[part as usize]
+    }
+
+    pub(crate) fn head(&self) -> &[String] {
+        &self.head
+    }
+
+    /// What all keys of the shard begin with.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    pub(crate) fn lane(&self, kind: &Kind) -> String {
+        format!("{}r:{kind}", self.text)
+    }
+
+    pub(crate) fn lease(&self, lease: LeaseId) -> String {
+        format!("{}l:{}", self.text, lease.as_uuid().simple())
+    }
+
+    pub(crate) fn receipt(&self, first: Uuid) -> String {
+        format!("{}req:{}", self.text, first.simple())
+    }
+
+    /// Of an idempotency key.
+    pub(crate) fn idempotency(&self, scope: &str, key: &str) -> String {
+        format!("{}k:{}", self.text, joined(scope, key))
+    }
+}
+
+/// A scope and a key such that no other pair gives the same text.
+pub(crate) fn joined(scope: &str, key: &str) -> String {
+    format!("{}:{scope}:{key}", scope.len())
+}
+
+/// Bytes as one argument.
+pub(crate) struct Raw<'a>(pub(crate) &'a [u8]);
+
+impl ToRedisArgs for Raw<'_> {
+    fn write_redis_args<W: ?Sized + RedisWrite>(&self, out: &mut W) {
+        out.write_arg(self.0);
+    }
+}
+
+/// Adds the bytes of an id.
+pub(crate) fn add_id(cmd: &mut Cmd, id: Uuid) {
+    cmd.arg(Raw(id.as_bytes()));
+}

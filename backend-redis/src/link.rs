@@ -1,0 +1,300 @@
+//! Connections. A call that fails with its connection has an unknown outcome; the next one dials again.
+
+use crate::error::{NAME, failed, is_connection_lost, is_missing_script, not_sent};
+use crate::options::{Options, Wait};
+use crate::script::Call;
+use job_core::{BackendError, Effect, ErrorKind, fault_point};
+use redis::aio::{ConnectionLike, MultiplexedConnection, PubSub};
+use redis::cluster::{ClusterClient, ClusterClientBuilder};
+use redis::cluster_async::ClusterConnection;
+use redis::cluster_routing::{MultipleNodeRoutingInfo, Route, RoutingInfo, SingleNodeRoutingInfo, SlotAddr};
+use redis::{Arg, AsyncConnectionConfig, Client, Cmd, RedisError, RedisResult, TlsCertificates, Value};
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::runtime::Handle;
+
+/// How long a server may take to take a connection.
+const DIAL: Duration = Duration::from_secs(5);
+
+/// How to reach the server.
+#[derive(Clone)]
+pub(crate) enum Target {
+    Single(Client),
+    /// The nodes by name as well, to listen on.
+    Cluster(ClusterClient, Vec<Client>),
+}
+
+impl Target {
+    pub(crate) fn single(options: &Options) -> RedisResult<Self> {
+        Ok(Self::Single(client(options, 0)?))
+    }
+
+    pub(crate) fn cluster(options: &Options) -> RedisResult<Self> {
+        let mut builder = ClusterClientBuilder::new(options.nodes.clone())
+            .connection_timeout(DIAL)
+            // We have deadlines of our own.
+            .response_timeout(Duration::from_secs(24 * 60 * 60))
+            .overall_response_timeout(None)
+            .retries(6)
+            .min_retry_wait(20)
+            .max_retry_wait(1_000);
+        if let Some(ca) = &options.ca {
+            builder = builder.certs(certificates(ca));
+        }
+        let nodes: RedisResult<Vec<_>> = (0..options.nodes.len()).map(|n| client(options, n)).collect();
+        Ok(Self::Cluster(builder.build()?, nodes?))
+    }
+
+    /// A connection that hears messages; `turn` goes through the nodes of a cluster.
+    pub(crate) async fn ear(&self, turn: usize) -> RedisResult<PubSub> {
+        let client = match self {
+            Self::Single(client) => client,
+            Self::Cluster(_, nodes) => &nodes[turn % nodes.len()],
+        };
+        in_time(DIAL, client.get_async_pubsub()).await
+    }
+
+    async fn dial(&self) -> RedisResult<Connection> {
+        match self {
+            Self::Single(client) => {
+                let config = AsyncConnectionConfig::new()
+                    .set_connection_timeout(Some(DIAL))
+                    .set_response_timeout(None);
+                let dialled = client.get_multiplexed_async_connection_with_config(&config);
+                Ok(Connection::Single(in_time(DIAL, dialled).await?))
+            }
+            Self::Cluster(client, _) => {
+                Ok(Connection::Cluster(in_time(DIAL, client.get_async_connection()).await?))
+            }
+        }
+    }
+}
+
+fn certificates(ca: &[u8]) -> TlsCertificates {
+    TlsCertificates { client_tls: None, root_cert: Some(ca.to_vec()) }
+}
+
+fn client(options: &Options, node: usize) -> RedisResult<Client> {
+    let info = options.nodes[node].clone();
+    match &options.ca {
+        Some(ca) => Client::build_with_tls(info, certificates(ca)),
+        None => Client::open(info),
+    }
+}
+
+async fn in_time<T>(time: Duration, work: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
+    let late = |_| Err(RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut)));
+    tokio::time::timeout(time, work).await.unwrap_or_else(late)
+}
+
+#[derive(Clone)]
+enum Connection {
+    Single(MultiplexedConnection),
+    Cluster(ClusterConnection),
+}
+
+impl Connection {
+    async fn ask(&mut self, cmd: &Cmd) -> RedisResult<Value> {
+        match self {
+            Self::Single(one) => one.req_packed_command(cmd).await,
+            Self::Cluster(all) => all.req_packed_command(cmd).await,
+        }
+    }
+
+    /// The answer of the node that has this key.
+    async fn ask_at(&mut self, key: &str, cmd: Cmd) -> RedisResult<Value> {
+        match self {
+            Self::Single(one) => one.req_packed_command(&cmd).await,
+            Self::Cluster(all) => {
+                let mut slot = redis::cmd("CLUSTER");
+                slot.arg("KEYSLOT").arg(key);
+                let slot: u16 = redis::from_redis_value(all.req_packed_command(&slot).await?)?;
+                let node = SingleNodeRoutingInfo::SpecificNode(Route::new(slot, SlotAddr::Master));
+                all.route_command(cmd, RoutingInfo::SingleNode(node)).await
+            }
+        }
+    }
+}
+
+/// A connection that is dialled when it is needed.
+pub(crate) struct Link {
+    target: Target,
+    /// A call that takes longer has an unknown outcome, and its connection is dropped.
+    deadline: Duration,
+    /// The runtime that drives the connection, if it is not the caller's.
+    home: Option<Handle>,
+    /// With a number, so that a failure ends only the connection that it was on.
+    current: Mutex<(u64, Option<Connection>)>,
+    dialling: tokio::sync::Mutex<()>,
+}
+
+impl std::fmt::Debug for Link {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Link").field("deadline", &self.deadline).finish_non_exhaustive()
+    }
+}
+
+impl Link {
+    pub(crate) fn new(target: Target, deadline: Duration, home: Option<Handle>) -> Arc<Self> {
+        let (current, dialling) = (Mutex::default(), tokio::sync::Mutex::default());
+        Arc::new(Self { target, deadline, home, current, dialling })
+    }
+
+    fn current(&self) -> (u64, Option<Connection>) {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    async fn connection(&self) -> RedisResult<(u64, Connection)> {
+        if let (number, Some(connection)) = self.current() {
+            return Ok((number, connection));
+        }
+        // Callers who come meanwhile share the new connection.
+        let _one = self.dialling.lock().await;
+        if let (number, Some(connection)) = self.current() {
+            return Ok((number, connection));
+        }
+        let connection = self.target.dial().await?;
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        *current = (current.0 + 1, Some(connection.clone()));
+        Ok((current.0, connection))
+    }
+
+    fn drop_connection(&self, number: u64) {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if current.0 == number {
+            current.1 = None;
+        }
+    }
+
+    /// Runs work on the connection, at home if there is one, and drops the connection if it fails with it.
+    async fn with<T: Send + 'static, F>(
+        self: &Arc<Self>,
+        operation: &'static str,
+        work: impl FnOnce(Connection) -> F + Send + 'static,
+    ) -> Result<T, BackendError>
+    where
+        F: Future<Output = RedisResult<T>> + Send + 'static,
+    {
+        let link = Arc::clone(self);
+        let run = async move {
+            let (number, connection) = link.connection().await.map_err(|e| not_sent(operation, e))?;
+            if fault_point!(NAME, "redis.{}.before_send", operation.replace(' ', "_")) {
+                let text = "failed on purpose before it was sent";
+                let (kind, effect) = (ErrorKind::Transient, Effect::NotApplied);
+                return Err(BackendError::new(NAME, operation, kind, effect, text));
+            }
+            let answer = tokio::time::timeout(link.deadline, work(connection)).await;
+            let answer = answer.unwrap_or_else(|_| {
+                link.drop_connection(number);
+                Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into())
+            });
+            let answer = answer.map_err(|error| {
+                if is_connection_lost(&error) {
+                    link.drop_connection(number);
+                }
+                failed(operation, error)
+            })?;
+            if fault_point!(NAME, "redis.{}.after_reply", operation.replace(' ', "_")) {
+                let text = "the answer was lost on purpose";
+                let (kind, effect) = (ErrorKind::Transient, Effect::Unknown);
+                return Err(BackendError::new(NAME, operation, kind, effect, text));
+            }
+            Ok(answer)
+        };
+        match &self.home {
+            None => run.await,
+            Some(home) => home.spawn(run).await.unwrap_or_else(|error| {
+                let text = "the call was stopped with its runtime";
+                let error = BackendError::new(NAME, operation, ErrorKind::Transient, Effect::Unknown, text)
+                    .with_source(error);
+                Err(error)
+            }),
+        }
+    }
+
+    /// Runs a script.
+    pub(crate) async fn run(self: &Arc<Self>, call: Call) -> Result<Value, BackendError> {
+        self.with(call.script.operation, |mut connection| async move {
+            evaluate(&mut connection, &call).await
+        })
+        .await
+    }
+
+    /// Runs a script, then waits until others have what it wrote; true if they have.
+    pub(crate) async fn run_and_wait(
+        self: &Arc<Self>,
+        call: Call,
+        key: String,
+        wait: Wait,
+    ) -> Result<(Value, bool), BackendError> {
+        self.with(call.script.operation, move |mut connection| async move {
+            let answer = evaluate(&mut connection, &call).await?;
+            let mut cmd = redis::cmd(if wait.fsync { "WAITAOF" } else { "WAIT" });
+            if wait.fsync {
+                cmd.arg(1);
+            }
+            cmd.arg(wait.replicas).arg(u64::try_from(wait.time.as_millis()).unwrap_or(u64::MAX));
+            let got = connection.ask_at(&key, cmd).await?;
+            let enough = match got {
+                Value::Int(replicas) => replicas >= i64::from(wait.replicas),
+                Value::Array(counts) => matches!(
+                    counts.as_slice(),
+                    [Value::Int(local), Value::Int(replicas)] if *local >= 1 && *replicas >= i64::from(wait.replicas)
+                ),
+                _ => false,
+            };
+            Ok((answer, enough))
+        })
+        .await
+    }
+
+    /// Runs one plain command.
+    pub(crate) async fn command(
+        self: &Arc<Self>,
+        operation: &'static str,
+        cmd: Cmd,
+    ) -> Result<Value, BackendError> {
+        self.with(operation, |mut connection| async move { connection.ask(&cmd).await }).await
+    }
+
+    /// The answer of each server that may write.
+    pub(crate) async fn each_master(
+        self: &Arc<Self>,
+        operation: &'static str,
+        cmd: Cmd,
+    ) -> Result<Vec<Value>, BackendError> {
+        self.with(operation, |connection| async move {
+            match connection {
+                Connection::Single(mut one) => Ok(vec![one.req_packed_command(&cmd).await?]),
+                Connection::Cluster(mut all) => {
+                    let everywhere = RoutingInfo::MultiNode((MultipleNodeRoutingInfo::AllMasters, None));
+                    Ok(match all.route_command(cmd, everywhere).await? {
+                        Value::Map(answers) => answers.into_iter().map(|(_, answer)| answer).collect(),
+                        answer => vec![answer],
+                    })
+                }
+            }
+        })
+        .await
+    }
+}
+
+async fn evaluate(connection: &mut Connection, call: &Call) -> RedisResult<Value> {
+    match connection.ask(&call.cmd).await {
+        // It has not run; sent with its text, it runs now, and is known from now on.
+        Err(error) if is_missing_script(&error) => connection.ask(&with_text(call)).await,
+        answer => answer,
+    }
+}
+
+fn with_text(call: &Call) -> Cmd {
+    let mut cmd = redis::cmd("EVAL");
+    cmd.arg(&call.script.text);
+    for argument in call.cmd.args_iter().skip(2) {
+        if let Arg::Simple(bytes) = argument {
+            cmd.arg(crate::keys::Raw(bytes));
+        }
+    }
+    cmd
+}

@@ -1,0 +1,164 @@
+//! Maintenance: promote, reap, the outbox.
+
+use crate::backend::Inner;
+use crate::error::{refused, unreadable};
+use crate::keys::{Part, Raw};
+use crate::queue::{Queue, Shard};
+use crate::record::{decode_whole, ms};
+use crate::reply;
+use crate::script::{Call, PROMOTE, REAP, Script};
+use job_core::{BackendError, ErrorKind, Kind, LeaseId, MaintainRequest, Maintained};
+use redis::Value;
+use std::sync::LazyLock;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// Leases that one call ends: a server does nothing else meanwhile.
+const REAP_AT_ONCE: usize = 100;
+
+impl Inner {
+    /// Reads the numbers of a shard's kinds.
+    pub(crate) async fn learn_kinds(&self, shard: &Shard) -> Result<(), BackendError> {
+        let mut cmd = redis::cmd("HGETALL");
+        cmd.arg(shard.tag.key(Part::Kinds));
+        let answer = self.link.command("connect", cmd).await?;
+        let mut kinds: Vec<(i64, Kind)> = Vec::new();
+        for (name, number) in reply::pairs(answer).ok_or_else(|| unreadable("connect"))? {
+            let name = reply::text(name).and_then(|n| Kind::new(n).ok());
+            kinds.extend(reply::int(&number).zip(name));
+        }
+        kinds.sort_unstable_by_key(|(number, _)| *number);
+        // Only hands other than ours leave a gap.
+        let whole = (1..).zip(&kinds).all(|(place, (number, _))| place == *number);
+        if !whole {
+            let text = "the numbers of the kinds are not in order: run fsck";
+            return Err(refused("connect", ErrorKind::Permanent, text));
+        }
+        shard.learn(kinds.into_iter().map(|(_, kind)| kind).collect());
+        Ok(())
+    }
+
+    /// Runs a script that must know the lanes of all kinds.
+    pub(crate) async fn with_lanes(
+        &self,
+        shard: &Shard,
+        script: &'static LazyLock<Script>,
+        build: impl Fn(Vec<String>) -> (Vec<String>, Box<dyn Fn(&mut Call) + Send>),
+        knows_all: impl Fn(&Value) -> bool,
+    ) -> Result<Value, BackendError> {
+        for _ in 0..4 {
+            let (keys, add_args) = build(shard.lanes());
+            let mut call = script.call(&shard.tag, &keys);
+            add_args(&mut call);
+            drop(add_args);
+            let answer = self.link.run(call).await?;
+            if knows_all(&answer) {
+                return Ok(answer);
+            }
+            self.learn_kinds(shard).await?;
+        }
+        Err(refused(script.operation, ErrorKind::Transient, "the kinds of the queue cannot be read"))
+    }
+
+    pub(crate) async fn maintain(
+        &self,
+        queue: &Queue,
+        request: &MaintainRequest,
+    ) -> Result<Maintained, BackendError> {
+        let mut done = Maintained::default();
+        for shard in &queue.shards {
+            let expired = self.promote(queue, shard, request, &mut done).await?;
+            if request.reap {
+                done.more |= expired.len() >= request.limit as usize;
+                for part in expired.chunks(REAP_AT_ONCE) {
+                    self.reap(queue, shard, request, part, &mut done).await?;
+                }
+            }
+            self.empty_outbox(shard).await?;
+        }
+        if done.promoted + done.jobs_returned > 0 {
+            self.wake.ring(&queue.name);
+        }
+        Ok(done)
+    }
+
+    /// Answers the leases that have expired.
+    async fn promote(
+        &self,
+        queue: &Queue,
+        shard: &Shard,
+        request: &MaintainRequest,
+        done: &mut Maintained,
+    ) -> Result<Vec<LeaseId>, BackendError> {
+        let args = [request.limit.to_string(), self.wake.channel().to_owned(), queue.name.to_string()];
+        let build = |lanes| {
+            let args = args.clone();
+            (lanes, Box::new(move |call: &mut Call| drop(call.cmd.arg(&args[..]))) as Box<_>)
+        };
+        let answer = self.with_lanes(shard, &PROMOTE, build, |a| !matches!(a, Value::Int(_))).await?;
+        let read = || -> Option<Vec<LeaseId>> {
+            let [promoted, more, next, expired] = <[Value; 4]>::try_from(reply::array(answer)?).ok()?;
+            done.promoted += reply::count(&promoted)?;
+            done.more |= reply::int(&more)? == 1;
+            if let Ok(next) = u64::try_from(reply::int(&next)?) {
+                let next = Duration::from_millis(next);
+                done.next_due = Some(done.next_due.map_or(next, |earlier| earlier.min(next)));
+            }
+            let id = |v| Some(LeaseId::from_uuid(Uuid::from_slice(&reply::bytes(v)?).ok()?));
+            reply::array(expired)?.into_iter().map(id).collect()
+        };
+        read().ok_or_else(|| unreadable("promote"))
+    }
+
+    async fn reap(
+        &self,
+        queue: &Queue,
+        shard: &Shard,
+        request: &MaintainRequest,
+        leases: &[LeaseId],
+        done: &mut Maintained,
+    ) -> Result<(), BackendError> {
+        let args = [
+            ms(self.options.receipts).to_string(),
+            self.wake.channel().to_owned(),
+            queue.name.to_string(),
+            request.poison_limit.to_string(),
+            leases.len().to_string(),
+        ];
+        let build = |lanes: Vec<String>| {
+            let keys = leases.iter().map(|l| shard.tag.lease(*l)).chain(lanes).collect();
+            let (args, leases) = (args.clone(), leases.to_vec());
+            let add = move |call: &mut Call| {
+                call.cmd.arg(&args[..]);
+                for lease in &leases {
+                    call.cmd.arg(Raw(lease.as_uuid().as_bytes()));
+                }
+            };
+            (keys, Box::new(add) as Box<_>)
+        };
+        let answer = self.with_lanes(shard, &REAP, build, |a| !matches!(a, Value::Int(_))).await?;
+        let counts: Option<Vec<u64>> =
+            reply::array(answer).and_then(|items| items.iter().map(reply::count).collect());
+        let Some([ended, returned, poisoned]) = counts.as_deref() else { return Err(unreadable("reap")) };
+        done.leases_reaped += ended;
+        done.jobs_returned += returned;
+        done.poisoned += poisoned;
+        Ok(())
+    }
+
+    /// Brings follow-ups to their queues that whoever settled did not.
+    async fn empty_outbox(&self, shard: &Shard) -> Result<(), BackendError> {
+        let mut cmd = redis::cmd("HSCAN");
+        cmd.arg(shard.tag.key(Part::Outbox)).arg(0).arg("COUNT").arg(100);
+        let answer = self.link.command("maintain", cmd).await?;
+        let found = reply::array(answer).and_then(|mut items| items.pop()).and_then(reply::pairs);
+        for (id, bytes) in found.ok_or_else(|| unreadable("maintain"))? {
+            let job = reply::bytes(bytes).ok_or_else(|| unreadable("maintain"))?;
+            match decode_whole(&job) {
+                Ok(job) => self.deliver(shard, &job).await?,
+                Err(_) => tracing::error!(?id, "a follow-up in the outbox cannot be read"),
+            }
+        }
+        Ok(())
+    }
+}

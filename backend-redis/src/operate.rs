@@ -1,0 +1,274 @@
+//! Looking and administration.
+
+use crate::backend::{Inner, RedisBackend};
+use crate::claim::{Meta, job_id};
+use crate::error::{refused, unreadable};
+use crate::keys::{Part, Raw};
+use crate::queue::{Queue, Shard};
+use crate::record::{decode, instant};
+use crate::reply;
+use crate::script::{CANCEL, Call, DISCARD, GET, PAUSE, REPLAY, STATS};
+use async_trait::async_trait;
+use bytes::Bytes;
+use job_core::{
+    AttemptError, BackendError, Cancelled, DeadReason, ErrorKind, JobId, JobRecord, JobState, ListFilter,
+    Operate, Page, QueueName, QueueStats,
+};
+use redis::Value;
+use std::time::Duration;
+
+#[async_trait]
+impl Operate for RedisBackend {
+    async fn get(&self, id: JobId) -> Result<Option<JobRecord>, BackendError> {
+        for name in self.inner().queue_names().await? {
+            let queue = self.inner().queue(&name).await?;
+            for shard in &queue.shards {
+                let mut call = GET.call(&shard.tag, &[]);
+                add_ids(&mut call, &[id]);
+                let rows = reply::array(self.inner().link.run(call).await?).ok_or_else(|| unreadable("get"))?;
+                if let Some(row) = rows.into_iter().next() {
+                    return record(row, &name).map(|(record, _)| Some(record)).ok_or_else(|| unreadable("get"));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    async fn list(&self, filter: &ListFilter) -> Result<Page, BackendError> {
+        let queue = self.inner().queue(&filter.queue).await?;
+        self.inner().list(&queue, filter).await
+    }
+
+    async fn replay(&self, ids: &[JobId]) -> Result<Vec<bool>, BackendError> {
+        let inner = self.inner();
+        let mut answers = vec![false; ids.len()];
+        for name in inner.queue_names().await? {
+            let queue = inner.queue(&name).await?;
+            for shard in &queue.shards {
+                let build = |lanes| {
+                    let (channel, queue, ids) =
+                        (inner.wake.channel().to_owned(), name.to_string(), ids.to_vec());
+                    let add = move |call: &mut Call| {
+                        call.cmd.arg(&channel).arg(&queue);
+                        add_ids(call, &ids);
+                    };
+                    (lanes, Box::new(add) as Box<_>)
+                };
+                let letters =
+                    inner.with_lanes(shard, &REPLAY, build, |a| !matches!(a, Value::Int(_))).await?;
+                either(&mut answers, letters).ok_or_else(|| unreadable("replay"))?;
+            }
+            inner.wake.ring(&name);
+        }
+        Ok(answers)
+    }
+
+    async fn discard(&self, ids: &[JobId]) -> Result<Vec<bool>, BackendError> {
+        let inner = self.inner();
+        let mut answers = vec![false; ids.len()];
+        for name in inner.queue_names().await? {
+            for shard in &inner.queue(&name).await?.shards {
+                let mut call = DISCARD.call(&shard.tag, &[]);
+                add_ids(&mut call, ids);
+                either(&mut answers, inner.link.run(call).await?).ok_or_else(|| unreadable("discard"))?;
+            }
+        }
+        Ok(answers)
+    }
+
+    async fn cancel(&self, id: JobId) -> Result<Cancelled, BackendError> {
+        for name in self.inner().queue_names().await? {
+            for shard in &self.inner().queue(&name).await?.shards {
+                let cancelled = self.inner().cancel(shard, id).await?;
+                if cancelled != Cancelled::NotFound {
+                    return Ok(cancelled);
+                }
+            }
+        }
+        Ok(Cancelled::NotFound)
+    }
+
+    async fn pause(&self, queue: &QueueName) -> Result<(), BackendError> {
+        self.inner().set_paused(queue, true).await
+    }
+
+    async fn resume(&self, queue: &QueueName) -> Result<(), BackendError> {
+        self.inner().set_paused(queue, false).await?;
+        self.inner().wake.ring(queue);
+        Ok(())
+    }
+
+    async fn stats(&self, queue: &QueueName) -> Result<QueueStats, BackendError> {
+        let queue = self.inner().queue(queue).await?;
+        let mut stats = QueueStats::default();
+        for shard in &queue.shards {
+            let answer = self.inner().stats(shard).await?;
+            stats.ready += answer.ready;
+            stats.running += answer.running;
+            stats.scheduled += answer.scheduled;
+            stats.retrying += answer.retrying;
+            stats.dead += answer.dead;
+            stats.paused |= answer.paused;
+            stats.oldest_ready = stats.oldest_ready.max(answer.oldest_ready);
+        }
+        Ok(stats)
+    }
+
+    async fn queues(&self) -> Result<Vec<QueueName>, BackendError> {
+        let inner = self.inner();
+        let mut names = Vec::new();
+        for name in inner.queue_names().await? {
+            for shard in &inner.queue(&name).await?.shards {
+                let mut cmd = redis::cmd("EXISTS");
+                cmd.arg(shard.tag.key(Part::Kinds));
+                if reply::int(&inner.link.command("queues", cmd).await?) == Some(1) {
+                    names.push(name);
+                    break;
+                }
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+}
+
+impl Inner {
+    /// Every queue that any process has used.
+    pub(crate) async fn queue_names(&self) -> Result<Vec<QueueName>, BackendError> {
+        let mut cmd = redis::cmd("SMEMBERS");
+        cmd.arg(self.queues_key());
+        let names = match self.link.command("queues", cmd).await? {
+            Value::Set(names) => names,
+            other => reply::array(other).ok_or_else(|| unreadable("queues"))?,
+        };
+        Ok(names.into_iter().filter_map(|n| QueueName::new(reply::text(n)?).ok()).collect())
+    }
+
+    async fn cancel(&self, shard: &Shard, id: JobId) -> Result<Cancelled, BackendError> {
+        let mut lease: Option<Vec<u8>> = None;
+        // A job may change its lease while it is asked to stop.
+        for _ in 0..16 {
+            let lanes = shard.lanes();
+            let kinds = lanes.len();
+            let mut keys = lanes;
+            if let Some(lease) = lease.as_ref().and_then(|l| uuid::Uuid::from_slice(l).ok()) {
+                keys.push(shard.tag.lease(job_core::LeaseId::from_uuid(lease)));
+            }
+            let mut call = CANCEL.call(&shard.tag, &keys);
+            call.cmd.arg(Raw(id.as_uuid().as_bytes())).arg(kinds);
+            if let Some(lease) = &lease {
+                call.cmd.arg(Raw(lease));
+            }
+            match self.link.run(call).await? {
+                Value::Int(0) => return Ok(Cancelled::Now),
+                Value::Int(1) => return Ok(Cancelled::Asked),
+                Value::Int(2) => return Ok(Cancelled::NotFound),
+                Value::Int(_) => self.learn_kinds(shard).await?,
+                other => lease = Some(reply::bytes(other).ok_or_else(|| unreadable("cancel"))?),
+            }
+        }
+        Err(refused("cancel", ErrorKind::Transient, "the job changes hands too quickly: try again"))
+    }
+
+    async fn set_paused(&self, name: &QueueName, paused: bool) -> Result<(), BackendError> {
+        let queue = self.queue(name).await?;
+        for shard in &queue.shards {
+            let mut call = PAUSE.call(&shard.tag, &[]);
+            call.cmd.arg(u8::from(paused)).arg(self.wake.channel()).arg(name.as_str());
+            self.link.run(call).await?;
+        }
+        Ok(())
+    }
+
+    async fn stats(&self, shard: &Shard) -> Result<QueueStats, BackendError> {
+        self.learn_kinds(shard).await?;
+        let answer = self.link.run(STATS.call(&shard.tag, &shard.lanes())).await?;
+        let counts: Option<Vec<i64>> =
+            reply::array(answer).and_then(|items| items.iter().map(reply::int).collect());
+        let Some([ready, running, scheduled, retrying, dead, paused, waits]) = counts.as_deref() else {
+            return Err(unreadable("stats"));
+        };
+        let count = |n: &i64| u64::try_from(*n).unwrap_or(0);
+        let mut stats = QueueStats::default();
+        stats.ready = count(ready);
+        stats.running = count(running);
+        stats.scheduled = count(scheduled);
+        stats.retrying = count(retrying);
+        stats.dead = count(dead);
+        stats.paused = *paused == 1;
+        stats.oldest_ready = u64::try_from(*waits).ok().map(Duration::from_millis);
+        Ok(stats)
+    }
+}
+
+fn add_ids(call: &mut Call, ids: &[JobId]) {
+    for id in ids {
+        call.cmd.arg(Raw(id.as_uuid().as_bytes()));
+    }
+}
+
+/// Notes the letters of one shard: a job is in one of them at most.
+fn either(answers: &mut [bool], letters: Value) -> Option<()> {
+    for (answer, letter) in answers.iter_mut().zip(reply::bytes(letters)?) {
+        *answer |= letter == b'1';
+    }
+    Some(())
+}
+
+/// A row of `get.lua`: the job, and its score in the set that it was found in.
+pub(crate) fn record(row: Value, queue: &QueueName) -> Option<(JobRecord, i64)> {
+    let [id, state, score, job, meta, errors] = <[Value; 6]>::try_from(reply::array(row)?).ok()?;
+    let state = JobState::from_word(&reply::text(state)?)?;
+    let score = reply::int(&score)?;
+    let stored = decode(reply::bytes(job)?, &[]).ok()?;
+    let meta = Meta::read(Some(&meta));
+    let running = u32::from(state == JobState::Running);
+    let waits = matches!(state, JobState::Scheduled | JobState::Retrying);
+    let dead = state == JobState::Dead;
+    let record = JobRecord {
+        id: job_id(id)?,
+        kind: stored.kind,
+        queue: queue.clone(),
+        state,
+        priority: stored.priority,
+        attempt: meta.charged.saturating_add(running),
+        max_attempts: stored.max_attempts,
+        claims: meta.claims + u64::from(running),
+        crashes: meta.crashes,
+        payload: stored.payload,
+        enqueued_at: stored.enqueued_at,
+        run_at: waits.then(|| instant(score)),
+        died_at: dead.then(|| instant(score)),
+        dead_reason: if dead { DeadReason::from_word(&meta.reason) } else { None },
+        errors: kept_errors(&Bytes::from(reply::bytes(errors)?)),
+    };
+    Some((record, score))
+}
+
+/// Attempt (4 bytes), time (8), length (4), text, one failure after the other; as far as they can be read.
+fn kept_errors(mut bytes: &[u8]) -> Vec<AttemptError> {
+    let mut errors = Vec::new();
+    while let Some((head, rest)) = bytes.split_first_chunk::<16>() {
+        let [a, b, c, d, at @ .., e, f, g, h] = *head;
+        let length = usize::try_from(u32::from_be_bytes([e, f, g, h])).unwrap_or(usize::MAX);
+        let Some((text, rest)) = rest.split_at_checked(length) else { break };
+        errors.push(AttemptError {
+            attempt: u32::from_be_bytes([a, b, c, d]),
+            at: instant(i64::from_be_bytes(at)),
+            error: String::from_utf8_lossy(text).into_owned(),
+        });
+        bytes = rest;
+    }
+    errors
+}
+
+/// A queue by its parts, for listing.
+pub(crate) fn only_kind(queue: &Queue, shard: usize, filter: &ListFilter) -> Option<(u8, u16)> {
+    match &filter.kind {
+        None => Some((0, 0)),
+        Some(kind) => match crate::queue::number_of(&queue.shards[shard].kinds(), kind) {
+            0 => None,
+            number => Some((1, number)),
+        },
+    }
+}

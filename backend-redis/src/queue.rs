@@ -1,0 +1,65 @@
+//! What this process knows about a queue: its shards, and the numbers of its kinds there.
+
+use crate::keys::Tag;
+use job_core::{JobId, Kind, LeaseId, NewJob, QueueName};
+use std::sync::{Arc, Mutex, PoisonError};
+
+#[derive(Debug)]
+pub(crate) struct Queue {
+    pub(crate) name: QueueName,
+    pub(crate) shards: Vec<Shard>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Shard {
+    pub(crate) number: u32,
+    pub(crate) tag: Tag,
+    kinds: Mutex<Arc<Vec<Kind>>>,
+}
+
+impl Queue {
+    pub(crate) fn new(prefix: &str, name: &QueueName, shards: u32) -> Self {
+        let shard = |number| Shard { number, tag: Tag::new(prefix, name, number), kinds: Mutex::default() };
+        Self { name: name.clone(), shards: (0..shards).map(shard).collect() }
+    }
+
+    /// Where a job goes. Keys are kept in the first shard, so jobs with keys go there; others where their ids say, so
+    /// that a repeated enqueue goes to the same place.
+    pub(crate) fn shard_of(&self, job: &NewJob) -> usize {
+        if job.idempotency.is_some() || job.unique.is_some() { 0 } else { self.spread(job.id) }
+    }
+
+    fn spread(&self, id: JobId) -> usize {
+        let [.., a, b] = *id.as_uuid().as_bytes();
+        usize::from(u16::from_be_bytes([a, b])) % self.shards.len()
+    }
+
+    /// The order in which a claim looks at the shards: all start equally often, and a repeated claim starts where it did.
+    pub(crate) fn order(&self, lease: LeaseId) -> impl Iterator<Item = &Shard> {
+        let [.., a, b] = *lease.as_uuid().as_bytes();
+        let start = usize::from(u16::from_be_bytes([a, b])) % self.shards.len();
+        self.shards[start..].iter().chain(&self.shards[..start])
+    }
+}
+
+impl Shard {
+    /// The kinds by their numbers, 1 first, as far as they are known here.
+    pub(crate) fn kinds(&self) -> Arc<Vec<Kind>> {
+        Arc::clone(&self.kinds.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn learn(&self, kinds: Vec<Kind>) {
+        *self.kinds.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(kinds);
+    }
+
+    /// The lanes of all kinds that are known here.
+    pub(crate) fn lanes(&self) -> Vec<String> {
+        self.kinds().iter().map(|k| self.tag.lane(k)).collect()
+    }
+}
+
+/// The number of a kind, 0 if it has none yet.
+pub(crate) fn number_of(kinds: &[Kind], kind: &Kind) -> u16 {
+    let place = kinds.iter().position(|k| k == kind);
+    place.and_then(|p| u16::try_from(p + 1).ok()).unwrap_or(0)
+}

@@ -1,0 +1,75 @@
+//! The scripts: each transition is one, loaded when a server does not know it.
+
+use crate::keys::Tag;
+use redis::Cmd;
+use std::sync::LazyLock;
+
+/// A script and its hash.
+#[derive(Debug)]
+pub(crate) struct Script {
+    pub(crate) operation: &'static str,
+    pub(crate) text: String,
+    hash: String,
+}
+
+const HEAD: &str = include_str!("../scripts/lib/head.lua");
+const FINISH: &str = include_str!("../scripts/lib/finish.lua");
+const CLAIM: &str = include_str!("../scripts/lib/claim.lua");
+const SETTLE: &str = include_str!("../scripts/lib/settle.lua");
+
+macro_rules! scripts {
+    ($($NAME:ident = $operation:literal, $file:literal, [$($lib:expr),*];)*) => {
+        $(pub(crate) static $NAME: LazyLock<Script> = LazyLock::new(|| {
+            Script::new($operation, &[HEAD, $($lib,)* include_str!(concat!("../scripts/", $file))])
+        });)*
+
+        /// Every script.
+        pub(crate) fn all() -> Vec<&'static Script> {
+            vec![$(&$NAME),*]
+        }
+    };
+}
+
+scripts! {
+    ENQUEUE_ = "enqueue", "enqueue.lua", [];
+    CLAIM_ = "claim", "claim.lua", [CLAIM];
+    SETTLE_ = "settle", "settle.lua", [FINISH, SETTLE];
+    SETTLE_AND_CLAIM = "settle and claim", "settle_and_claim.lua", [FINISH, SETTLE, CLAIM];
+    EXTEND = "extend", "extend.lua", [];
+    PROMOTE = "promote", "promote.lua", [];
+    REAP = "reap", "reap.lua", [FINISH];
+    GET = "get", "get.lua", [];
+    LIST = "list", "list.lua", [];
+    LIST_RUNNING = "list", "list_running.lua", [];
+    REPLAY = "replay", "replay.lua", [];
+    DISCARD = "discard", "discard.lua", [FINISH];
+    CANCEL = "cancel", "cancel.lua", [FINISH];
+    STATS = "stats", "stats.lua", [];
+    PAUSE = "pause", "pause.lua", [];
+    WIDEN = "connect", "widen.lua", [];
+}
+
+impl Script {
+    fn new(operation: &'static str, parts: &[&str]) -> Self {
+        let text = parts.join("\n");
+        let hash = redis::Script::new(&text).get_hash().to_owned();
+        Self { operation, text, hash }
+    }
+
+    /// A call with these keys after those that every script gets; its arguments are still to be added.
+    pub(crate) fn call(&'static self, tag: &Tag, keys: &[String]) -> Call {
+        let mut cmd = redis::cmd("EVALSHA");
+        cmd.arg(&self.hash).arg(tag.head().len() + keys.len());
+        for key in tag.head().iter().chain(keys) {
+            cmd.arg(key);
+        }
+        Call { script: self, cmd }
+    }
+}
+
+/// A call of a script.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) script: &'static Script,
+    pub(crate) cmd: Cmd,
+}

@@ -1,0 +1,255 @@
+//! Settle.
+
+use crate::backend::Inner;
+use crate::claim::Wanted;
+use crate::error::{refused, unreadable};
+use crate::keys::{Part, Raw, add_id};
+use crate::queue::{Queue, Shard};
+use crate::record::{encode_whole, ms};
+use crate::reply;
+use crate::script::{Call, SETTLE_, SETTLE_AND_CLAIM};
+use job_core::{
+    BackendError, ClaimedJob, ErrorKind, LeaseId, NewJob, QueueName, Settled, Settlement, Verdict,
+};
+use redis::Value;
+use std::collections::HashMap;
+
+/// The verdicts for one shard, in the order of the script.
+#[derive(Debug, Default)]
+pub(crate) struct Verdicts<'a> {
+    leases: Vec<LeaseId>,
+    /// For each lease the place of each completed job and the number of its settlement.
+    completed: Vec<(Vec<u8>, Vec<usize>)>,
+    others: Vec<Other<'a>>,
+}
+
+#[derive(Debug)]
+struct Other<'a> {
+    /// Counted from 1.
+    lease: usize,
+    place: u16,
+    number: usize,
+    settlement: &'a Settlement,
+}
+
+impl<'a> Verdicts<'a> {
+    fn add(&mut self, lease: usize, place: u16, number: usize, settlement: &'a Settlement) {
+        if settlement.verdict == Verdict::Complete && settlement.follow_ups.is_empty() {
+            let (packed, numbers) = &mut self.completed[lease];
+            packed.extend_from_slice(&place.to_be_bytes());
+            packed.extend_from_slice(settlement.hold.job.as_uuid().as_bytes());
+            numbers.push(number);
+        } else {
+            self.others.push(Other { lease: lease + 1, place, number, settlement });
+        }
+    }
+
+    fn lease(&mut self, lease: LeaseId) -> usize {
+        // Verdicts of one lease mostly come together.
+        if let Some(at) = self.leases.iter().rposition(|l| *l == lease) {
+            return at;
+        }
+        self.leases.push(lease);
+        self.completed.push(Default::default());
+        self.leases.len() - 1
+    }
+
+    fn releases(&self) -> bool {
+        self.others.iter().any(|o| o.settlement.verdict == Verdict::Release)
+    }
+
+    fn follow_ups(&self) -> impl Iterator<Item = (usize, &'a NewJob)> + '_ {
+        (1..).zip(&self.others).flat_map(|(n, o)| o.settlement.follow_ups.iter().map(move |f| (n, f)))
+    }
+
+    fn keys(&self, shard: &Shard, lanes: &[String]) -> Vec<String> {
+        self.leases.iter().map(|l| shard.tag.lease(*l)).chain(lanes.iter().cloned()).collect()
+    }
+
+    fn add_args(&self, inner: &Inner, queue: &QueueName, lanes: usize, call: &mut Call) {
+        let cmd = &mut call.cmd;
+        cmd.arg(ms(inner.options.receipts)).arg(inner.wake.channel()).arg(queue.as_str());
+        cmd.arg(self.leases.len()).arg(lanes).arg(self.others.len()).arg(self.follow_ups().count());
+        for (packed, _) in &self.completed {
+            cmd.arg(Raw(packed));
+        }
+        for other in &self.others {
+            let (what, detail, error) = words(&other.settlement.verdict);
+            cmd.arg(other.lease).arg(other.place);
+            add_id(cmd, other.settlement.hold.job.as_uuid());
+            cmd.arg(what).arg(detail).arg(error);
+        }
+        for (number, job) in self.follow_ups() {
+            cmd.arg(number);
+            add_id(cmd, job.id.as_uuid());
+            cmd.arg(Raw(&encode_whole(job)));
+        }
+        for lease in &self.leases {
+            add_id(cmd, lease.as_uuid());
+        }
+    }
+
+    fn read(&self, answer: Value, all: &mut [Settled]) -> Option<()> {
+        let mut letters = reply::array(answer)?.into_iter();
+        for (_, numbers) in &self.completed {
+            note(numbers.iter().copied(), &reply::bytes(letters.next()?)?, all);
+        }
+        note(self.others.iter().map(|o| o.number), &reply::bytes(letters.next()?)?, all);
+        Some(())
+    }
+}
+
+fn note(numbers: impl Iterator<Item = usize>, letters: &[u8], all: &mut [Settled]) {
+    for (number, letter) in numbers.zip(letters) {
+        all[number] = match letter {
+            b'A' => Settled::Applied,
+            b'R' => Settled::AlreadyApplied,
+            _ => Settled::Stale,
+        };
+    }
+}
+
+/// A verdict as the script knows it: what, the delay in ms or the reason, the error.
+fn words(verdict: &Verdict) -> (&'static str, String, &str) {
+    match verdict {
+        Verdict::Retry { after, error } => ("retry", ms(*after).to_string(), error.as_str()),
+        Verdict::Snooze { delay } => ("snooze", ms(*delay).to_string(), ""),
+        Verdict::Release => ("release", String::new(), ""),
+        Verdict::Dead { reason, error } => ("dead", reason.as_str().to_owned(), error.as_str()),
+        // Complete and Cancel. A verdict of a later contract ends the job rather than running it for ever.
+        _ => ("end", String::new(), ""),
+    }
+}
+
+/// The verdicts by shard, and for each that repeats an earlier one of the batch the number of that one.
+fn sort<'a>(queue: &Queue, settlements: &'a [Settlement]) -> (Vec<Verdicts<'a>>, Vec<(usize, usize)>) {
+    let mut shards: Vec<Verdicts<'a>> = queue.shards.iter().map(|_| Verdicts::default()).collect();
+    let mut first = HashMap::with_capacity(settlements.len());
+    let mut repeats = Vec::new();
+    for (number, settlement) in settlements.iter().enumerate() {
+        let hold = &settlement.hold;
+        let [place, shard, _] = hold.locator;
+        let shard = usize::try_from(shard).ok().filter(|s| *s < shards.len());
+        let (Some(shard), Ok(place)) = (shard, u16::try_from(place)) else { continue };
+        match first.entry((hold.lease, hold.job)) {
+            std::collections::hash_map::Entry::Occupied(earlier) => repeats.push((number, *earlier.get())),
+            std::collections::hash_map::Entry::Vacant(new) => {
+                new.insert(number);
+                let lease = shards[shard].lease(hold.lease);
+                shards[shard].add(lease, place, number, settlement);
+            }
+        }
+    }
+    (shards, repeats)
+}
+
+impl Inner {
+    /// Settles, and claims in the same call where one shard has all verdicts and is the first to be claimed from.
+    pub(crate) async fn settle(
+        &self,
+        queue: &Queue,
+        settlements: &[Settlement],
+        mut wanted: Option<&mut Wanted<'_>>,
+    ) -> Result<(Vec<Settled>, Vec<ClaimedJob>), BackendError> {
+        let mut answers = vec![Settled::Stale; settlements.len()];
+        let mut jobs = Vec::new();
+        let (shards, repeats) = sort(queue, settlements);
+        let mut busy: Vec<_> =
+            shards.iter().zip(&queue.shards).filter(|(v, _)| !v.leases.is_empty()).collect();
+        let first = wanted.as_ref().and_then(|w| queue.order(w.request.lease).next());
+        // The one that is claimed from comes last.
+        busy.sort_by_key(|(_, s)| first.is_some_and(|f| f.number == s.number));
+        let mut begun = false;
+        let mut claimed = None;
+        for (verdicts, shard) in busy {
+            let with_claim = first.filter(|f| f.number == shard.number).and(wanted.as_deref_mut());
+            let sent = match with_claim {
+                None => self.settle_shard(queue, shard, verdicts, None).await,
+                Some(wanted) => {
+                    claimed = Some(shard.number);
+                    self.settle_shard(queue, shard, verdicts, Some(wanted)).await
+                }
+            };
+            let (letters, claim) = sent.map_err(|e| if begun { e.in_part() } else { e })?;
+            begun = true;
+            verdicts.read(letters, &mut answers).ok_or_else(|| unreadable("settle"))?;
+            jobs.extend(claim);
+        }
+        for (number, earlier) in repeats {
+            answers[number] = match answers[earlier] {
+                Settled::Stale => Settled::Stale,
+                _ => Settled::AlreadyApplied,
+            };
+        }
+        self.forward(queue, settlements, &answers).await;
+        if let Some(wanted) = wanted {
+            let rest = self.claim_rest(queue, wanted, claimed).await;
+            jobs.extend(rest.map_err(|e| if begun { e.in_part() } else { e })?);
+        }
+        Ok((answers, jobs))
+    }
+
+    async fn settle_shard(
+        &self,
+        queue: &Queue,
+        shard: &Shard,
+        verdicts: &Verdicts<'_>,
+        mut wanted: Option<&mut Wanted<'_>>,
+    ) -> Result<(Value, Vec<ClaimedJob>), BackendError> {
+        for _ in 0..4 {
+            let lanes = if verdicts.releases() { shard.lanes() } else { Vec::new() };
+            let mut keys = verdicts.keys(shard, &lanes);
+            let script = match &wanted {
+                None => &SETTLE_,
+                Some(wanted) => {
+                    keys.extend(wanted.keys(shard));
+                    &SETTLE_AND_CLAIM
+                }
+            };
+            let mut call = script.call(&shard.tag, &keys);
+            verdicts.add_args(self, &queue.name, lanes.len(), &mut call);
+            if let Some(wanted) = &wanted {
+                wanted.add_args(&mut call.cmd);
+            }
+            let answer = self.link.run(call).await?;
+            if verdicts.releases() {
+                self.wake.ring(&queue.name);
+            }
+            match (answer, wanted.as_mut()) {
+                (Value::Int(_), _) => self.learn_kinds(shard).await?,
+                (letters, None) => return Ok((letters, Vec::new())),
+                (both, Some(wanted)) => {
+                    let both = reply::array(both).ok_or_else(|| unreadable("settle and claim"))?;
+                    let [letters, claim] =
+                        <[Value; 2]>::try_from(both).map_err(|_| unreadable("settle and claim"))?;
+                    let jobs = wanted.take(shard, claim)?;
+                    return Ok((letters, jobs));
+                }
+            }
+        }
+        Err(refused("settle", ErrorKind::Transient, "the kinds of the queue cannot be read"))
+    }
+
+    /// Brings the follow-ups of applied verdicts to their queues; what does not arrive now is brought by maintenance.
+    async fn forward(&self, queue: &Queue, settlements: &[Settlement], answers: &[Settled]) {
+        let applied = settlements.iter().zip(answers).filter(|(_, a)| **a == Settled::Applied);
+        for (settlement, _) in applied {
+            let shard = usize::try_from(settlement.hold.locator[1]).ok().and_then(|s| queue.shards.get(s));
+            for (job, shard) in settlement.follow_ups.iter().zip(shard.into_iter().cycle()) {
+                if let Err(error) = self.deliver(shard, job).await {
+                    tracing::debug!(%error, job = %job.id, "a follow-up waits in the outbox");
+                }
+            }
+        }
+    }
+
+    /// Enqueues a job of the outbox, which may have been done before, and takes it out.
+    pub(crate) async fn deliver(&self, shard: &Shard, job: &NewJob) -> Result<(), BackendError> {
+        Box::pin(self.enqueue(std::slice::from_ref(job))).await?;
+        let mut cmd = redis::cmd("HDEL");
+        cmd.arg(shard.tag.key(Part::Outbox));
+        add_id(&mut cmd, job.id.as_uuid());
+        self.link.command("settle", cmd).await?;
+        Ok(())
+    }
+}
