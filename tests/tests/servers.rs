@@ -1,7 +1,7 @@
 //! Private servers: they come, they die as told, and they never outlive their test.
 #![cfg(all(feature = "servers", unix))]
 
-use job_conformance::servers::PostgresServer;
+use job_conformance::servers::{PostgresServer, RedisCluster, RedisServer};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -109,29 +109,97 @@ fn two_servers_do_not_meet() {
     assert!(a.fresh_url().starts_with(&format!("{}?schema=t_", a.url())));
 }
 
+#[test]
+fn a_killed_redis_starts_again_on_its_files() {
+    let server = RedisServer::start();
+    let (url, first) = (server.url(), server.pid());
+    assert_eq!(server.cli(&["set", "kept", "42"]), "OK");
+    server.kill9();
+    server.try_cli(&["ping"]).expect_err("nobody answers after a kill");
+    server.start_again();
+    assert_ne!(server.pid(), first);
+    assert_eq!(server.url(), url);
+    assert_eq!(server.cli(&["get", "kept"]), "42", "an acknowledged write survives a crash");
+    server.stop();
+    server.try_cli(&["ping"]).expect_err("nobody answers after a stop");
+    assert_eq!(server.pid(), None);
+    server.start_again();
+    assert_eq!(server.cli(&["get", "kept"]), "42");
+    let (pid, dir) = (server.pid().expect("it is ours"), server.dir().expect("it is ours").to_owned());
+    assert!(alive(pid) && server.socket().exists());
+    drop(server);
+    assert!(!alive(pid), "a dropped server is gone at once");
+    assert!(!dir.exists(), "and so is its directory");
+}
+
+#[test]
+fn two_redis_do_not_meet() {
+    let a = RedisServer::options().fast().setting("maxmemory", "64mb").start();
+    let b = RedisServer::options().setting("requirepass", "secret").start();
+    assert_eq!(a.cli(&["set", "mine", "1"]), "OK");
+    assert_eq!(b.cli(&["exists", "mine"]), "0", "and its password goes with its URL");
+    assert_eq!(a.cli(&["config", "get", "maxmemory"]), "maxmemory\n67108864");
+    assert_ne!(a.fresh_url(), a.fresh_url());
+    assert!(a.fresh_url().starts_with(&format!("redis://127.0.0.1:{}?prefix=t_", a.port())));
+    a.kill9();
+    a.start_again();
+    assert_eq!(a.cli(&["exists", "mine"]), "0", "a fast one keeps nothing");
+}
+
+#[test]
+fn a_cluster_outlives_its_masters() {
+    let cluster = RedisCluster::start();
+    let slot = cluster.key_slot("kept");
+    let first = cluster.master_of(slot);
+    let set = |node: usize, value: &str| cluster.nodes()[node].cli(&["set", "kept", value]);
+    let get = |node: usize| cluster.nodes()[node].cli(&["get", "kept"]);
+    assert_eq!(set(first, "1"), "OK");
+    assert_eq!(cluster.nodes()[first].cli(&["wait", "1", "10000"]), "1", "the replica has it");
+    cluster.kill9(first);
+    let second = cluster.wait_failover(slot);
+    assert_ne!(second, first);
+    assert_eq!(get(second), "1");
+    cluster.start_again(first);
+    cluster.wait_ok();
+    assert_eq!(cluster.replicas_of(second), [first], "the old master follows the new one");
+    assert_eq!(set(second, "2"), "OK");
+    cluster.promote(first);
+    assert_eq!((cluster.master_of(slot), get(first)), (first, "2".into()), "in good order nothing is lost");
+    let other = (0..6).find(|&n| !cluster.replicas_of(n).is_empty() && n != first).expect("three masters");
+    cluster.migrate_begin(slot, first, other);
+    assert_eq!(get(first), "2", "it has not moved yet");
+    while cluster.migrate_keys(slot, first, other, 1) > 0 {}
+    assert!(get(first).contains("ASK"), "{}", get(first));
+    cluster.migrate_finish(slot, first, other);
+    assert!(get(first).contains("MOVED"), "{}", get(first));
+    assert_eq!(get(other), "2");
+    cluster.migrate_slot(slot, other, first);
+    assert_eq!(get(first), "2");
+}
+
 /// Started by the next test, and killed by it.
 #[test]
 #[ignore = "only as the victim of another test"]
 fn victim() {
-    if std::env::var_os(VICTIM).is_none() {
-        return;
-    }
-    let server = PostgresServer::options().fast().start();
-    println!(
-        "\nserver {} {}",
-        server.pid().expect("it is ours"),
-        server.dir().expect("it is ours").display()
-    );
+    let Ok(store) = std::env::var(VICTIM) else { return };
+    let (postgres, redis);
+    let (pid, dir) = if store == "redis" {
+        redis = RedisServer::start();
+        (redis.pid(), redis.dir())
+    } else {
+        postgres = PostgresServer::options().fast().start();
+        (postgres.pid(), postgres.dir())
+    };
+    println!("\nserver {} {}", pid.expect("it is ours"), dir.expect("it is ours").display());
     loop {
         std::thread::park();
     }
 }
 
-#[test]
-fn a_killed_test_leaves_no_server() {
+fn kill_a_test_with(store: &str) {
     let mut test = Command::new(std::env::current_exe().expect("a test has a program"))
         .args(["victim", "--exact", "--ignored", "--nocapture"])
-        .env(VICTIM, "1")
+        .env(VICTIM, store)
         .stdout(Stdio::piped())
         .spawn()
         .expect("a test can be started");
@@ -144,4 +212,14 @@ fn a_killed_test_leaves_no_server() {
     test.kill().expect("it runs");
     test.wait().expect("it has ended");
     gone("after the test was killed", pid, &dir);
+}
+
+#[test]
+fn a_killed_test_leaves_no_server() {
+    kill_a_test_with("postgres");
+}
+
+#[test]
+fn a_killed_test_leaves_no_redis() {
+    kill_a_test_with("redis");
 }

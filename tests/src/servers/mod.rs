@@ -2,8 +2,13 @@
 //!
 //! Each one lives in a directory of its own and ends with the process that started it, however that ends.
 
+mod place;
 pub mod postgres;
 mod process;
 pub mod proxy;
+pub mod redis;
+pub mod redis_cluster;
 
 pub use postgres::PostgresServer;
+pub use redis::RedisServer;
+pub use redis_cluster::RedisCluster;

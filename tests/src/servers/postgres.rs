@@ -1,11 +1,11 @@
 //! A private PostgreSQL.
 
+use super::place::{free_port, private_dir};
 use super::process::{User, Watched, alive, patiently};
 use job_core::LeaseId;
 use std::env;
-use std::fs::{self, DirBuilder};
-use std::net::{Ipv4Addr, TcpListener};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, chown};
+use std::fs;
+use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -83,9 +83,9 @@ impl PostgresOptions {
     /// If PostgreSQL is not installed or does not start; the text says what to do.
     #[must_use]
     pub fn start(self) -> PostgresServer {
-        let mut home = Home::make(self.settings, self.parent);
+        let mut home = Home::make(self.settings, self.parent.as_deref());
         for _ in 0..20 {
-            home.port = free_port();
+            home.port = free_port(0);
             if let Some(watched) = home.try_start() {
                 return PostgresServer { origin: Origin::Own { home, running: Mutex::new(Some(watched)) } };
             }
@@ -227,18 +227,9 @@ fn lock(running: &Mutex<Option<Watched>>) -> MutexGuard<'_, Option<Watched>> {
 
 impl Home {
     /// Makes the directory and the database files in it.
-    fn make(settings: Vec<(String, String)>, parent: Option<PathBuf>) -> Self {
+    fn make(settings: Vec<(String, String)>, parent: Option<&Path>) -> Self {
         let bin = programs();
-        // Short, for the path of a socket has 100 bytes or so, and readable for another user.
-        let parent = parent.unwrap_or_else(|| {
-            if Path::new("/tmp").is_dir() { PathBuf::from("/tmp") } else { env::temp_dir() }
-        });
-        // The end of an id is random, its start is the time.
-        let dir = parent.join(format!("steadfast-pg-{}", &LeaseId::random().to_string()[24..]));
-        DirBuilder::new()
-            .mode(0o700)
-            .create(&dir)
-            .unwrap_or_else(|e| panic!("cannot make {}: {e}", dir.display()));
+        let dir = private_dir("pg", parent);
         let owner = fs::metadata(&dir).map_or(0, |m| m.uid());
         let user = (owner == 0).then(unprivileged);
         if let Some(user) = user {
@@ -279,7 +270,7 @@ impl Home {
             args.extend(["-c".into(), format!("{name}={value}").into()]);
         }
         let said_before = self.log().len();
-        let watched = Watched::start(&self.dir, self.user, &self.bin.join("postgres"), args);
+        let watched = Watched::start(&self.dir, self.user, "QUIT", &self.bin.join("postgres"), args);
         let mut ready = false;
         patiently("PostgreSQL takes connections", || {
             ready = self.is_ready(watched.pid);
@@ -349,16 +340,4 @@ fn unprivileged() -> User {
     find("postgres").or_else(|| find("nobody")).expect(
         "PostgreSQL does not run as root, and there is no user `postgres` or `nobody` to run it as: add one",
     )
-}
-
-/// A port below those that systems give to outgoing connections, so that it is free again after a restart.
-fn free_port() -> u16 {
-    for _ in 0..1_000 {
-        let bits = LeaseId::random().as_uuid().as_u128();
-        let port = 15_000 + u16::try_from(bits % 15_000).expect("it is below 15,000");
-        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
-            return port;
-        }
-    }
-    panic!("no free port was found on 127.0.0.1");
 }

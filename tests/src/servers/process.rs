@@ -12,15 +12,15 @@ use std::time::{Duration, Instant};
 /// How long a server may take to come, or to go.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Stands between the test and the server. Its input ends when the test's process does, and then the server and its
-/// directory go. A line is the name of a signal instead, after which the directory stays.
+/// Stands between the test and the server. Its input ends when the test's process does, and then the server is sent its
+/// farewell and its directory goes. A line is the name of a signal instead, after which the directory stays.
 const WATCH: &str = r#"
-dir=$1; shift
+dir=$1; farewell=$2; shift 2
 "$@" >>"$dir/log" 2>&1 </dev/null &
 child=$!
 echo "$child"
 read -r signal || signal=
-kill "-${signal:-QUIT}" "$child" 2>/dev/null
+kill "-${signal:-$farewell}" "$child" 2>/dev/null
 wait "$child"
 [ -n "$signal" ] || rm -rf "$dir"
 "#;
@@ -49,15 +49,16 @@ pub(super) struct Watched {
 }
 
 impl Watched {
-    /// Starts `program`, which writes to `log` in `dir`.
+    /// Starts `program`, which writes to `log` in `dir` and ends by the signal `farewell`.
     pub(super) fn start(
         dir: &Path,
         user: Option<User>,
+        farewell: &str,
         program: &Path,
         args: impl IntoIterator<Item = impl AsRef<OsStr>>,
     ) -> Self {
         let mut command = Command::new("sh");
-        command.args(["-c", WATCH, "watch"]).arg(dir).arg(program).args(args);
+        command.args(["-c", WATCH, "watch"]).arg(dir).arg(farewell).arg(program).args(args);
         // A group of its own: the keys that end a test run must not reach the server before its watch.
         command.current_dir(dir).process_group(0);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
