@@ -4,7 +4,7 @@ use crate::error::{NAME, failed, is_connection_lost, is_missing_script, not_sent
 use crate::options::{Options, Wait};
 use crate::script::Call;
 use job_core::{BackendError, Effect, ErrorKind, fault_point};
-use redis::aio::{ConnectionLike, MultiplexedConnection, PubSub};
+use redis::aio::{MultiplexedConnection, PubSub};
 use redis::cluster::{ClusterClient, ClusterClientBuilder};
 use redis::cluster_async::ClusterConnection;
 use redis::cluster_routing::{MultipleNodeRoutingInfo, Route, RoutingInfo, SingleNodeRoutingInfo, SlotAddr};
@@ -97,21 +97,21 @@ enum Connection {
 impl Connection {
     async fn ask(&mut self, cmd: &Cmd) -> RedisResult<Value> {
         match self {
-            Self::Single(one) => one.req_packed_command(cmd).await,
-            Self::Cluster(all) => all.req_packed_command(cmd).await,
+            Self::Single(one) => cmd.query_async(one).await,
+            Self::Cluster(all) => cmd.query_async(all).await,
         }
     }
 
     /// The answer of the node that has this key.
     async fn ask_at(&mut self, key: &str, cmd: Cmd) -> RedisResult<Value> {
         match self {
-            Self::Single(one) => one.req_packed_command(&cmd).await,
+            Self::Single(one) => cmd.query_async(one).await,
             Self::Cluster(all) => {
-                let mut slot = redis::cmd("CLUSTER");
-                slot.arg("KEYSLOT").arg(key);
-                let slot: u16 = redis::from_redis_value(all.req_packed_command(&slot).await?)?;
+                let mut keyslot = redis::cmd("CLUSTER");
+                keyslot.arg("KEYSLOT").arg(key);
+                let slot: u16 = keyslot.query_async(all).await?;
                 let node = SingleNodeRoutingInfo::SpecificNode(Route::new(slot, SlotAddr::Master));
-                all.route_command(cmd, RoutingInfo::SingleNode(node)).await
+                honest(all.route_command(cmd, RoutingInfo::SingleNode(node)).await?)
             }
         }
     }
@@ -266,17 +266,25 @@ impl Link {
     ) -> Result<Vec<Value>, BackendError> {
         self.with(operation, |connection| async move {
             match connection {
-                Connection::Single(mut one) => Ok(vec![one.req_packed_command(&cmd).await?]),
+                Connection::Single(mut one) => Ok(vec![cmd.query_async(&mut one).await?]),
                 Connection::Cluster(mut all) => {
                     let everywhere = RoutingInfo::MultiNode((MultipleNodeRoutingInfo::AllMasters, None));
-                    Ok(match all.route_command(cmd, everywhere).await? {
-                        Value::Map(answers) => answers.into_iter().map(|(_, answer)| answer).collect(),
-                        answer => vec![answer],
-                    })
+                    match all.route_command(cmd, everywhere).await? {
+                        Value::Map(answers) => answers.into_iter().map(|(_, answer)| honest(answer)).collect(),
+                        answer => Ok(vec![honest(answer)?]),
+                    }
                 }
             }
         })
         .await
+    }
+}
+
+/// An error that comes as an answer is an error.
+fn honest(answer: Value) -> RedisResult<Value> {
+    match answer {
+        Value::ServerError(error) => Err(error.into()),
+        answer => Ok(answer),
     }
 }
 

@@ -146,10 +146,12 @@ local function claim(a, k)
   local again = repeated(leases, k)
   if again then return again end
   if redis.call('HGET', Q, 'paused') then return nothing() end
-  local lanes = {}
+  local lanes, seen = {}, {}
   for i = 1, kinds do
     local lane = KEYS[k + leases + i - 1]
-    if redis.call('EXISTS', lane) == 1 then lanes[#lanes + 1] = lane end
+    -- A kind may be named twice.
+    if not seen[lane] and redis.call('EXISTS', lane) == 1 then lanes[#lanes + 1] = lane end
+    seen[lane] = true
   end
   if #lanes == 0 then return nothing() end
   local expires = whole(now_ms() + tonumber(lease_for))
