@@ -44,7 +44,9 @@ pub async fn connect(url: &str) -> Result<Arc<dyn Operate>, ConnectError> {
         "redis" | "rediss" | "redis+unix" | "unix" | "valkey" | "valkeys" => redis(url).await,
         _ => {
             let scheme: String = scheme.chars().take(32).collect();
-            Err(ConnectError::new(format!("no backend for {scheme:?} URLs: use memory:, postgres: or redis:")))
+            Err(ConnectError::new(format!(
+                "no backend for {scheme:?} URLs: use memory:, postgres: or redis:"
+            )))
         }
     }
 }

@@ -2,16 +2,14 @@
 
 use crate::backend::Inner;
 use crate::claim::Wanted;
+use crate::enqueue::{Options, handle};
 use crate::error::{refused, unreadable};
 use crate::keys::{Part, Raw, add_id};
-use crate::enqueue::{Options, handle};
 use crate::queue::{Queue, Shard, number_of};
 use crate::record::{encode, encode_whole, ms};
 use crate::reply;
 use crate::script::{REGISTER, SETTLE_, SETTLE_AND_CLAIM};
-use job_core::{
-    BackendError, ClaimedJob, ErrorKind, LeaseId, NewJob, Settled, Settlement, Verdict,
-};
+use job_core::{BackendError, ClaimedJob, ErrorKind, LeaseId, NewJob, Settled, Settlement, Verdict};
 use redis::Value;
 use std::collections::HashMap;
 
@@ -74,7 +72,8 @@ impl<'a> Verdicts<'a> {
         keys.extend(kinds.iter().map(|k| shard.tag.lane(k)));
         let requests = here.iter().filter_map(|(_, job)| job.idempotency.as_ref());
         keys.extend(requests.clone().map(|k| shard.tag.idempotency(&k.scope, k.key.as_str())));
-        let counts = [self.leases.len(), kinds.len(), self.others.len(), away.len(), here.len(), requests.count()];
+        let counts =
+            [self.leases.len(), kinds.len(), self.others.len(), away.len(), here.len(), requests.count()];
         let mut args: Vec<Vec<u8>> = vec![
             ms(inner.options.receipts).to_string().into(),
             inner.wake.channel().into(),
@@ -100,7 +99,12 @@ impl<'a> Verdicts<'a> {
                 request
             });
             let options = Options::of(job);
-            args.extend([number(verdict), handle(job, kind).to_vec(), encode(job, kind), options.when.into()]);
+            args.extend([
+                number(verdict),
+                handle(job, kind).to_vec(),
+                encode(job, kind),
+                options.when.into(),
+            ]);
             args.extend([number(key), options.window.to_string().into(), options.unique.into()]);
         }
         args.extend(self.leases.iter().map(|l| l.as_uuid().as_bytes().to_vec()));
