@@ -121,7 +121,7 @@ async fn target(options: &Options) -> Result<Target, BackendError> {
         let text = "a cluster has only database 0: use a prefix instead";
         return Err(refused("connect", ErrorKind::Permanent, text));
     }
-    Target::cluster(options).map_err(|e| not_sent("connect", e))
+    single.cluster(options).map_err(|e| not_sent("connect", e))
 }
 
 impl Inner {

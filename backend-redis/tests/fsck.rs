@@ -36,10 +36,6 @@ impl Mess {
         format!("{{{}:{QUEUE}:0}}{suffix}", self.prefix)
     }
 
-    fn cli(&self, words: &[&str]) -> String {
-        server().cli(words)
-    }
-
     async fn states(&self) -> Vec<u64> {
         let s = self.h.stats().await;
         vec![s.ready, s.running, s.scheduled, s.retrying, s.dead]
@@ -59,7 +55,7 @@ async fn a_sound_queue_is_clean() {
 async fn jobs_that_no_index_has_are_ready_again() {
     for suffix in [format!("r:{KIND}"), "ws".into(), "wr".into(), "d".into(), "run".into()] {
         let mess = Mess::make().await;
-        mess.cli(&["DEL", &mess.key(&suffix)]);
+        server().cli(&["DEL", &mess.key(&suffix)]);
         let found = mess.backend.fsck(&QUEUE, false).await.expect("fsck works");
         // A running job is still under its lease, whose end brings it back.
         let lost = if suffix.starts_with('r') && suffix != "run" { 2 } else { 1 };
@@ -74,7 +70,7 @@ async fn jobs_that_no_index_has_are_ready_again() {
 #[tokio::test]
 async fn maintenance_finds_what_no_claim_would() {
     let mess = Mess::make().await;
-    mess.cli(&["DEL", &mess.key(&format!("r:{KIND}"))]);
+    server().cli(&["DEL", &mess.key(&format!("r:{KIND}"))]);
     let done = mess.backend.maintain(&QUEUE, &MaintainRequest::default()).await.expect("maintain works");
     assert_eq!(done.repaired, 2);
     assert_eq!(mess.states().await[0], 2);
@@ -83,7 +79,7 @@ async fn maintenance_finds_what_no_claim_would() {
 #[tokio::test]
 async fn entries_without_a_job_go() {
     let mess = Mess::make().await;
-    mess.cli(&["DEL", &mess.key("j")]);
+    server().cli(&["DEL", &mess.key("j")]);
     let found = mess.backend.fsck(&QUEUE, true).await.expect("fsck works");
     // 2 ready, 1 scheduled, 1 retrying, 1 dead, 1 running; two with a record and two with errors; one unique key, both ways.
     assert_eq!((found.jobs, found.stray), (0, 6 + 2 + 2 + 2), "{found:?}");
@@ -96,9 +92,9 @@ async fn entries_without_a_job_go() {
 async fn a_lease_that_is_gone_gives_its_jobs_back() {
     let mess = Mess::make().await;
     let running = mess.h.ids(JobState::Running).await;
-    let keys = mess.cli(&["KEYS", &mess.key("l:*").replace('{', "\\{")]);
+    let keys = server().cli(&["KEYS", &mess.key("l:*").replace('{', "\\{")]);
     for key in keys.lines().filter(|k| !k.is_empty()) {
-        mess.cli(&["DEL", key]);
+        server().cli(&["DEL", key]);
     }
     let found = mess.backend.fsck(&QUEUE, true).await.expect("fsck works");
     assert_eq!((found.lost, found.leases), (1, 1), "{found:?}");
@@ -110,15 +106,15 @@ async fn keys_of_another_type_go_to_quarantine() {
     for suffix in ["q", "j", "m", "e", "v", "u", "kinds", "run", "x", "xi", "ws", "wr", "d", "o"] {
         let mess = Mess::make().await;
         let key = mess.key(suffix);
-        mess.cli(&["DEL", &key]);
-        mess.cli(&["SET", &key, "somebody else's"]);
+        server().cli(&["DEL", &key]);
+        server().cli(&["SET", &key, "somebody else's"]);
         let refused = mess.backend.enqueue(&[job()]).await.expect_err("a script looks first").to_string();
         assert!(refused.contains(&key), "{refused}");
         let found = mess.backend.fsck(&QUEUE, false).await.expect("fsck works");
-        assert_eq!(found.quarantined, [key.clone()]);
+        assert_eq!(found.quarantined, std::slice::from_ref(&key));
         let repaired = mess.backend.fsck(&QUEUE, true).await.expect("fsck works");
         assert_eq!(repaired.quarantined.len(), 1, "{suffix}");
-        assert_eq!(mess.cli(&["GET", &repaired.quarantined[0]]).trim(), "somebody else's");
+        assert_eq!(server().cli(&["GET", &repaired.quarantined[0]]).trim(), "somebody else's");
         mess.h.enqueue_one(&job()).await;
     }
 }
