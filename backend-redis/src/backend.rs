@@ -120,8 +120,8 @@ impl RedisBackend {
 /// A cluster is told by its nodes.
 async fn target(options: &Options) -> Result<Target, BackendError> {
     let single = Target::single(options).map_err(|e| not_sent("connect", e))?;
-    let is_cluster = options.nodes.len() > 1
-        || server::is_cluster(&Link::new(single.clone(), DEADLINE, None)).await?;
+    let is_cluster =
+        options.nodes.len() > 1 || server::is_cluster(&Link::new(single.clone(), DEADLINE, None)).await?;
     if !is_cluster {
         return Ok(single);
     }

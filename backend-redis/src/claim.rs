@@ -156,4 +156,3 @@ impl Inner {
 pub(crate) fn job_id(value: Value) -> Option<JobId> {
     Some(JobId::from_uuid(Uuid::from_slice(&reply::bytes(value)?).ok()?))
 }
-

@@ -19,7 +19,9 @@ pub(crate) fn unreadable(operation: &'static str) -> BackendError {
 /// An error before anything was sent.
 pub(crate) fn not_sent(operation: &'static str, error: RedisError) -> BackendError {
     let kind = match error.kind() {
-        redis::ErrorKind::AuthenticationFailed | redis::ErrorKind::InvalidClientConfig => ErrorKind::Permanent,
+        redis::ErrorKind::AuthenticationFailed | redis::ErrorKind::InvalidClientConfig => {
+            ErrorKind::Permanent
+        }
         _ if matches!(error.code(), Some("NOAUTH" | "WRONGPASS" | "NOPERM")) => ErrorKind::Permanent,
         _ => ErrorKind::Transient,
     };
@@ -40,8 +42,8 @@ fn meaning(error: &RedisError) -> (ErrorKind, Effect) {
     let full = code == "OOM" || text.contains("-OOM ") || text.contains("OOM command not allowed");
     match code {
         _ if full => (ErrorKind::Transient, Effect::NotApplied),
-        "BUSY" | "LOADING" | "MASTERDOWN" | "TRYAGAIN" | "CLUSTERDOWN" | "READONLY" | "MISCONF" | "NOREPLICAS"
-        | "MOVED" | "ASK" | "NOSCRIPT" => (ErrorKind::Transient, Effect::NotApplied),
+        "BUSY" | "LOADING" | "MASTERDOWN" | "TRYAGAIN" | "CLUSTERDOWN" | "READONLY" | "MISCONF"
+        | "NOREPLICAS" | "MOVED" | "ASK" | "NOSCRIPT" => (ErrorKind::Transient, Effect::NotApplied),
         "REJECTED" => (ErrorKind::Rejected, Effect::NotApplied),
         "WRONGTYPE" | "CROSSSLOT" | "NOAUTH" | "WRONGPASS" => (ErrorKind::Permanent, Effect::NotApplied),
         // Refused at the door, unless a script tells of it from within.
@@ -57,5 +59,8 @@ pub(crate) fn is_missing_script(error: &RedisError) -> bool {
 
 /// True if the connection is of no more use: broken, or to a server that may not write any more.
 pub(crate) fn is_connection_lost(error: &RedisError) -> bool {
-    error.is_io_error() || error.is_connection_dropped() || error.is_timeout() || error.code() == Some("READONLY")
+    error.is_io_error()
+        || error.is_connection_dropped()
+        || error.is_timeout()
+        || error.code() == Some("READONLY")
 }

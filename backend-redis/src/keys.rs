@@ -5,8 +5,7 @@ use redis::{Cmd, RedisWrite, ToRedisArgs};
 use uuid::Uuid;
 
 /// The keys that every script gets first, in this order.
-const HEAD: [&str; 14] =
-    ["q", "j", "m", "e", "v", "u", "kinds", "run", "x", "xi", "ws", "wr", "d", "o"];
+const HEAD: [&str; 14] = ["q", "j", "m", "e", "v", "u", "kinds", "run", "x", "xi", "ws", "wr", "d", "o"];
 
 /// One shard of a queue: where its keys are.
 #[derive(Debug, Clone)]

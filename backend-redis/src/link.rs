@@ -215,9 +215,10 @@ impl Link {
 
     /// Runs a script.
     pub(crate) async fn run(self: &Arc<Self>, call: Call) -> Result<Value, BackendError> {
-        self.with(call.script.operation, |mut connection| async move {
-            evaluate(&mut connection, &call).await
-        })
+        self.with(
+            call.script.operation,
+            |mut connection| async move { evaluate(&mut connection, &call).await },
+        )
         .await
     }
 
@@ -270,7 +271,9 @@ impl Link {
                 Connection::Cluster(mut all) => {
                     let everywhere = RoutingInfo::MultiNode((MultipleNodeRoutingInfo::AllMasters, None));
                     match all.route_command(cmd, everywhere).await? {
-                        Value::Map(answers) => answers.into_iter().map(|(_, answer)| honest(answer)).collect(),
+                        Value::Map(answers) => {
+                            answers.into_iter().map(|(_, answer)| honest(answer)).collect()
+                        }
                         answer => Ok(vec![honest(answer)?]),
                     }
                 }

@@ -93,9 +93,12 @@ impl Inner {
         let args = [request.limit.to_string(), self.wake.channel().to_owned(), queue.name.to_string()];
         let build = |lanes| {
             let args = args.clone();
-            (lanes, Box::new(move |call: &mut Call| {
-                let _ = call.cmd.arg(&args[..]);
-            }) as Box<_>)
+            (
+                lanes,
+                Box::new(move |call: &mut Call| {
+                    let _ = call.cmd.arg(&args[..]);
+                }) as Box<_>,
+            )
         };
         let answer = self.with_lanes(shard, &PROMOTE, build, |a| !matches!(a, Value::Int(_))).await?;
         let read = || -> Option<Vec<LeaseId>> {

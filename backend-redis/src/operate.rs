@@ -25,9 +25,12 @@ impl Operate for RedisBackend {
             for shard in &queue.shards {
                 let mut call = GET.call(&shard.tag, &[]);
                 add_ids(&mut call, &[id]);
-                let rows = reply::array(self.inner().link.run(call).await?).ok_or_else(|| unreadable("get"))?;
+                let rows =
+                    reply::array(self.inner().link.run(call).await?).ok_or_else(|| unreadable("get"))?;
                 if let Some(row) = rows.into_iter().next() {
-                    return record(row, &name).map(|(record, _)| Some(record)).ok_or_else(|| unreadable("get"));
+                    return record(row, &name)
+                        .map(|(record, _)| Some(record))
+                        .ok_or_else(|| unreadable("get"));
                 }
             }
         }

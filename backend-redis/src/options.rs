@@ -43,12 +43,15 @@ impl Options {
                 "prefix" => prefix = name_of(value)?,
                 "shards" => shards = number(name, value, 1, 64)?,
                 "listen" => listen = truth(name, value)?,
-                "receipts" => receipts = Duration::from_secs(number(name, value, 1, 30 * 24 * 60 * 60)?.into()),
+                "receipts" => {
+                    receipts = Duration::from_secs(number(name, value, 1, 30 * 24 * 60 * 60)?.into())
+                }
                 "wait" => replicas = number(name, value, 0, 100)?,
                 "wait_fsync" => fsync = truth(name, value)?,
                 "wait_ms" => wait_ms = number(name, value, 1, 60_000)?,
                 "ca" => {
-                    let bytes = std::fs::read(value).map_err(|e| format!("ca={value:?}: it cannot be read: {e}"))?;
+                    let bytes =
+                        std::fs::read(value).map_err(|e| format!("ca={value:?}: it cannot be read: {e}"))?;
                     ca = Some(bytes);
                 }
                 _ => rest.push(part),
@@ -78,7 +81,8 @@ impl Options {
 fn nodes_of(base: &str) -> Vec<String> {
     let Some((scheme, rest)) = base.split_once("://") else { return vec![base.to_owned()] };
     let (authority, path) = rest.split_once('/').map_or((rest, String::new()), |(a, p)| (a, format!("/{p}")));
-    let (user, hosts) = authority.rsplit_once('@').map_or((String::new(), authority), |(u, h)| (format!("{u}@"), h));
+    let (user, hosts) =
+        authority.rsplit_once('@').map_or((String::new(), authority), |(u, h)| (format!("{u}@"), h));
     hosts.split(',').map(|host| format!("{scheme}://{user}{host}{path}")).collect()
 }
 

@@ -2,9 +2,7 @@
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use job_core::{
-    Headers, IdempotencyKey, JobId, Kind, NewJob, Priority, QueueName, UniqueKey, When,
-};
+use job_core::{Headers, IdempotencyKey, JobId, Kind, NewJob, Priority, QueueName, UniqueKey, When};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -239,7 +237,9 @@ pub(crate) fn ms(time: Duration) -> u64 {
 
 /// An instant in ms of the clock, rounded up; one before 1970 is as good as now.
 pub(crate) fn at_ms(at: Timestamp) -> u64 {
-    u64::try_from(at.as_nanosecond().max(0).unsigned_abs().div_ceil(1_000_000)).unwrap_or(u64::MAX).min(MS_MAX)
+    u64::try_from(at.as_nanosecond().max(0).unsigned_abs().div_ceil(1_000_000))
+        .unwrap_or(u64::MAX)
+        .min(MS_MAX)
 }
 
 #[cfg(test)]

@@ -63,8 +63,11 @@ pub(crate) async fn check_eviction(link: &Arc<Link>) -> Result<(), BackendError>
 
 /// The worst class of all servers.
 pub(crate) async fn durability(link: &Arc<Link>) -> Result<DurabilityClass, BackendError> {
-    let aof: Vec<bool> =
-        info(link, "persistence").await?.iter().map(|f| f.get("aof_enabled").is_some_and(|e| e == "1")).collect();
+    let aof: Vec<bool> = info(link, "persistence")
+        .await?
+        .iter()
+        .map(|f| f.get("aof_enabled").is_some_and(|e| e == "1"))
+        .collect();
     let mut cmd = redis::cmd("CONFIG");
     cmd.arg("GET").arg("appendfsync");
     // Hosted servers may refuse CONFIG: then the usual setting is assumed, which promises less.
