@@ -15,6 +15,9 @@ mod queue;
 mod record;
 mod reply;
 mod script;
+#[cfg(feature = "faults")]
+#[doc(hidden)]
+pub mod seeded_bugs;
 mod server;
 mod settle;
 mod wake;
