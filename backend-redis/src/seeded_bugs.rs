@@ -56,7 +56,7 @@ const BUGS: &[TextBug] = &[
     bug("lua_job_given_twice", "a claimed job stays in its lane", CLAIM,
         &[("source.lane, 0, source.taken - 1)", "source.lane, 0, source.taken - 2)")]),
     bug("lua_kinds_not_merged", "the order of jobs is kept only within a kind", CLAIM,
-        &[("if head and (not score or head < score) then", "if head and not score then")]),
+        &[("#handles < limit and (not rival or score < rival) do", "#handles < limit do")]),
     bug("lua_any_job_of_the_lease", "a verdict is believed for a job that its lease does not hold", SETTLE,
         &[(" or string.sub(lease.handles, place * HANDLE + 1, place * HANDLE + 16) ~= id", "")]),
     bug("lua_repeat_is_stale", "a repeated verdict is refused", SETTLE,
