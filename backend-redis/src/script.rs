@@ -24,10 +24,6 @@ macro_rules! scripts {
             Script::new($operation, &[HEAD, $($lib,)* include_str!(concat!("../scripts/", $file))])
         });)*
 
-        /// Every script.
-        pub(crate) fn all() -> Vec<&'static Script> {
-            vec![$(&$NAME),*]
-        }
     };
 }
 
@@ -47,6 +43,9 @@ scripts! {
     CANCEL = "cancel", "cancel.lua", [FINISH];
     STATS = "stats", "stats.lua", [];
     PAUSE = "pause", "pause.lua", [];
+    FSCK_JOBS = "fsck", "fsck_jobs.lua", [];
+    FSCK_ENTRIES = "fsck", "fsck_entries.lua", [];
+    FSCK_LEASES = "fsck", "fsck_leases.lua", [];
     REGISTER = "connect", "register.lua", [];
     WIDEN = "connect", "widen.lua", [];
 }

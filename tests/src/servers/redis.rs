@@ -153,7 +153,7 @@ impl RedisServer {
         format!("{url}{separator}prefix=t_{}", LeaseId::random().as_uuid().simple())
     }
 
-    /// Where it listens, if it is ours.
+    /// Where it listens.
     ///
     /// # Panics
     /// If it is not ours.
