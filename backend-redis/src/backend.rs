@@ -168,11 +168,7 @@ impl Inner {
 
     /// Looks at what could be changed while the server runs; answers how many jobs nothing would have found.
     async fn look_after(&self, queue: &Queue) -> Result<u64, BackendError> {
-        let trouble = match server::check_eviction(&self.link).await {
-            Ok(()) => None,
-            Err(error) if error.is_transient() => return Err(error),
-            Err(error) => Some(error.to_string()),
-        };
+        let trouble = server::evicts(&self.link).await?;
         if let Some(text) = &trouble {
             tracing::error!("{text}");
         }

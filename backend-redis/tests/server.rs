@@ -3,7 +3,8 @@
 mod support;
 
 use backend_redis::RedisBackend;
-use job_conformance::servers::{RedisOptions, RedisServer};
+use job_conformance::servers::RedisServer;
+use job_conformance::servers::redis::RedisOptions;
 use job_core::{Backend, DurabilityClass, Effect, ErrorKind, MaintainRequest, Operate};
 use std::time::Duration;
 use support::store::Store;
@@ -213,19 +214,25 @@ async fn an_enqueue_waits_for_the_replicas_that_the_url_asks_for() {
     assert!(backend.get(new.id).await.expect("get works").is_some(), "the job is there all the same");
 
     let replica = start(fast().setting("replicaof", &format!("127.0.0.1 {}", server.port())));
-    until("the replica is there", async || {
-        server.cli(&["info", "replication"]).contains("state=online")
+    until("the replica has everything", async || {
+        let info = server.cli(&["info", "replication"]);
+        let offset = |name: &str| {
+            let number = info.split_once(name)?.1.split([',', '\r', '\n']).next()?;
+            number.parse::<u64>().ok()
+        };
+        offset("state=online,offset=").is_some_and(|o| Some(o) == offset("master_repl_offset:"))
     })
     .await;
     let answers = backend.enqueue(std::slice::from_ref(&new)).await.expect("now there is one");
     assert_eq!((answers[0].id, answers[0].deduplicated), (new.id, false), "a repetition, not a second job");
     let more = enqueue_one(&backend).await.expect("enqueue works");
     // The replica has what was acknowledged, at once.
-    let there = Store::over(&[replica.url()], support::work::prefix_of(&url)).dump();
-    let jobs = there.iter().find(|(key, _)| key.ends_with("}j")).expect("jobs are there").1;
-    let redis::Value::BulkString(bytes) = jobs else { panic!("no dump") };
+    let prefix = support::work::prefix_of(&url);
+    let mut there = Store::over(&[replica.url()], prefix);
     for id in [new.id, more] {
-        assert!(bytes.windows(16).any(|w| w == id.as_uuid().as_bytes()), "{id} is missing on the replica");
+        let found =
+            there.ask(&[b"HEXISTS", format!("{{{prefix}:q:0}}j").as_bytes(), id.as_uuid().as_bytes()]);
+        assert_eq!(found, redis::Value::Int(1), "{id} is missing on the replica");
     }
     // Claims and verdicts wait for nobody.
     block_in_place(|| replica.kill9());

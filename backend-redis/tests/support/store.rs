@@ -240,7 +240,10 @@ impl Read {
             }
         }
         problems.extend(
-            self.expiring.iter().filter(|id| !self.leases.contains_key(*id)).map(|id| format!("x has {}", hex(id))),
+            self.expiring
+                .iter()
+                .filter(|id| !self.leases.contains_key(*id))
+                .map(|id| format!("x has {}", hex(id))),
         );
         for (job, id) in &self.running {
             if !self.leases.get(id).is_some_and(|lease| lease.held.contains(job)) {

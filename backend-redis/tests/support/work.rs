@@ -2,8 +2,8 @@
 
 use backend_redis::RedisBackend;
 use job_core::{
-    Backend, BackendError, ClaimRequest, ClaimedJob, JobId, Kind, LeaseId, MaintainRequest, NewJob, QueueName,
-    Settled, Settlement, Verdict, WorkerId,
+    Backend, BackendError, ClaimRequest, ClaimedJob, JobId, Kind, LeaseId, MaintainRequest, NewJob,
+    QueueName, Settled, Settlement, Verdict, WorkerId,
 };
 use std::time::Duration;
 use tokio::time::Instant;
@@ -72,8 +72,7 @@ pub(crate) async fn settle(
 pub(crate) async fn drain(backend: &RedisBackend, queue: &QueueName) -> Vec<JobId> {
     let mut ids = Vec::new();
     loop {
-        let jobs =
-            claim_from(backend, queue, LeaseId::random(), 1_000, LONG).await.expect("claim works");
+        let jobs = claim_from(backend, queue, LeaseId::random(), 1_000, LONG).await.expect("claim works");
         if jobs.is_empty() {
             return ids;
         }
