@@ -9,7 +9,7 @@ use redis::cluster::{ClusterClient, ClusterClientBuilder};
 use redis::cluster_async::ClusterConnection;
 use redis::cluster_routing::{MultipleNodeRoutingInfo, RoutingInfo};
 use redis::{
-    Arg, AsyncConnectionConfig, Client, Cmd, RedisError, RedisResult, ServerErrorKind, TlsCertificates, Value,
+    AsyncConnectionConfig, Client, Cmd, RedisError, RedisResult, ServerErrorKind, TlsCertificates, Value,
 };
 use rustls::crypto::CryptoProvider;
 use std::future::Future;
@@ -256,7 +256,7 @@ impl Link {
             let (mut answer, mut got) = connection.ask_both(&call.cmd, &waiting).await?;
             if matches!(&answer, Value::ServerError(error) if error.kind() == Some(ServerErrorKind::NoScript))
             {
-                (answer, got) = connection.ask_both(&with_text(&call), &waiting).await?;
+                (answer, got) = connection.ask_both(&call.with_text(), &waiting).await?;
             }
             Ok((honest(answer)?, wait.is_met(&got)))
         })
@@ -307,18 +307,7 @@ fn honest(answer: Value) -> RedisResult<Value> {
 async fn evaluate(connection: &mut Connection, call: &Call) -> RedisResult<Value> {
     match connection.ask(&call.cmd).await {
         // It has not run; sent with its text, it runs now, and is known from now on.
-        Err(error) if is_missing_script(&error) => connection.ask(&with_text(call)).await,
+        Err(error) if is_missing_script(&error) => connection.ask(&call.with_text()).await,
         answer => answer,
     }
-}
-
-fn with_text(call: &Call) -> Cmd {
-    let mut cmd = redis::cmd("EVAL");
-    cmd.arg(&call.script.text);
-    for argument in call.cmd.args_iter().skip(2) {
-        if let Arg::Simple(bytes) = argument {
-            cmd.arg(crate::keys::Raw(bytes));
-        }
-    }
-    cmd
 }

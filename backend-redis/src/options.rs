@@ -31,11 +31,15 @@ pub(crate) struct Wait {
 impl Wait {
     /// What asks the server for it.
     pub(crate) fn command(self) -> Cmd {
+        self.command_for(self.replicas)
+    }
+
+    pub(crate) fn command_for(self, replicas: u32) -> Cmd {
         let mut cmd = redis::cmd(if self.fsync { "WAITAOF" } else { "WAIT" });
         if self.fsync {
             cmd.arg(1);
         }
-        cmd.arg(self.replicas).arg(u64::try_from(self.time.as_millis()).unwrap_or(u64::MAX));
+        cmd.arg(replicas).arg(u64::try_from(self.time.as_millis()).unwrap_or(u64::MAX));
         cmd
     }
 

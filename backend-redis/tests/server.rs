@@ -7,9 +7,9 @@ use job_conformance::servers::RedisServer;
 use job_conformance::servers::redis::RedisOptions;
 use job_core::{Backend, DurabilityClass, Effect, ErrorKind, MaintainRequest, Operate};
 use std::time::Duration;
+use support::connect;
 use support::store::Store;
 use support::work::{QUEUE, claim, drain, enqueue_one, job, jobs, until};
-use support::{connect, server};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 use tokio::task::block_in_place;
@@ -239,14 +239,13 @@ async fn an_enqueue_waits_for_the_replicas_that_the_url_asks_for() {
     assert_eq!(drain(&backend, &QUEUE).await.len(), 2);
 }
 
-/// An application that asks for its own replica's word must be told the truth if the master cannot even flush.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_cannot_wait_says_so() {
-    let url = format!("{}&wait_fsync=true", server().fresh_url());
-    let backend = connect(&url).await;
-    let error = backend.enqueue(&[job()]).await.expect_err("there is no file to flush, or no such command");
-    assert_eq!(error.effect(), Effect::Unknown, "{error}");
-    assert_eq!(claim(&backend, 10).await.expect("claim works").len(), 1, "the job is there");
+async fn a_server_that_cannot_wait_is_refused() {
+    // There is no file to flush, or not even such a command.
+    let server = start(fast());
+    let error = refusal(&format!("{}?wait_fsync=true", server.url())).await;
+    assert_eq!(error.kind(), ErrorKind::Permanent, "{error}");
+    assert!(error.to_string().contains("WAITAOF"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
