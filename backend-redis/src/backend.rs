@@ -244,7 +244,7 @@ impl Backend for RedisBackend {
     async fn claim(&self, queue: &QueueName, request: &ClaimRequest<'_>) -> Result<Claim, BackendError> {
         self.inner.ready("claim")?;
         let queue = self.inner.queue(queue).await?;
-        let mut wanted = Wanted::new(request);
+        let mut wanted = Wanted::new(request, &queue);
         Ok(Claim::new(self.inner.claim_rest(&queue, &mut wanted, None).await?))
     }
 
@@ -265,7 +265,7 @@ impl Backend for RedisBackend {
     ) -> Result<(Vec<Settled>, Claim), BackendError> {
         self.inner.ready("settle and claim")?;
         let queue = self.inner.queue(queue).await?;
-        let mut wanted = Wanted::new(request);
+        let mut wanted = Wanted::new(request, &queue);
         let (settled, jobs) = self.inner.settle(&queue, settlements, Some(&mut wanted)).await?;
         Ok((settled, Claim::new(jobs)))
     }
