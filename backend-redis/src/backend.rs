@@ -8,6 +8,7 @@ use crate::options::Options;
 use crate::queue::Queue;
 use crate::record::ms;
 use crate::reply;
+use crate::rights;
 use crate::script::{EXTEND, WIDEN};
 use crate::server;
 use crate::wake::Wake;
@@ -70,7 +71,7 @@ impl RedisBackend {
     ///
     /// # Errors
     /// If the URL cannot be read, the server cannot be reached, is older than Redis 6.2, or evicts keys when its memory is
-    /// full. The text never holds the URL.
+    /// full, or if the user lacks a right. The text never holds the URL.
     pub async fn connect(url: &str) -> Result<Self, BackendError> {
         const OPERATION: &str = "connect";
         let options = Options::parse(url).map_err(|text| refused(OPERATION, ErrorKind::Permanent, text))?;
@@ -80,6 +81,8 @@ impl RedisBackend {
         })?;
         let link = Link::new(target.clone(), DEADLINE, None);
         server::check(&link).await?;
+        let wake = Wake::new(format!("{}:wake", options.prefix), options.listen);
+        rights::check(&link, &options, wake.channel()).await?;
         let inner = Inner {
             durability: server::durability(&link).await?,
             link,
@@ -87,7 +90,7 @@ impl RedisBackend {
             urgent: Link::new(target.clone(), EXTEND_DEADLINE, Some(thread.handle().clone())),
             _urgent: thread,
             ear: Ear(target),
-            wake: Wake::new(format!("{}:wake", options.prefix), options.listen),
+            wake,
             queues: Mutex::default(),
             trouble: Mutex::default(),
             options,
@@ -154,9 +157,17 @@ impl Inner {
     }
 
     async fn enter(&self, name: &QueueName) -> Result<(), BackendError> {
-        let mut cmd = redis::cmd("SADD");
-        cmd.arg(self.queues_key()).arg(name.as_str());
-        self.link.command("connect", cmd).await.map(drop)
+        let word = |word: &str| {
+            let mut cmd = redis::cmd(word);
+            cmd.arg(self.queues_key()).arg(name.as_str());
+            cmd
+        };
+        // A full server takes nothing in, but what it has can be worked off.
+        let known = self.link.command("connect", word("SISMEMBER")).await?;
+        if reply::int(&known) != Some(1) {
+            self.link.command("connect", word("SADD")).await?;
+        }
+        Ok(())
     }
 
     fn ready(&self, operation: &'static str) -> Result<(), BackendError> {
@@ -168,11 +179,7 @@ impl Inner {
 
     /// Looks at what could be changed while the server runs; answers how many jobs nothing would have found.
     async fn look_after(&self, queue: &Queue) -> Result<u64, BackendError> {
-        let trouble = match server::check_eviction(&self.link).await {
-            Ok(()) => None,
-            Err(error) if error.is_transient() => return Err(error),
-            Err(error) => Some(error.to_string()),
-        };
+        let trouble = server::evicts(&self.link).await?;
         if let Some(text) = &trouble {
             tracing::error!("{text}");
         }
@@ -237,7 +244,7 @@ impl Backend for RedisBackend {
     async fn claim(&self, queue: &QueueName, request: &ClaimRequest<'_>) -> Result<Claim, BackendError> {
         self.inner.ready("claim")?;
         let queue = self.inner.queue(queue).await?;
-        let mut wanted = Wanted::new(request);
+        let mut wanted = Wanted::new(request, &queue);
         Ok(Claim::new(self.inner.claim_rest(&queue, &mut wanted, None).await?))
     }
 
@@ -258,7 +265,7 @@ impl Backend for RedisBackend {
     ) -> Result<(Vec<Settled>, Claim), BackendError> {
         self.inner.ready("settle and claim")?;
         let queue = self.inner.queue(queue).await?;
-        let mut wanted = Wanted::new(request);
+        let mut wanted = Wanted::new(request, &queue);
         let (settled, jobs) = self.inner.settle(&queue, settlements, Some(&mut wanted)).await?;
         Ok((settled, Claim::new(jobs)))
     }

@@ -12,7 +12,7 @@
 //! ```
 //!
 //! # URL
-//! `redis://user:password@host:port/database`, `rediss://…` for TLS, `redis+unix:///path/of/socket?db=0`. A cluster is
+//! `redis://user:password@host:port/database`, `rediss://…` for TLS, `redis+unix:///path/of/socket?db=0&user=…&pass=…`. A cluster is
 //! recognised by itself; several of its nodes may be named: `redis://host1:7000,host2:7000`. Our parameters:
 //!
 //! | parameter | default | meaning |
@@ -46,6 +46,19 @@
 //! - With `shards`, the order of jobs holds within a shard. Jobs with an idempotency or unique key go to the first one.
 //! - Idempotency and unique keys are unique within a queue as well as within their scope.
 //! - `get`, `cancel`, `replay` and `discard` ask every queue, for an id does not say where its job is.
+//!
+//! # Rights
+//! These are enough, for the prefix `steadfast`; `connect` tries them and names what is missing:
+//!
+//! ```text
+//! ACL SETUSER worker on >PASSWORD resetkeys ~{steadfast:* ~steadfast:queues resetchannels &steadfast:wake -@all
+//!     +info +ping +select +subscribe +unsubscribe +publish +eval +evalsha +time +type +exists +get +set +pexpire
+//!     +hget +hmget +hset +hdel +hincrby +hexists +hlen +hgetall +hscan +sadd +sismember +smembers
+//!     +zadd +zrem +zremrangebyrank +zscore +zrank +zcard +zcount +zrange +zrangebyscore
+//! ```
+//!
+//! More for some: `+cluster` for a cluster, `+wait` or `+waitaof` for `wait`, `+zscan +renamenx` for
+//! [`fsck`](RedisBackend::fsck), and `+config|get` to tell `appendfsync always` from less.
 
 mod backend;
 mod claim;
@@ -61,6 +74,7 @@ mod options;
 mod queue;
 mod record;
 mod reply;
+mod rights;
 mod script;
 #[cfg(feature = "faults")]
 #[doc(hidden)]

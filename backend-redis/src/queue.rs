@@ -2,6 +2,7 @@
 
 use crate::keys::Tag;
 use job_core::{JobId, Kind, LeaseId, NewJob, QueueName};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -12,6 +13,8 @@ pub(crate) struct Queue {
     pub(crate) shards: Vec<Shard>,
     /// When the rarer maintenance was done last.
     looked: Mutex<Option<Instant>>,
+    /// Where the next maintenance begins.
+    turn: AtomicUsize,
 }
 
 #[derive(Debug)]
@@ -31,7 +34,8 @@ impl Queue {
             kinds: Mutex::default(),
             audited: Mutex::new("0".to_owned()),
         };
-        Self { name: name.clone(), shards: (0..shards).map(shard).collect(), looked: Mutex::default() }
+        let shards = (0..shards).map(shard).collect();
+        Self { name: name.clone(), shards, looked: Mutex::default(), turn: AtomicUsize::default() }
     }
 
     /// True once in this time; the first time too.
@@ -53,6 +57,12 @@ impl Queue {
     fn spread(&self, id: JobId) -> usize {
         let [.., a, b] = *id.as_uuid().as_bytes();
         usize::from(u16::from_be_bytes([a, b])) % self.shards.len()
+    }
+
+    /// The shards, each first in its turn, so that a limit leaves none out for good.
+    pub(crate) fn in_turn(&self) -> impl Iterator<Item = &Shard> {
+        let start = self.turn.fetch_add(1, Ordering::Relaxed) % self.shards.len();
+        self.shards[start..].iter().chain(&self.shards[..start])
     }
 
     /// The order in which a claim looks at the shards: all start equally often, and a repeated claim starts where it did.

@@ -1,7 +1,7 @@
 //! The scripts: each transition is one, loaded when a server does not know it.
 
-use crate::keys::Tag;
-use redis::Cmd;
+use crate::keys::{Raw, Tag};
+use redis::{Arg, Cmd};
 use std::sync::LazyLock;
 
 /// A script and its hash.
@@ -46,6 +46,7 @@ scripts! {
     FSCK_JOBS = "fsck", "fsck_jobs.lua", [];
     FSCK_ENTRIES = "fsck", "fsck_entries.lua", [];
     FSCK_LEASES = "fsck", "fsck_leases.lua", [];
+    PROBE = "connect", "probe.lua", [];
     REGISTER = "connect", "register.lua", [];
     WIDEN = "connect", "widen.lua", [];
 }
@@ -76,4 +77,18 @@ impl Script {
 pub(crate) struct Call {
     pub(crate) script: &'static Script,
     pub(crate) cmd: Cmd,
+}
+
+impl Call {
+    /// The same with the text of the script, for a server that does not know it.
+    pub(crate) fn with_text(&self) -> Cmd {
+        let mut cmd = redis::cmd("EVAL");
+        cmd.arg(&self.script.text);
+        for argument in self.cmd.args_iter().skip(2) {
+            if let Arg::Simple(bytes) = argument {
+                cmd.arg(Raw(bytes));
+            }
+        }
+        cmd
+    }
 }

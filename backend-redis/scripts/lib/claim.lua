@@ -1,4 +1,4 @@
--- ARGV from `a`: worker, limit, lease ms, '1' for solo, most bytes, number of kinds, the lease ids (the normal one first).
+-- ARGV from `a`: worker, limit, lease ms, solo ('1': take one, '2': say whether one waits, as a fifth answer), most bytes, number of kinds, the lease ids (the normal one first).
 -- KEYS from `k`: one for each lease, then one lane for each kind. The answer: handles, jobs, metas ('' if fresh; none at all if
 -- every job is), and the place of each: number of its lease (0: the normal one) * 65536 + place there; none at all if all
 -- are in order under the normal lease.
@@ -198,6 +198,7 @@ local function claim(a, k)
     suspects = suspects + 1
   end
   if suspects == 0 and solo == '1' and leases > 1 then alone(2, SOLO, SOLO + SUSPECT, 2) end
+  if solo == '2' and first_in(lanes, SOLO, SOLO + SUSPECT) then answer[5] = 1 end
   if #ids > normal then
     for i = 1, normal do answer[4][i] = i - 1 end
   end
