@@ -30,7 +30,8 @@ impl Error for ConnectError {
     }
 }
 
-/// The backend that a URL names: `memory:`, or `postgres://user:password@host/database` with the feature `postgres`.
+/// The backend that a URL names: `memory:`, `postgres://user:password@host/database` with the feature `postgres`, or
+/// `redis://user:password@host:port/database` (`rediss:` for TLS, `redis+unix:///path` for a socket) with the feature `redis`.
 ///
 /// # Errors
 /// [`ConnectError`] if the URL has another scheme, this build lacks the feature for it, or the store refuses. The text
@@ -40,9 +41,12 @@ pub async fn connect(url: &str) -> Result<Arc<dyn Operate>, ConnectError> {
     match scheme {
         "memory" => memory(url),
         "postgres" | "postgresql" => postgres(url).await,
+        "redis" | "rediss" | "redis+unix" | "unix" | "valkey" | "valkeys" => redis(url).await,
         _ => {
             let scheme: String = scheme.chars().take(32).collect();
-            Err(ConnectError::new(format!("no backend for {scheme:?} URLs: use memory: or postgres:")))
+            Err(ConnectError::new(format!(
+                "no backend for {scheme:?} URLs: use memory:, postgres: or redis:"
+            )))
         }
     }
 }
@@ -85,7 +89,20 @@ async fn postgres(_url: &str) -> Result<Arc<dyn Operate>, ConnectError> {
     Err(missing("postgres"))
 }
 
-#[cfg(not(all(feature = "memory", feature = "postgres")))]
+#[cfg(feature = "redis")]
+async fn redis(url: &str) -> Result<Arc<dyn Operate>, ConnectError> {
+    match backend_redis::RedisBackend::connect(url).await {
+        Ok(backend) => Ok(Arc::new(backend)),
+        Err(error) => Err(ConnectError { message: error.to_string(), source: Some(Box::new(error)) }),
+    }
+}
+
+#[cfg(not(feature = "redis"))]
+async fn redis(_url: &str) -> Result<Arc<dyn Operate>, ConnectError> {
+    Err(missing("redis"))
+}
+
+#[cfg(not(all(feature = "memory", feature = "postgres", feature = "redis")))]
 fn missing(feature: &str) -> ConnectError {
     ConnectError::new(format!(
         "this build cannot use {feature}: add the feature, `cargo add steadfast -F {feature}`"

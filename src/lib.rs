@@ -12,6 +12,8 @@ pub use job_macros::job;
 pub use backend_memory as memory;
 #[cfg(feature = "postgres")]
 pub use backend_postgres as postgres;
+#[cfg(feature = "redis")]
+pub use backend_redis as redis;
 
 #[doc(hidden)]
 pub use job_core::__private;

@@ -11,5 +11,6 @@ rule "files over 400 lines" "$(wc -l $sources | awk '$1 > 400 && $2 != "total" {
 rule "ractor outside job-core/src/runtime" "$(grep -ln 'ractor' $sources | grep -v '^job-core/src/runtime/' || true)"
 rule "job-core names a database" "$(grep -rniE 'postgres|sqlx|redis|sqlite' job-core/src job-core/Cargo.toml || true)"
 rule "SQL outside .sql files" "$(grep -rnE '"(select|insert into|update|delete from) ' backend-postgres/src | grep -v '^backend-postgres/src/seeded_bugs/' || true)"
-rule "lock file with other sources"  "$(grep -E "^source = " Cargo.lock | grep -v "rust-lang/crates.io-index" || true)"
+rule "lock file with other sources" "$(git ls-files '*Cargo.lock' | xargs grep -E "^source = " | grep -v "rust-lang/crates.io-index" || true)"
+rule "npm lock file that names a registry" "$(git ls-files '*package-lock.json' | xargs -r grep -n '"resolved"' || true)"
 exit $bad

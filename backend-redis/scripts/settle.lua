@@ -1,5 +1,3 @@
-local leases, kinds = tonumber(ARGV[4]), tonumber(ARGV[5])
-local bad = wrong_type(1, HEAD) or wrong_type(HEAD + 1, HEAD + leases, 'hash')
-  or wrong_type(HEAD + leases + 1, HEAD + leases + kinds, 'zset')
+local bad = wrong_type(1, HEAD) or wrong_settle_keys(settle_parts(1), HEAD + 1)
 if bad then return bad end
 return settle(1, HEAD + 1)

@@ -20,7 +20,6 @@ use redis::Value;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::time::Instant;
 
 /// The most jobs in one call: a server does nothing else meanwhile.
 const BATCH_MAX: usize = 1_000;
@@ -31,7 +30,7 @@ const DEADLINE: Duration = Duration::from_secs(15);
 /// An extension that takes longer than this is tried again: a lease is at stake.
 const EXTEND_DEADLINE: Duration = Duration::from_secs(5);
 
-/// How often the server is asked whether it would throw jobs away.
+/// How often the server is asked whether it would throw jobs away, and a page of the jobs looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// Jobs in a Redis or Valkey server, or in a cluster of them. Cheap to clone; the clones share their connections.
@@ -54,7 +53,8 @@ pub(crate) struct Inner {
     pub(crate) wake: Arc<Wake>,
     durability: DurabilityClass,
     queues: Mutex<HashMap<QueueName, Arc<Queue>>>,
-    health: Mutex<Health>,
+    /// Why the server does not keep what it is given.
+    trouble: Mutex<Option<String>>,
 }
 
 struct Ear(Target);
@@ -63,14 +63,6 @@ impl std::fmt::Debug for Ear {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Ear")
     }
-}
-
-/// Whether the server keeps what it is given.
-#[derive(Debug)]
-struct Health {
-    looked: Instant,
-    /// Why not.
-    trouble: Option<String>,
 }
 
 impl RedisBackend {
@@ -97,7 +89,7 @@ impl RedisBackend {
             ear: Ear(target),
             wake: Wake::new(format!("{}:wake", options.prefix), options.listen),
             queues: Mutex::default(),
-            health: Mutex::new(Health { looked: Instant::now(), trouble: None }),
+            trouble: Mutex::default(),
             options,
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -129,7 +121,7 @@ async fn target(options: &Options) -> Result<Target, BackendError> {
         let text = "a cluster has only database 0: use a prefix instead";
         return Err(refused("connect", ErrorKind::Permanent, text));
     }
-    Target::cluster(options).map_err(|e| not_sent("connect", e))
+    single.cluster(options).map_err(|e| not_sent("connect", e))
 }
 
 impl Inner {
@@ -143,17 +135,22 @@ impl Inner {
         if let Some(queue) = known {
             return Ok(queue);
         }
-        let first = Queue::new(&self.options.prefix, name, 1);
-        let mut call = WIDEN.call(&first.shards[0].tag, &[]);
-        call.cmd.arg(self.options.shards);
-        let shards = reply::int(&self.link.run(call).await?).and_then(|n| u32::try_from(n).ok());
-        self.enter(name).await?;
-        let queue = Queue::new(&self.options.prefix, name, shards.ok_or_else(|| unreadable("connect"))?);
+        let queue = self.queue_unread(name).await?;
         for shard in &queue.shards {
             self.learn_kinds(shard).await?;
         }
         let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(Arc::clone(queues.entry(name.clone()).or_insert_with(|| Arc::new(queue))))
+    }
+
+    /// The queue without the numbers of its kinds.
+    pub(crate) async fn queue_unread(&self, name: &QueueName) -> Result<Queue, BackendError> {
+        let first = Queue::new(&self.options.prefix, name, 1);
+        let mut call = WIDEN.call(&first.shards[0].tag, &[]);
+        call.cmd.arg(self.options.shards);
+        let shards = reply::int(&self.link.run(call).await?).and_then(|n| u32::try_from(n).ok());
+        self.enter(name).await?;
+        Ok(Queue::new(&self.options.prefix, name, shards.ok_or_else(|| unreadable("connect"))?))
     }
 
     async fn enter(&self, name: &QueueName) -> Result<(), BackendError> {
@@ -163,21 +160,14 @@ impl Inner {
     }
 
     fn ready(&self, operation: &'static str) -> Result<(), BackendError> {
-        match &self.health.lock().unwrap_or_else(PoisonError::into_inner).trouble {
+        match &*self.trouble.lock().unwrap_or_else(PoisonError::into_inner) {
             None => Ok(()),
             Some(text) => Err(refused(operation, ErrorKind::Transient, text.clone())),
         }
     }
 
-    /// Looks, now and then, at what could be changed while the server runs.
-    async fn look_after(&self, name: &QueueName) -> Result<(), BackendError> {
-        {
-            let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
-            if health.looked.elapsed() < LOOK_EVERY {
-                return Ok(());
-            }
-            health.looked = Instant::now();
-        }
+    /// Looks at what could be changed while the server runs; answers how many jobs nothing would have found.
+    async fn look_after(&self, queue: &Queue) -> Result<u64, BackendError> {
         let trouble = match server::check_eviction(&self.link).await {
             Ok(()) => None,
             Err(error) if error.is_transient() => return Err(error),
@@ -186,9 +176,18 @@ impl Inner {
         if let Some(text) = &trouble {
             tracing::error!("{text}");
         }
-        self.health.lock().unwrap_or_else(PoisonError::into_inner).trouble = trouble;
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
         // Somebody may have emptied the server.
-        self.enter(name).await
+        self.enter(&queue.name).await?;
+        let repaired = self.audit(queue).await?;
+        if repaired > 0 {
+            tracing::error!(
+                queue = %queue.name,
+                jobs = repaired,
+                "found jobs that no claim would have: unless somebody changed keys by hand, please report it"
+            );
+        }
+        Ok(repaired)
     }
 
     async fn extend(
@@ -282,9 +281,11 @@ impl Backend for RedisBackend {
         queue: &QueueName,
         request: &MaintainRequest,
     ) -> Result<Maintained, BackendError> {
-        self.inner.look_after(queue).await?;
         let queue = self.inner.queue(queue).await?;
-        self.inner.maintain(&queue, request).await
+        let repaired = if queue.is_due(LOOK_EVERY) { self.inner.look_after(&queue).await? } else { 0 };
+        let mut done = self.inner.maintain(&queue, request).await?;
+        done.repaired = repaired;
+        Ok(done)
     }
 
     async fn wait(&self, queue: &QueueName) -> Result<(), BackendError> {

@@ -112,29 +112,51 @@ impl Inner {
         cmd.arg(&numbers).arg(jobs.len());
         for job in jobs {
             let kind = kinds.iter().position(|k| **k == job.kind).map_or(0, |k| numbers[k]);
-            let mut handle = [0; 19];
-            handle[..16].copy_from_slice(job.id.as_uuid().as_bytes());
-            handle[16..].copy_from_slice(&place(kind, job.priority));
-            cmd.arg(Raw(&handle)).arg(Raw(&encode(job, kind)));
+            cmd.arg(Raw(&handle(job, kind))).arg(Raw(&encode(job, kind)));
         }
         for (number, job) in (1_usize..).zip(jobs) {
             if job.when == When::Now && job.idempotency.is_none() && job.unique.is_none() {
                 continue;
             }
-            let when = match job.when {
-                When::Now => String::new(),
-                When::After(delay) => format!("d{}", ms(delay)),
-                When::At(at) => format!("a{}", at_ms(at)),
-            };
-            let idempotency = job.idempotency.as_ref();
-            let name = idempotency.map(|k| shard.tag.idempotency(&k.scope, k.key.as_str()));
-            let window = idempotency.map_or(0, |k| ms(k.window).min(WINDOW_MAX));
-            let unique = job.unique.as_ref().map(|k| joined(&k.scope, k.key.as_str()));
-            cmd.arg(number).arg(when).arg(name.and_then(|n| places.get(&n).copied()).unwrap_or(0));
-            cmd.arg(window).arg(unique.unwrap_or_default());
+            let options = Options::of(job);
+            let key = job.idempotency.as_ref().map(|k| shard.tag.idempotency(&k.scope, k.key.as_str()));
+            cmd.arg(number).arg(options.when).arg(key.and_then(|k| places.get(&k).copied()).unwrap_or(0));
+            cmd.arg(options.window).arg(options.unique);
         }
         call
     }
+}
+
+/// What a script is told about a job besides the job itself.
+pub(crate) struct Options {
+    /// Empty, `d` and a delay in ms, or `a` and an instant in ms.
+    pub(crate) when: String,
+    /// Of the idempotency key, in ms.
+    pub(crate) window: u64,
+    /// The unique key, or nothing.
+    pub(crate) unique: String,
+}
+
+impl Options {
+    pub(crate) fn of(job: &NewJob) -> Self {
+        Self {
+            when: match job.when {
+                When::Now => String::new(),
+                When::After(delay) => format!("d{}", ms(delay)),
+                When::At(at) => format!("a{}", at_ms(at)),
+            },
+            window: job.idempotency.as_ref().map_or(0, |k| ms(k.window).min(WINDOW_MAX)),
+            unique: job.unique.as_ref().map(|k| joined(&k.scope, k.key.as_str())).unwrap_or_default(),
+        }
+    }
+}
+
+/// The job's id, the number of its kind, and its priority.
+pub(crate) fn handle(job: &NewJob, kind: u16) -> [u8; 19] {
+    let mut handle = [0; 19];
+    handle[..16].copy_from_slice(job.id.as_uuid().as_bytes());
+    handle[16..].copy_from_slice(&place(kind, job.priority));
+    handle
 }
 
 /// The longest window in ms, ten thousand years: the server adds it to its clock.

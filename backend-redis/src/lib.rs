@@ -4,6 +4,7 @@ mod backend;
 mod claim;
 mod enqueue;
 mod error;
+mod fsck;
 mod keys;
 mod link;
 mod list;
@@ -19,3 +20,4 @@ mod settle;
 mod wake;
 
 pub use backend::RedisBackend;
+pub use fsck::FsckReport;

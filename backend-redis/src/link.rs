@@ -19,18 +19,19 @@ const DIAL: Duration = Duration::from_secs(5);
 
 /// How to reach the server.
 #[derive(Clone)]
-pub(crate) enum Target {
-    Single(Client),
-    /// The nodes by name as well, to listen on.
-    Cluster(ClusterClient, Vec<Client>),
+pub(crate) struct Target {
+    /// The server, or the nodes that the URL names.
+    nodes: Vec<Client>,
+    cluster: Option<ClusterClient>,
 }
 
 impl Target {
     pub(crate) fn single(options: &Options) -> RedisResult<Self> {
-        Ok(Self::Single(client(options, 0)?))
+        let nodes: RedisResult<Vec<_>> = (0..options.nodes.len()).map(|n| client(options, n)).collect();
+        Ok(Self { nodes: nodes?, cluster: None })
     }
 
-    pub(crate) fn cluster(options: &Options) -> RedisResult<Self> {
+    pub(crate) fn cluster(self, options: &Options) -> RedisResult<Self> {
         let mut builder = ClusterClientBuilder::new(options.nodes.clone())
             .connection_timeout(DIAL)
             // We have deadlines of our own.
@@ -42,32 +43,22 @@ impl Target {
         if let Some(ca) = &options.ca {
             builder = builder.certs(certificates(ca));
         }
-        let nodes: RedisResult<Vec<_>> = (0..options.nodes.len()).map(|n| client(options, n)).collect();
-        Ok(Self::Cluster(builder.build()?, nodes?))
+        Ok(Self { cluster: Some(builder.build()?), ..self })
     }
 
     /// A connection that hears messages; `turn` goes through the nodes of a cluster.
     pub(crate) async fn ear(&self, turn: usize) -> RedisResult<PubSub> {
-        let client = match self {
-            Self::Single(client) => client,
-            Self::Cluster(_, nodes) => &nodes[turn % nodes.len()],
-        };
-        in_time(DIAL, client.get_async_pubsub()).await
+        in_time(DIAL, self.nodes[turn % self.nodes.len()].get_async_pubsub()).await
     }
 
     async fn dial(&self) -> RedisResult<Connection> {
-        match self {
-            Self::Single(client) => {
-                let config = AsyncConnectionConfig::new()
-                    .set_connection_timeout(Some(DIAL))
-                    .set_response_timeout(None);
-                let dialled = client.get_multiplexed_async_connection_with_config(&config);
-                Ok(Connection::Single(in_time(DIAL, dialled).await?))
-            }
-            Self::Cluster(client, _) => {
-                Ok(Connection::Cluster(in_time(DIAL, client.get_async_connection()).await?))
-            }
+        if let Some(cluster) = &self.cluster {
+            return Ok(Connection::Cluster(in_time(DIAL, cluster.get_async_connection()).await?));
         }
+        let config =
+            AsyncConnectionConfig::new().set_connection_timeout(Some(DIAL)).set_response_timeout(None);
+        let dialled = self.nodes[0].get_multiplexed_async_connection_with_config(&config);
+        Ok(Connection::Single(in_time(DIAL, dialled).await?))
     }
 }
 

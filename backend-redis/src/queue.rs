@@ -3,11 +3,15 @@
 use crate::keys::Tag;
 use job_core::{JobId, Kind, LeaseId, NewJob, QueueName};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
 
 #[derive(Debug)]
 pub(crate) struct Queue {
     pub(crate) name: QueueName,
     pub(crate) shards: Vec<Shard>,
+    /// When the rarer maintenance was done last.
+    looked: Mutex<Option<Instant>>,
 }
 
 #[derive(Debug)]
@@ -15,12 +19,29 @@ pub(crate) struct Shard {
     pub(crate) number: u32,
     pub(crate) tag: Tag,
     kinds: Mutex<Arc<Vec<Kind>>>,
+    /// Where the next page of the audit begins.
+    audited: Mutex<String>,
 }
 
 impl Queue {
     pub(crate) fn new(prefix: &str, name: &QueueName, shards: u32) -> Self {
-        let shard = |number| Shard { number, tag: Tag::new(prefix, name, number), kinds: Mutex::default() };
-        Self { name: name.clone(), shards: (0..shards).map(shard).collect() }
+        let shard = |number| Shard {
+            number,
+            tag: Tag::new(prefix, name, number),
+            kinds: Mutex::default(),
+            audited: Mutex::new("0".to_owned()),
+        };
+        Self { name: name.clone(), shards: (0..shards).map(shard).collect(), looked: Mutex::default() }
+    }
+
+    /// True once in this time; the first time too.
+    pub(crate) fn is_due(&self, every: Duration) -> bool {
+        let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = looked.is_none_or(|at| at.elapsed() >= every);
+        if due {
+            *looked = Some(Instant::now());
+        }
+        due
     }
 
     /// Where a job goes. Keys are kept in the first shard, so jobs with keys go there; others where their ids say, so
@@ -50,6 +71,14 @@ impl Shard {
 
     pub(crate) fn learn(&self, kinds: Vec<Kind>) {
         *self.kinds.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(kinds);
+    }
+
+    pub(crate) fn audited(&self) -> String {
+        self.audited.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn audit_from(&self, cursor: String) {
+        *self.audited.lock().unwrap_or_else(PoisonError::into_inner) = cursor;
     }
 
     /// The lanes of all kinds that are known here.

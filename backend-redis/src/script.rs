@@ -15,6 +15,7 @@ pub(crate) struct Script {
 const HEAD: &str = include_str!("../scripts/lib/head.lua");
 const FINISH: &str = include_str!("../scripts/lib/finish.lua");
 const CLAIM: &str = include_str!("../scripts/lib/claim.lua");
+const STORE: &str = include_str!("../scripts/lib/store.lua");
 const SETTLE: &str = include_str!("../scripts/lib/settle.lua");
 
 macro_rules! scripts {
@@ -23,18 +24,14 @@ macro_rules! scripts {
             Script::new($operation, &[HEAD, $($lib,)* include_str!(concat!("../scripts/", $file))])
         });)*
 
-        /// Every script.
-        pub(crate) fn all() -> Vec<&'static Script> {
-            vec![$(&$NAME),*]
-        }
     };
 }
 
 scripts! {
-    ENQUEUE_ = "enqueue", "enqueue.lua", [];
+    ENQUEUE_ = "enqueue", "enqueue.lua", [STORE];
     CLAIM_ = "claim", "claim.lua", [CLAIM];
-    SETTLE_ = "settle", "settle.lua", [FINISH, SETTLE];
-    SETTLE_AND_CLAIM = "settle and claim", "settle_and_claim.lua", [FINISH, SETTLE, CLAIM];
+    SETTLE_ = "settle", "settle.lua", [FINISH, STORE, SETTLE];
+    SETTLE_AND_CLAIM = "settle and claim", "settle_and_claim.lua", [FINISH, STORE, SETTLE, CLAIM];
     EXTEND = "extend", "extend.lua", [];
     PROMOTE = "promote", "promote.lua", [];
     REAP = "reap", "reap.lua", [FINISH];
@@ -46,6 +43,10 @@ scripts! {
     CANCEL = "cancel", "cancel.lua", [FINISH];
     STATS = "stats", "stats.lua", [];
     PAUSE = "pause", "pause.lua", [];
+    FSCK_JOBS = "fsck", "fsck_jobs.lua", [];
+    FSCK_ENTRIES = "fsck", "fsck_entries.lua", [];
+    FSCK_LEASES = "fsck", "fsck_leases.lua", [];
+    REGISTER = "connect", "register.lua", [];
     WIDEN = "connect", "widen.lua", [];
 }
 

@@ -2,15 +2,14 @@
 
 use crate::backend::Inner;
 use crate::claim::Wanted;
+use crate::enqueue::{Options, handle};
 use crate::error::{refused, unreadable};
 use crate::keys::{Part, Raw, add_id};
-use crate::queue::{Queue, Shard};
-use crate::record::{encode_whole, ms};
+use crate::queue::{Queue, Shard, number_of};
+use crate::record::{encode, encode_whole, ms};
 use crate::reply;
-use crate::script::{Call, SETTLE_, SETTLE_AND_CLAIM};
-use job_core::{
-    BackendError, ClaimedJob, ErrorKind, LeaseId, NewJob, QueueName, Settled, Settlement, Verdict,
-};
+use crate::script::{REGISTER, SETTLE_, SETTLE_AND_CLAIM};
+use job_core::{BackendError, ClaimedJob, ErrorKind, LeaseId, NewJob, Settled, Settlement, Verdict};
 use redis::Value;
 use std::collections::HashMap;
 
@@ -58,35 +57,58 @@ impl<'a> Verdicts<'a> {
         self.others.iter().any(|o| o.settlement.verdict == Verdict::Release)
     }
 
-    fn follow_ups(&self) -> impl Iterator<Item = (usize, &'a NewJob)> + '_ {
-        (1..).zip(&self.others).flat_map(|(n, o)| o.settlement.follow_ups.iter().map(move |f| (n, f)))
+    /// The follow-ups that go to the shard itself, or those that do not, with the numbers of their verdicts.
+    fn follow_ups(&self, queue: &Queue, shard: &Shard, here: bool) -> Vec<(usize, &'a NewJob)> {
+        let all =
+            (1..).zip(&self.others).flat_map(|(n, o)| o.settlement.follow_ups.iter().map(move |f| (n, f)));
+        all.filter(|(_, job)| is_here(queue, shard, job) == here).collect()
     }
 
-    fn keys(&self, shard: &Shard, lanes: &[String]) -> Vec<String> {
-        self.leases.iter().map(|l| shard.tag.lease(*l)).chain(lanes.iter().cloned()).collect()
-    }
-
-    fn add_args(&self, inner: &Inner, queue: &QueueName, lanes: usize, call: &mut Call) {
-        let cmd = &mut call.cmd;
-        cmd.arg(ms(inner.options.receipts)).arg(inner.wake.channel()).arg(queue.as_str());
-        cmd.arg(self.leases.len()).arg(lanes).arg(self.others.len()).arg(self.follow_ups().count());
-        for (packed, _) in &self.completed {
-            cmd.arg(Raw(packed));
-        }
+    /// The call's own keys, before those of a claim, and its arguments.
+    fn prepare(&self, inner: &Inner, queue: &Queue, shard: &Shard) -> (Vec<String>, Vec<Vec<u8>>) {
+        let (away, here) = (self.follow_ups(queue, shard, false), self.follow_ups(queue, shard, true));
+        let kinds = if self.releases() || !here.is_empty() { shard.kinds() } else { Default::default() };
+        let mut keys: Vec<String> = self.leases.iter().map(|l| shard.tag.lease(*l)).collect();
+        keys.extend(kinds.iter().map(|k| shard.tag.lane(k)));
+        let requests = here.iter().filter_map(|(_, job)| job.idempotency.as_ref());
+        keys.extend(requests.clone().map(|k| shard.tag.idempotency(&k.scope, k.key.as_str())));
+        let counts =
+            [self.leases.len(), kinds.len(), self.others.len(), away.len(), here.len(), requests.count()];
+        let mut args: Vec<Vec<u8>> = vec![
+            ms(inner.options.receipts).to_string().into(),
+            inner.wake.channel().into(),
+            queue.name.as_str().into(),
+        ];
+        let number = |n: usize| n.to_string().into_bytes();
+        args.extend(counts.map(number));
+        args.extend(self.completed.iter().map(|(packed, _)| packed.clone()));
         for other in &self.others {
             let (what, detail, error) = words(&other.settlement.verdict);
-            cmd.arg(other.lease).arg(other.place);
-            add_id(cmd, other.settlement.hold.job.as_uuid());
-            cmd.arg(what).arg(detail).arg(error);
+            args.extend([number(other.lease), number(other.place.into())]);
+            args.push(other.settlement.hold.job.as_uuid().as_bytes().to_vec());
+            args.extend([what.into(), detail.into(), error.into()]);
         }
-        for (number, job) in self.follow_ups() {
-            cmd.arg(number);
-            add_id(cmd, job.id.as_uuid());
-            cmd.arg(Raw(&encode_whole(job)));
+        for (verdict, job) in away {
+            args.extend([number(verdict), job.id.as_uuid().as_bytes().to_vec(), encode_whole(job)]);
         }
-        for lease in &self.leases {
-            add_id(cmd, lease.as_uuid());
+        let mut request = 0;
+        for (verdict, job) in here {
+            let kind = number_of(&kinds, &job.kind);
+            let key = job.idempotency.as_ref().map_or(0, |_| {
+                request += 1;
+                request
+            });
+            let options = Options::of(job);
+            args.extend([
+                number(verdict),
+                handle(job, kind).to_vec(),
+                encode(job, kind),
+                options.when.into(),
+            ]);
+            args.extend([number(key), options.window.to_string().into(), options.unique.into()]);
         }
+        args.extend(self.leases.iter().map(|l| l.as_uuid().as_bytes().to_vec()));
+        (keys, args)
     }
 
     fn read(&self, answer: Value, all: &mut [Settled]) -> Option<()> {
@@ -143,6 +165,10 @@ fn sort<'a>(queue: &Queue, settlements: &'a [Settlement]) -> (Vec<Verdicts<'a>>,
     (shards, repeats)
 }
 
+fn is_here(queue: &Queue, shard: &Shard, job: &NewJob) -> bool {
+    job.queue == queue.name && queue.shards[queue.shard_of(job)].number == shard.number
+}
+
 impl Inner {
     /// Settles, and claims in the same call where one shard has all verdicts and is the first to be claimed from.
     pub(crate) async fn settle(
@@ -181,6 +207,9 @@ impl Inner {
                 _ => Settled::AlreadyApplied,
             };
         }
+        if settlements.iter().any(|s| s.verdict == Verdict::Release) {
+            self.wake.ring(&queue.name);
+        }
         self.forward(queue, settlements, &answers).await;
         if let Some(wanted) = wanted {
             let rest = self.claim_rest(queue, wanted, claimed).await;
@@ -197,8 +226,7 @@ impl Inner {
         mut wanted: Option<&mut Wanted<'_>>,
     ) -> Result<(Value, Vec<ClaimedJob>), BackendError> {
         for _ in 0..4 {
-            let lanes = if verdicts.releases() { shard.lanes() } else { Vec::new() };
-            let mut keys = verdicts.keys(shard, &lanes);
+            let (mut keys, args) = verdicts.prepare(self, queue, shard);
             let script = match &wanted {
                 None => &SETTLE_,
                 Some(wanted) => {
@@ -207,16 +235,15 @@ impl Inner {
                 }
             };
             let mut call = script.call(&shard.tag, &keys);
-            verdicts.add_args(self, &queue.name, lanes.len(), &mut call);
+            for arg in &args {
+                call.cmd.arg(Raw(arg));
+            }
             if let Some(wanted) = &wanted {
                 wanted.add_args(&mut call.cmd);
             }
             let answer = self.link.run(call).await?;
-            if verdicts.releases() {
-                self.wake.ring(&queue.name);
-            }
             match (answer, wanted.as_mut()) {
-                (Value::Int(_), _) => self.learn_kinds(shard).await?,
+                (Value::Int(_), _) => self.register(shard, &verdicts.follow_ups(queue, shard, true)).await?,
                 (letters, None) => return Ok((letters, Vec::new())),
                 (both, Some(wanted)) => {
                     let both = reply::array(both).ok_or_else(|| unreadable("settle and claim"))?;
@@ -230,13 +257,27 @@ impl Inner {
         Err(refused("settle", ErrorKind::Transient, "the kinds of the queue cannot be read"))
     }
 
+    /// Gives the kinds of these jobs their numbers, and learns those of all.
+    async fn register(&self, shard: &Shard, jobs: &[(usize, &NewJob)]) -> Result<(), BackendError> {
+        if !jobs.is_empty() {
+            let mut call = REGISTER.call(&shard.tag, &[]);
+            for (_, job) in jobs {
+                call.cmd.arg(job.kind.as_str());
+            }
+            self.link.run(call).await?;
+        }
+        self.learn_kinds(shard).await
+    }
+
     /// Brings the follow-ups of applied verdicts to their queues; what does not arrive now is brought by maintenance.
     async fn forward(&self, queue: &Queue, settlements: &[Settlement], answers: &[Settled]) {
         let applied = settlements.iter().zip(answers).filter(|(_, a)| **a == Settled::Applied);
         for (settlement, _) in applied {
             let shard = usize::try_from(settlement.hold.locator[1]).ok().and_then(|s| queue.shards.get(s));
             for (job, shard) in settlement.follow_ups.iter().zip(shard.into_iter().cycle()) {
-                if let Err(error) = self.deliver(shard, job).await {
+                if is_here(queue, shard, job) {
+                    self.wake.ring(&queue.name);
+                } else if let Err(error) = self.deliver(shard, job).await {
                     tracing::debug!(%error, job = %job.id, "a follow-up waits in the outbox");
                 }
             }

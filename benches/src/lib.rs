@@ -4,5 +4,7 @@ pub mod args;
 mod drain;
 pub mod memory;
 mod noop;
+mod peers;
 pub mod postgres;
+pub mod redis;
 mod report;

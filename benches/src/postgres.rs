@@ -17,9 +17,9 @@ const PRODUCERS: usize = 16;
 /// If the runtime or the store fails.
 pub async fn measure(args: &Args) -> Result<()> {
     // A server that has been running for a while reuses its log files; a new one has to make each of them first.
-    let private =
-        args.url.is_none().then(|| PostgresServer::options().setting("min_wal_size", "1GB").start());
-    let server = args.url.clone().or_else(|| private.as_ref().map(PostgresServer::url));
+    let given = args.url_of(&["postgres", "postgresql"]);
+    let private = given.is_none().then(|| PostgresServer::options().setting("min_wal_size", "1GB").start());
+    let server = given.map(str::to_owned).or_else(|| private.as_ref().map(PostgresServer::url));
     let server = server.context("no server")?;
     let jobs = args.jobs.unwrap_or(200_000);
     let singles = jobs.div_ceil(10);

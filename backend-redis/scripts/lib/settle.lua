@@ -1,8 +1,10 @@
--- ARGV from `a`: receipt ms, channel, queue name, number of leases, number of kinds (0 unless a job is released), number of other
--- verdicts, number of follow-ups; for each lease the completed jobs (place there as 2 bytes, id); for each other verdict lease,
--- place, id, what, delay ms or reason, error; for each follow-up the number of its verdict, its id, and itself.
--- KEYS from `k`: the leases, then the lanes of all kinds. The answer: for each lease a letter for each completed job, then
--- the letters of the other verdicts: A applied, R repeated, S stale. Or a number: the client knows too few kinds.
+-- ARGV from `a`: receipt ms, channel, queue name, number of leases, number of kinds (0 unless lanes are needed), number of other
+-- verdicts, of follow-ups for other places, of follow-ups for here, of idempotency keys; for each lease the completed jobs (place
+-- there as 2 bytes, id); for each other verdict lease, place, id, what, delay ms or reason, error; for each follow-up for
+-- elsewhere the number of its verdict, its id, and itself; for each one for here the number of its verdict, handle, record, when,
+-- number of its idempotency key (0: none), window ms, unique key (see store); then the ids of the leases.
+-- KEYS from `k`: the leases, the lanes of all kinds, the idempotency keys. The answer: for each lease a letter for each completed
+-- job, then the letters of the other verdicts: A applied, R repeated, S stale. Or a number: the client knows too few kinds.
 
 local KEPT_FIRST, KEPT_LAST = 2, 8
 
@@ -101,14 +103,55 @@ local function read_verdicts(a, count, leases)
   return verdicts
 end
 
--- Letters of the verdicts, or how many kinds the client has to know.
+local VERDICT, AWAY, HERE = 6, 3, 7
+
+-- Where the parts of the arguments begin.
+local function settle_parts(a)
+  local it = { leases = tonumber(ARGV[a + 3]), kinds = tonumber(ARGV[a + 4]), others = tonumber(ARGV[a + 5]),
+    away = tonumber(ARGV[a + 6]), here = tonumber(ARGV[a + 7]), keys = tonumber(ARGV[a + 8]) }
+  it.packed_at = a + 9
+  it.others_at = it.packed_at + it.leases
+  it.away_at = it.others_at + VERDICT * it.others
+  it.here_at = it.away_at + AWAY * it.away
+  it.ids_at = it.here_at + HERE * it.here
+  it.after = it.ids_at + it.leases
+  return it
+end
+
+local function store_here(it, k, verdicts, lanes)
+  local handles, records, options = {}, {}, {}
+  for i = 1, it.here do
+    local at = it.here_at + HERE * (i - 1)
+    if verdicts[tonumber(ARGV[at])].letter == 'A' then
+      handles[#handles + 1] = ARGV[at + 1]
+      records[#records + 1] = ARGV[at + 2]
+      local key = tonumber(ARGV[at + 4])
+      options[#handles] =
+        { ARGV[at + 3], key > 0 and KEYS[k + it.leases + it.kinds + key - 1] or nil, ARGV[at + 5], ARGV[at + 6] }
+    end
+  end
+  return #handles > 0 and store(plan(handles, records, options), lanes)
+end
+
+-- The kind of which the client does not know the number.
+local function unknown_kind(it, verdicts)
+  for _, verdict in ipairs(verdicts) do
+    if verdict.handle and verdict.what == 'release' and kind_of(verdict.handle) > it.kinds then
+      return kind_of(verdict.handle)
+    end
+  end
+  for i = 1, it.here do
+    local kind = kind_of(ARGV[it.here_at + HERE * (i - 1) + 1])
+    if kind == 0 or kind > it.kinds then return kind end
+  end
+end
+
+-- Letters of the verdicts, or the number of a kind that the client does not know.
 local function settle(a, k)
-  local receipt_ms, channel, queue, leases, kinds, others, follow_ups = unpack(ARGV, a, a + 6)
-  leases, kinds, others, follow_ups = tonumber(leases), tonumber(kinds), tonumber(others), tonumber(follow_ups)
-  local letters, gone, held = {}, {}, {}
+  local it, letters, gone, held = settle_parts(a), {}, {}, {}
   local now = now_ms()
-  for no = 1, leases do
-    local lease, list, packed = lease_at(k, no), {}, ARGV[a + 6 + no]
+  for no = 1, it.leases do
+    local lease, list, packed = lease_at(k, no), {}, ARGV[it.packed_at + no - 1]
     held[no] = lease
     for at = 1, #packed, 18 do
       local high, low = string.byte(packed, at, at + 1)
@@ -119,42 +162,39 @@ local function settle(a, k)
     end
     letters[no] = table.concat(list)
   end
-  local verdicts = read_verdicts(a + 7 + leases, others, held)
-  local list, lanes, all_gone = {}, {}, gone
-  for i = 1, kinds do lanes[i] = KEYS[k + leases + i - 1] end
+  local verdicts, list, lanes = read_verdicts(it.others_at, it.others, held), {}, {}
   for i, verdict in ipairs(verdicts) do
     list[i] = verdict.letter
-    if verdict.handle then
-      if verdict.what == 'release' and kind_of(verdict.handle) > kinds then return kind_of(verdict.handle) end
-      if verdict.what == 'end' then gone[#gone + 1] = id_of(verdict.handle) end
-    end
+    if verdict.handle and verdict.what == 'end' then gone[#gone + 1] = id_of(verdict.handle) end
   end
-  letters[leases + 1] = table.concat(list)
+  letters[it.leases + 1] = table.concat(list)
+  local unknown = unknown_kind(it, verdicts)
+  if unknown then return unknown end
+  for i = 1, it.kinds do lanes[i] = KEYS[k + it.leases + i - 1] end
 
   write_even_if_full()
-  local running, released = {}, false
-  for i = 1, #gone do running[i] = gone[i] end
+  local running, news = { unpack(gone) }, false
   for _, verdict in ipairs(verdicts) do
     if verdict.handle and verdict.what ~= 'end' then
       running[#running + 1] = id_of(verdict.handle)
       apply(verdict, lanes, now)
-      released = released or verdict.what == 'release'
+      news = news or verdict.what == 'release'
     end
   end
   many('HDEL', RUN, running)
   finish(gone)
-  local ids_at = a + 7 + leases + 6 * others + 3 * follow_ups
-  for no = 1, leases do keep_fates(held[no], receipt_ms, ARGV[ids_at + no - 1]) end
-  for i = 1, follow_ups do
-    local at = a + 7 + leases + 6 * others + 3 * (i - 1)
-    local verdict = verdicts[tonumber(ARGV[at])]
-    if verdict.letter == 'A' then redis.call('HSET', O, ARGV[at + 1], ARGV[at + 2]) end
+  for no = 1, it.leases do keep_fates(held[no], ARGV[a], ARGV[it.ids_at + no - 1]) end
+  for i = 1, it.away do
+    local at = it.away_at + AWAY * (i - 1)
+    if verdicts[tonumber(ARGV[at])].letter == 'A' then redis.call('HSET', O, ARGV[at + 1], ARGV[at + 2]) end
   end
-  if released then wake(channel, queue) end
+  news = store_here(it, k, verdicts, lanes) or news
+  if news then wake(ARGV[a + 1], ARGV[a + 2]) end
   return letters
 end
 
--- How many of ARGV from `a` are those of a settlement.
-local function settle_args(a)
-  return 7 + 2 * tonumber(ARGV[a + 3]) + 6 * tonumber(ARGV[a + 5]) + 3 * tonumber(ARGV[a + 6])
+-- Whether the keys of a settlement are what they must be, which begin at `k`.
+local function wrong_settle_keys(it, k)
+  return wrong_type(k, k + it.leases - 1, 'hash') or wrong_type(k + it.leases, k + it.leases + it.kinds - 1, 'zset')
+    or wrong_type(k + it.leases + it.kinds, k + it.leases + it.kinds + it.keys - 1, 'string')
 end

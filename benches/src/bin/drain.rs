@@ -1,7 +1,7 @@
 //! `./dev bench drain`: jobs per second, beside the ceiling of the same machine.
 
 use steadfast_benches::args::{Args, HELP};
-use steadfast_benches::{memory, postgres};
+use steadfast_benches::{memory, postgres, redis};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -14,6 +14,9 @@ async fn main() -> anyhow::Result<()> {
     }
     if args.wants("postgres") {
         postgres::measure(&args).await?;
+    }
+    if args.wants("redis") {
+        redis::measure(&args).await?;
     }
     Ok(())
 }

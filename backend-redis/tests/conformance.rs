@@ -1,0 +1,5 @@
+//! The conformance kit over this backend.
+
+mod support;
+
+job_conformance::suite!(support::harness);
