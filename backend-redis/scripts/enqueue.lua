@@ -15,6 +15,8 @@ local known = redis.call('GET', KEYS[REQUEST])
 if known then
   local before = tonumber(string.match(known, '^%d+'))
   if before ~= jobs then return redis.error_reply('REJECTED a job was enqueued before in a batch of another size') end
+  -- A write, so that a client that waits for replicas waits for them this time too.
+  redis.call('PEXPIRE', KEYS[REQUEST], ARGV[1])
   return { 0, string.sub(known, #tostring(before) + 2) }
 end
 

@@ -1,6 +1,7 @@
 -- ARGV: '1' to pause, '0' to resume; channel, queue name.
 local bad = wrong_type(1, HEAD)
 if bad then return bad end
+write_even_if_full()
 if ARGV[1] == '1' then
   redis.call('HSET', Q, 'paused', 1)
 else

@@ -8,6 +8,7 @@ use crate::options::Options;
 use crate::queue::Queue;
 use crate::record::ms;
 use crate::reply;
+use crate::rights;
 use crate::script::{EXTEND, WIDEN};
 use crate::server;
 use crate::wake::Wake;
@@ -20,7 +21,6 @@ use redis::Value;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::time::Instant;
 
 /// The most jobs in one call: a server does nothing else meanwhile.
 const BATCH_MAX: usize = 1_000;
@@ -31,7 +31,7 @@ const DEADLINE: Duration = Duration::from_secs(15);
 /// An extension that takes longer than this is tried again: a lease is at stake.
 const EXTEND_DEADLINE: Duration = Duration::from_secs(5);
 
-/// How often the server is asked whether it would throw jobs away.
+/// How often the server is asked whether it would throw jobs away, and a page of the jobs looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// Jobs in a Redis or Valkey server, or in a cluster of them. Cheap to clone; the clones share their connections.
@@ -54,7 +54,8 @@ pub(crate) struct Inner {
     pub(crate) wake: Arc<Wake>,
     durability: DurabilityClass,
     queues: Mutex<HashMap<QueueName, Arc<Queue>>>,
-    health: Mutex<Health>,
+    /// Why the server does not keep what it is given.
+    trouble: Mutex<Option<String>>,
 }
 
 struct Ear(Target);
@@ -65,20 +66,12 @@ impl std::fmt::Debug for Ear {
     }
 }
 
-/// Whether the server keeps what it is given.
-#[derive(Debug)]
-struct Health {
-    looked: Instant,
-    /// Why not.
-    trouble: Option<String>,
-}
-
 impl RedisBackend {
     /// Connects, and reads from the server's settings what it promises. See the crate's documentation for the URL.
     ///
     /// # Errors
     /// If the URL cannot be read, the server cannot be reached, is older than Redis 6.2, or evicts keys when its memory is
-    /// full. The text never holds the URL.
+    /// full, or if the user lacks a right. The text never holds the URL.
     pub async fn connect(url: &str) -> Result<Self, BackendError> {
         const OPERATION: &str = "connect";
         let options = Options::parse(url).map_err(|text| refused(OPERATION, ErrorKind::Permanent, text))?;
@@ -88,6 +81,8 @@ impl RedisBackend {
         })?;
         let link = Link::new(target.clone(), DEADLINE, None);
         server::check(&link).await?;
+        let wake = Wake::new(format!("{}:wake", options.prefix), options.listen);
+        rights::check(&link, &options, wake.channel()).await?;
         let inner = Inner {
             durability: server::durability(&link).await?,
             link,
@@ -95,9 +90,9 @@ impl RedisBackend {
             urgent: Link::new(target.clone(), EXTEND_DEADLINE, Some(thread.handle().clone())),
             _urgent: thread,
             ear: Ear(target),
-            wake: Wake::new(format!("{}:wake", options.prefix), options.listen),
+            wake,
             queues: Mutex::default(),
-            health: Mutex::new(Health { looked: Instant::now(), trouble: None }),
+            trouble: Mutex::default(),
             options,
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -129,7 +124,7 @@ async fn target(options: &Options) -> Result<Target, BackendError> {
         let text = "a cluster has only database 0: use a prefix instead";
         return Err(refused("connect", ErrorKind::Permanent, text));
     }
-    Target::cluster(options).map_err(|e| not_sent("connect", e))
+    single.cluster(options).map_err(|e| not_sent("connect", e))
 }
 
 impl Inner {
@@ -143,12 +138,7 @@ impl Inner {
         if let Some(queue) = known {
             return Ok(queue);
         }
-        let first = Queue::new(&self.options.prefix, name, 1);
-        let mut call = WIDEN.call(&first.shards[0].tag, &[]);
-        call.cmd.arg(self.options.shards);
-        let shards = reply::int(&self.link.run(call).await?).and_then(|n| u32::try_from(n).ok());
-        self.enter(name).await?;
-        let queue = Queue::new(&self.options.prefix, name, shards.ok_or_else(|| unreadable("connect"))?);
+        let queue = self.queue_unread(name).await?;
         for shard in &queue.shards {
             self.learn_kinds(shard).await?;
         }
@@ -156,39 +146,55 @@ impl Inner {
         Ok(Arc::clone(queues.entry(name.clone()).or_insert_with(|| Arc::new(queue))))
     }
 
+    /// The queue without the numbers of its kinds.
+    pub(crate) async fn queue_unread(&self, name: &QueueName) -> Result<Queue, BackendError> {
+        let first = Queue::new(&self.options.prefix, name, 1);
+        let mut call = WIDEN.call(&first.shards[0].tag, &[]);
+        call.cmd.arg(self.options.shards);
+        let shards = reply::int(&self.link.run(call).await?).and_then(|n| u32::try_from(n).ok());
+        self.enter(name).await?;
+        Ok(Queue::new(&self.options.prefix, name, shards.ok_or_else(|| unreadable("connect"))?))
+    }
+
     async fn enter(&self, name: &QueueName) -> Result<(), BackendError> {
-        let mut cmd = redis::cmd("SADD");
-        cmd.arg(self.queues_key()).arg(name.as_str());
-        self.link.command("connect", cmd).await.map(drop)
+        let word = |word: &str| {
+            let mut cmd = redis::cmd(word);
+            cmd.arg(self.queues_key()).arg(name.as_str());
+            cmd
+        };
+        // A full server takes nothing in, but what it has can be worked off.
+        let known = self.link.command("connect", word("SISMEMBER")).await?;
+        if reply::int(&known) != Some(1) {
+            self.link.command("connect", word("SADD")).await?;
+        }
+        Ok(())
     }
 
     fn ready(&self, operation: &'static str) -> Result<(), BackendError> {
-        match &self.health.lock().unwrap_or_else(PoisonError::into_inner).trouble {
+        match &*self.trouble.lock().unwrap_or_else(PoisonError::into_inner) {
             None => Ok(()),
             Some(text) => Err(refused(operation, ErrorKind::Transient, text.clone())),
         }
     }
 
-    /// Looks, now and then, at what could be changed while the server runs.
-    async fn look_after(&self, name: &QueueName) -> Result<(), BackendError> {
-        {
-            let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
-            if health.looked.elapsed() < LOOK_EVERY {
-                return Ok(());
-            }
-            health.looked = Instant::now();
-        }
-        let trouble = match server::check_eviction(&self.link).await {
-            Ok(()) => None,
-            Err(error) if error.is_transient() => return Err(error),
-            Err(error) => Some(error.to_string()),
-        };
+    /// Looks at what could be changed while the server runs; answers how many jobs nothing would have found.
+    async fn look_after(&self, queue: &Queue) -> Result<u64, BackendError> {
+        let trouble = server::evicts(&self.link).await?;
         if let Some(text) = &trouble {
             tracing::error!("{text}");
         }
-        self.health.lock().unwrap_or_else(PoisonError::into_inner).trouble = trouble;
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
         // Somebody may have emptied the server.
-        self.enter(name).await
+        self.enter(&queue.name).await?;
+        let repaired = self.audit(queue).await?;
+        if repaired > 0 {
+            tracing::error!(
+                queue = %queue.name,
+                jobs = repaired,
+                "found jobs that no claim would have: unless somebody changed keys by hand, please report it"
+            );
+        }
+        Ok(repaired)
     }
 
     async fn extend(
@@ -238,7 +244,7 @@ impl Backend for RedisBackend {
     async fn claim(&self, queue: &QueueName, request: &ClaimRequest<'_>) -> Result<Claim, BackendError> {
         self.inner.ready("claim")?;
         let queue = self.inner.queue(queue).await?;
-        let mut wanted = Wanted::new(request);
+        let mut wanted = Wanted::new(request, &queue);
         Ok(Claim::new(self.inner.claim_rest(&queue, &mut wanted, None).await?))
     }
 
@@ -259,7 +265,7 @@ impl Backend for RedisBackend {
     ) -> Result<(Vec<Settled>, Claim), BackendError> {
         self.inner.ready("settle and claim")?;
         let queue = self.inner.queue(queue).await?;
-        let mut wanted = Wanted::new(request);
+        let mut wanted = Wanted::new(request, &queue);
         let (settled, jobs) = self.inner.settle(&queue, settlements, Some(&mut wanted)).await?;
         Ok((settled, Claim::new(jobs)))
     }
@@ -282,9 +288,11 @@ impl Backend for RedisBackend {
         queue: &QueueName,
         request: &MaintainRequest,
     ) -> Result<Maintained, BackendError> {
-        self.inner.look_after(queue).await?;
         let queue = self.inner.queue(queue).await?;
-        self.inner.maintain(&queue, request).await
+        let repaired = if queue.is_due(LOOK_EVERY) { self.inner.look_after(&queue).await? } else { 0 };
+        let mut done = self.inner.maintain(&queue, request).await?;
+        done.repaired = repaired;
+        Ok(done)
     }
 
     async fn wait(&self, queue: &QueueName) -> Result<(), BackendError> {

@@ -20,13 +20,29 @@ pub(crate) struct Wanted<'a> {
     pub(crate) request: &'a ClaimRequest<'a>,
     limit: usize,
     suspects: &'a [LeaseId],
-    solo: bool,
+    solo: Solo,
+    /// Shards where a solo job waits.
+    with_solo: Vec<u32>,
+}
+
+/// What to do about jobs that run alone.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Solo {
+    Leave,
+    Take,
+    /// Nobody knows yet whether another shard has a suspect that goes first.
+    Tell,
 }
 
 impl<'a> Wanted<'a> {
-    pub(crate) fn new(request: &'a ClaimRequest<'a>) -> Self {
+    pub(crate) fn new(request: &'a ClaimRequest<'a>, queue: &Queue) -> Self {
         let limit = usize::try_from(request.limit).unwrap_or(usize::MAX);
-        Self { request, limit, suspects: request.suspect_leases, solo: request.solo }
+        let solo = match (request.solo, queue.shards.len()) {
+            (false, _) => Solo::Leave,
+            (true, 1) => Solo::Take,
+            (true, _) => Solo::Tell,
+        };
+        Self { request, limit, suspects: request.suspect_leases, solo, with_solo: Vec::new() }
     }
 
     /// The keys of the claim in this shard: leases, then lanes.
@@ -38,7 +54,7 @@ impl<'a> Wanted<'a> {
 
     pub(crate) fn add_args(&self, cmd: &mut Cmd) {
         add_id(cmd, self.request.worker.as_uuid());
-        cmd.arg(self.limit).arg(ms(self.request.lease_for)).arg(u8::from(self.solo));
+        cmd.arg(self.limit).arg(ms(self.request.lease_for)).arg(self.solo as u8);
         cmd.arg(BYTES_MAX).arg(self.request.kinds.len());
         for lease in std::iter::once(&self.request.lease).chain(self.suspects) {
             add_id(cmd, lease.as_uuid());
@@ -47,17 +63,24 @@ impl<'a> Wanted<'a> {
 
     /// Reads the jobs that a shard gave.
     pub(crate) fn take(&mut self, shard: &Shard, answer: Value) -> Result<Vec<ClaimedJob>, BackendError> {
-        let jobs = self.read(shard, answer).ok_or_else(|| unreadable("claim"))?;
+        let mut parts = reply::array(answer).ok_or_else(|| unreadable("claim"))?;
+        if parts.len() > 4 {
+            parts.truncate(4);
+            self.with_solo.push(shard.number);
+        }
+        let jobs = self.read(shard, parts).ok_or_else(|| unreadable("claim"))?;
         let normal = jobs.iter().filter(|j| j.hold.lease == self.request.lease).count();
         self.limit = self.limit.saturating_sub(normal);
         let odd = jobs.len() - normal;
         self.suspects = self.suspects.get(odd..).unwrap_or_default();
-        self.solo &= odd == 0;
+        if odd > 0 {
+            self.solo = Solo::Leave;
+        }
         Ok(jobs)
     }
 
-    fn read(&self, shard: &Shard, answer: Value) -> Option<Vec<ClaimedJob>> {
-        let [handles, stored, metas, places] = <[Value; 4]>::try_from(reply::array(answer)?).ok()?;
+    fn read(&self, shard: &Shard, parts: Vec<Value>) -> Option<Vec<ClaimedJob>> {
+        let [handles, stored, metas, places] = <[Value; 4]>::try_from(parts).ok()?;
         let (handles, stored) = (reply::array(handles)?, reply::array(stored)?);
         let (metas, places) = (reply::array(metas)?, reply::array(places)?);
         let mut jobs = Vec::with_capacity(handles.len());
@@ -148,7 +171,26 @@ impl Inner {
             claimed = true;
             jobs.extend(wanted.take(shard, answer)?);
         }
+        if wanted.solo == Solo::Tell {
+            jobs.extend(self.claim_solo(queue, wanted).await.map_err(BackendError::in_part)?);
+        }
         Ok(jobs)
+    }
+
+    /// Claims one job that runs alone, now that no shard has had a suspect.
+    async fn claim_solo(&self, queue: &Queue, wanted: &Wanted<'_>) -> Result<Vec<ClaimedJob>, BackendError> {
+        // The lease of the claim may have jobs in these shards already, which are not to come again.
+        let request = ClaimRequest { lease: LeaseId::random(), limit: 0, ..wanted.request.clone() };
+        for shard in queue.shards.iter().filter(|s| wanted.with_solo.contains(&s.number)) {
+            let mut alone = Wanted { solo: Solo::Take, ..Wanted::new(&request, queue) };
+            let mut call: Call = CLAIM_.call(&shard.tag, &alone.keys(shard));
+            alone.add_args(&mut call.cmd);
+            let jobs = alone.take(shard, self.link.run(call).await?)?;
+            if !jobs.is_empty() {
+                return Ok(jobs);
+            }
+        }
+        Ok(Vec::new())
     }
 }
 

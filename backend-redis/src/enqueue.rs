@@ -59,26 +59,22 @@ impl Inner {
         // Only somebody who empties the server meanwhile can make this go round again.
         for _ in 0..4 {
             let call = self.enqueue_call(queue, shard, jobs, &kinds);
-            let answer = match self.options.wait {
-                None => self.link.run(call).await?,
-                Some(wait) => {
-                    let key = shard.tag.head()[0].clone();
-                    let (answer, enough) = self.slow.run_and_wait(call, key, wait).await?;
-                    if !enough {
-                        let text = "stored, but not by as many servers as the URL asks for";
-                        return Err(BackendError::new(
-                            NAME,
-                            OPERATION,
-                            ErrorKind::Transient,
-                            Effect::Unknown,
-                            text,
-                        ));
-                    }
-                    answer
-                }
+            let (answer, enough) = match self.options.wait {
+                None => (self.link.run(call).await?, true),
+                Some(wait) => self.slow.run_and_wait(call, wait).await?,
             };
             let mut items = reply::array(answer).ok_or_else(|| unreadable(OPERATION))?.into_iter();
             match (items.next().as_ref().and_then(reply::int), items.next()) {
+                (Some(0), Some(_)) if !enough => {
+                    let text = "stored, but not by as many servers as the URL asks for";
+                    return Err(BackendError::new(
+                        NAME,
+                        OPERATION,
+                        ErrorKind::Transient,
+                        Effect::Unknown,
+                        text,
+                    ));
+                }
                 (Some(0), Some(holders)) => {
                     let holders = reply::bytes(holders).ok_or_else(|| unreadable(OPERATION))?;
                     return Ok(holders.chunks_exact(16).map(holder).collect());

@@ -57,6 +57,14 @@ pub(crate) fn is_missing_script(error: &RedisError) -> bool {
     error.kind() == redis::ErrorKind::Server(ServerErrorKind::NoScript)
 }
 
+/// True if a cluster is changing hands and has not run the call.
+pub(crate) fn is_moving(error: &RedisError) -> bool {
+    matches!(
+        error.code(),
+        Some("MOVED" | "ASK" | "TRYAGAIN" | "CLUSTERDOWN" | "MASTERDOWN" | "LOADING" | "READONLY")
+    )
+}
+
 /// True if the connection is of no more use: broken, or to a server that may not write any more.
 pub(crate) fn is_connection_lost(error: &RedisError) -> bool {
     error.is_io_error()

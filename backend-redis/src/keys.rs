@@ -14,10 +14,20 @@ pub(crate) struct Tag {
     head: Vec<String>,
 }
 
+/// The types of these keys.
+pub(crate) const TYPES: [&str; 14] = [
+    "hash", "hash", "hash", "hash", "hash", "hash", "hash", "hash", "zset", "zset", "zset", "zset", "zset",
+    "hash",
+];
+
 /// One of the keys of [`HEAD`].
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Part {
     Jobs = 1,
+    Metas = 2,
+    Errors = 3,
+    KeyOf = 4,
+    Unique = 5,
     Kinds = 6,
     Running = 7,
     Leases = 8,

@@ -1,14 +1,17 @@
 //! Connections. A call that fails with its connection has an unknown outcome; the next one dials again.
 
-use crate::error::{NAME, failed, is_connection_lost, is_missing_script, not_sent};
+use crate::error::{NAME, failed, is_connection_lost, is_missing_script, is_moving, not_sent};
 use crate::options::{Options, Wait};
 use crate::script::Call;
 use job_core::{BackendError, Effect, ErrorKind, fault_point};
 use redis::aio::{MultiplexedConnection, PubSub};
 use redis::cluster::{ClusterClient, ClusterClientBuilder};
 use redis::cluster_async::ClusterConnection;
-use redis::cluster_routing::{MultipleNodeRoutingInfo, Route, RoutingInfo, SingleNodeRoutingInfo, SlotAddr};
-use redis::{Arg, AsyncConnectionConfig, Client, Cmd, RedisError, RedisResult, TlsCertificates, Value};
+use redis::cluster_routing::{MultipleNodeRoutingInfo, RoutingInfo};
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, RedisError, RedisResult, ServerErrorKind, TlsCertificates, Value,
+};
+use rustls::crypto::CryptoProvider;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -19,55 +22,51 @@ const DIAL: Duration = Duration::from_secs(5);
 
 /// How to reach the server.
 #[derive(Clone)]
-pub(crate) enum Target {
-    Single(Client),
-    /// The nodes by name as well, to listen on.
-    Cluster(ClusterClient, Vec<Client>),
+pub(crate) struct Target {
+    /// The server, or the nodes that the URL names.
+    nodes: Vec<Client>,
+    cluster: Option<ClusterClient>,
 }
 
 impl Target {
     pub(crate) fn single(options: &Options) -> RedisResult<Self> {
-        Ok(Self::Single(client(options, 0)?))
+        // An application's choice counts; without one, TLS would panic unless every package agrees on one by chance.
+        if CryptoProvider::get_default().is_none() {
+            // Somebody else was quicker.
+            let _ = rustls::crypto::ring::default_provider().install_default();
+        }
+        let nodes: RedisResult<Vec<_>> = (0..options.nodes.len()).map(|n| client(options, n)).collect();
+        Ok(Self { nodes: nodes?, cluster: None })
     }
 
-    pub(crate) fn cluster(options: &Options) -> RedisResult<Self> {
+    pub(crate) fn cluster(self, options: &Options) -> RedisResult<Self> {
         let mut builder = ClusterClientBuilder::new(options.nodes.clone())
             .connection_timeout(DIAL)
             // We have deadlines of our own.
             .response_timeout(Duration::from_secs(24 * 60 * 60))
             .overall_response_timeout(None)
-            .retries(6)
-            .min_retry_wait(20)
-            .max_retry_wait(1_000);
+            // What it sends again after a broken connection may fail in a way that says "nothing was done", which is true of
+            // the second time only. We know better when to ask again.
+            .retries(0);
         if let Some(ca) = &options.ca {
             builder = builder.certs(certificates(ca));
         }
-        let nodes: RedisResult<Vec<_>> = (0..options.nodes.len()).map(|n| client(options, n)).collect();
-        Ok(Self::Cluster(builder.build()?, nodes?))
+        Ok(Self { cluster: Some(builder.build()?), ..self })
     }
 
     /// A connection that hears messages; `turn` goes through the nodes of a cluster.
     pub(crate) async fn ear(&self, turn: usize) -> RedisResult<PubSub> {
-        let client = match self {
-            Self::Single(client) => client,
-            Self::Cluster(_, nodes) => &nodes[turn % nodes.len()],
-        };
-        in_time(DIAL, client.get_async_pubsub()).await
+        in_time(DIAL, self.nodes[turn % self.nodes.len()].get_async_pubsub()).await
     }
 
     async fn dial(&self) -> RedisResult<Connection> {
-        match self {
-            Self::Single(client) => {
-                let config = AsyncConnectionConfig::new()
-                    .set_connection_timeout(Some(DIAL))
-                    .set_response_timeout(None);
-                let dialled = client.get_multiplexed_async_connection_with_config(&config);
-                Ok(Connection::Single(in_time(DIAL, dialled).await?))
-            }
-            Self::Cluster(client, _) => {
-                Ok(Connection::Cluster(in_time(DIAL, client.get_async_connection()).await?))
-            }
+        if let Some(cluster) = &self.cluster {
+            return Ok(Connection::Cluster(in_time(DIAL, cluster.get_async_connection()).await?));
         }
+        let config =
+            AsyncConnectionConfig::new().set_connection_timeout(Some(DIAL)).set_response_timeout(None);
+        let dialled = self.nodes[0].get_multiplexed_async_connection_with_config(&config);
+        Ok(Connection::Single(in_time(DIAL, dialled).await?))
     }
 }
 
@@ -98,22 +97,45 @@ impl Connection {
     async fn ask(&mut self, cmd: &Cmd) -> RedisResult<Value> {
         match self {
             Self::Single(one) => cmd.query_async(one).await,
-            Self::Cluster(all) => cmd.query_async(all).await,
+            Self::Cluster(all) => {
+                let mut moving = Moving::default();
+                loop {
+                    let answer = cmd.query_async(all).await;
+                    let Some(pause) = moving.pause(&answer) else { return answer };
+                    tokio::time::sleep(pause).await;
+                }
+            }
         }
     }
 
-    /// The answer of the node that has this key.
-    async fn ask_at(&mut self, key: &str, cmd: Cmd) -> RedisResult<Value> {
+    /// Two commands on one connection, the second right after the first; the server's errors are answers.
+    async fn ask_both(&mut self, first: &Cmd, second: &Cmd) -> RedisResult<(Value, Value)> {
+        let mut pipe = redis::pipe();
+        pipe.add_command(first.clone()).add_command(second.clone()).ignore_errors();
         match self {
-            Self::Single(one) => cmd.query_async(one).await,
+            Self::Single(one) => pipe.query_async(one).await,
             Self::Cluster(all) => {
-                let mut keyslot = redis::cmd("CLUSTER");
-                keyslot.arg("KEYSLOT").arg(key);
-                let slot: u16 = keyslot.query_async(all).await?;
-                let node = SingleNodeRoutingInfo::SpecificNode(Route::new(slot, SlotAddr::Master));
-                honest(all.route_command(cmd, RoutingInfo::SingleNode(node)).await?)
+                let mut moving = Moving::default();
+                loop {
+                    let answer = pipe.query_async(all).await;
+                    let Some(pause) = moving.pause(&answer) else { return answer };
+                    tokio::time::sleep(pause).await;
+                }
             }
         }
+    }
+}
+
+/// How often a call has met a cluster that is changing hands; it is asked again for a second or so.
+#[derive(Default)]
+struct Moving(u32);
+
+impl Moving {
+    /// How long to wait before the call is sent again, if this answer says that it was not run.
+    fn pause<T>(&mut self, answer: &RedisResult<T>) -> Option<Duration> {
+        let again = self.0 < 6 && answer.as_ref().is_err_and(is_moving);
+        self.0 += 1;
+        again.then(|| Duration::from_millis(10) * 2_u32.pow(self.0))
     }
 }
 
@@ -226,26 +248,17 @@ impl Link {
     pub(crate) async fn run_and_wait(
         self: &Arc<Self>,
         call: Call,
-        key: String,
         wait: Wait,
     ) -> Result<(Value, bool), BackendError> {
         self.with(call.script.operation, move |mut connection| async move {
-            let answer = evaluate(&mut connection, &call).await?;
-            let mut cmd = redis::cmd(if wait.fsync { "WAITAOF" } else { "WAIT" });
-            if wait.fsync {
-                cmd.arg(1);
+            let waiting = wait.command();
+            // Only the connection that wrote can tell who has it.
+            let (mut answer, mut got) = connection.ask_both(&call.cmd, &waiting).await?;
+            if matches!(&answer, Value::ServerError(error) if error.kind() == Some(ServerErrorKind::NoScript))
+            {
+                (answer, got) = connection.ask_both(&call.with_text(), &waiting).await?;
             }
-            cmd.arg(wait.replicas).arg(u64::try_from(wait.time.as_millis()).unwrap_or(u64::MAX));
-            let got = connection.ask_at(&key, cmd).await?;
-            let enough = match got {
-                Value::Int(replicas) => replicas >= i64::from(wait.replicas),
-                Value::Array(counts) => matches!(
-                    counts.as_slice(),
-                    [Value::Int(local), Value::Int(replicas)] if *local >= 1 && *replicas >= i64::from(wait.replicas)
-                ),
-                _ => false,
-            };
-            Ok((answer, enough))
+            Ok((honest(answer)?, wait.is_met(&got)))
         })
         .await
     }
@@ -294,18 +307,7 @@ fn honest(answer: Value) -> RedisResult<Value> {
 async fn evaluate(connection: &mut Connection, call: &Call) -> RedisResult<Value> {
     match connection.ask(&call.cmd).await {
         // It has not run; sent with its text, it runs now, and is known from now on.
-        Err(error) if is_missing_script(&error) => connection.ask(&with_text(call)).await,
+        Err(error) if is_missing_script(&error) => connection.ask(&call.with_text()).await,
         answer => answer,
     }
-}
-
-fn with_text(call: &Call) -> Cmd {
-    let mut cmd = redis::cmd("EVAL");
-    cmd.arg(&call.script.text);
-    for argument in call.cmd.args_iter().skip(2) {
-        if let Arg::Simple(bytes) = argument {
-            cmd.arg(crate::keys::Raw(bytes));
-        }
-    }
-    cmd
 }

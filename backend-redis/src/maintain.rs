@@ -66,10 +66,17 @@ impl Inner {
         request: &MaintainRequest,
     ) -> Result<Maintained, BackendError> {
         let mut done = Maintained::default();
-        for shard in &queue.shards {
-            let expired = self.promote(queue, shard, request, &mut done).await?;
+        for shard in queue.in_turn() {
+            // The limit is for the queue.
+            let used = u32::try_from(done.promoted.max(done.leases_reaped)).unwrap_or(u32::MAX);
+            let limit = request.limit.saturating_sub(used);
+            if limit == 0 {
+                done.more = true;
+                break;
+            }
+            let expired = self.promote(queue, shard, limit, &mut done).await?;
             if request.reap {
-                done.more |= expired.len() >= request.limit as usize;
+                done.more |= expired.len() >= limit as usize;
                 for part in expired.chunks(REAP_AT_ONCE) {
                     self.reap(queue, shard, request, part, &mut done).await?;
                 }
@@ -87,10 +94,10 @@ impl Inner {
         &self,
         queue: &Queue,
         shard: &Shard,
-        request: &MaintainRequest,
+        limit: u32,
         done: &mut Maintained,
     ) -> Result<Vec<LeaseId>, BackendError> {
-        let args = [request.limit.to_string(), self.wake.channel().to_owned(), queue.name.to_string()];
+        let args = [limit.to_string(), self.wake.channel().to_owned(), queue.name.to_string()];
         let build = |lanes| {
             let args = args.clone();
             (
@@ -152,7 +159,7 @@ impl Inner {
     }
 
     /// Brings follow-ups to their queues that whoever settled did not.
-    async fn empty_outbox(&self, shard: &Shard) -> Result<(), BackendError> {
+    pub(crate) async fn empty_outbox(&self, shard: &Shard) -> Result<(), BackendError> {
         let mut cmd = redis::cmd("HSCAN");
         cmd.arg(shard.tag.key(Part::Outbox)).arg(0).arg("COUNT").arg(100);
         let answer = self.link.command("maintain", cmd).await?;
@@ -160,7 +167,12 @@ impl Inner {
         for (id, bytes) in found.ok_or_else(|| unreadable("maintain"))? {
             let job = reply::bytes(bytes).ok_or_else(|| unreadable("maintain"))?;
             match decode_whole(&job) {
-                Ok(job) => self.deliver(shard, &job).await?,
+                // The rest of maintenance does not wait for a queue that takes nothing.
+                Ok(job) => {
+                    if let Err(error) = self.deliver(shard, &job).await {
+                        tracing::warn!(%error, job = %job.id, "a follow-up stays in the outbox");
+                    }
+                }
                 Err(_) => tracing::error!(?id, "a follow-up in the outbox cannot be read"),
             }
         }

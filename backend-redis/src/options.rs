@@ -1,6 +1,6 @@
 //! What the URL says.
 
-use redis::{ConnectionInfo, IntoConnectionInfo};
+use redis::{Cmd, ConnectionInfo, IntoConnectionInfo, Value};
 use std::time::Duration;
 
 /// How long receipts are kept unless the URL says otherwise.
@@ -28,6 +28,34 @@ pub(crate) struct Wait {
     pub(crate) time: Duration,
 }
 
+impl Wait {
+    /// What asks the server for it.
+    pub(crate) fn command(self) -> Cmd {
+        self.command_for(self.replicas)
+    }
+
+    pub(crate) fn command_for(self, replicas: u32) -> Cmd {
+        let mut cmd = redis::cmd(if self.fsync { "WAITAOF" } else { "WAIT" });
+        if self.fsync {
+            cmd.arg(1);
+        }
+        cmd.arg(replicas).arg(u64::try_from(self.time.as_millis()).unwrap_or(u64::MAX));
+        cmd
+    }
+
+    /// Whether this answer says that it is so.
+    pub(crate) fn is_met(self, answer: &Value) -> bool {
+        let enough = |replicas: &i64| *replicas >= i64::from(self.replicas);
+        match answer {
+            Value::Int(replicas) => enough(replicas),
+            Value::Array(counts) => {
+                matches!(counts.as_slice(), [Value::Int(local), Value::Int(n)] if *local >= 1 && enough(n))
+            }
+            _ => false,
+        }
+    }
+}
+
 impl Options {
     /// Errors never hold the URL, which may contain a password.
     pub(crate) fn parse(url: &str) -> Result<Self, String> {
@@ -49,11 +77,7 @@ impl Options {
                 "wait" => replicas = number(name, value, 0, 100)?,
                 "wait_fsync" => fsync = truth(name, value)?,
                 "wait_ms" => wait_ms = number(name, value, 1, 60_000)?,
-                "ca" => {
-                    let bytes =
-                        std::fs::read(value).map_err(|e| format!("ca={value:?}: it cannot be read: {e}"))?;
-                    ca = Some(bytes);
-                }
+                "ca" => ca = Some(certificates(value)?),
                 _ => rest.push(part),
             }
         }
@@ -74,6 +98,16 @@ impl Options {
             time: Duration::from_millis(wait_ms.into()),
         });
         Ok(Self { nodes: nodes?, prefix, shards, listen, receipts, wait, ca })
+    }
+}
+
+fn certificates(path: &str) -> Result<Vec<u8>, String> {
+    let bytes = std::fs::read(path).map_err(|e| format!("ca={path:?}: it cannot be read: {e}"))?;
+    let begin = b"-----BEGIN CERTIFICATE-----";
+    if bytes.windows(begin.len()).any(|part| part == begin) {
+        Ok(bytes)
+    } else {
+        Err(format!("ca={path:?}: there is no certificate in it, in PEM form"))
     }
 }
 

@@ -2,12 +2,19 @@
 
 use crate::keys::Tag;
 use job_core::{JobId, Kind, LeaseId, NewJob, QueueName};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
 
 #[derive(Debug)]
 pub(crate) struct Queue {
     pub(crate) name: QueueName,
     pub(crate) shards: Vec<Shard>,
+    /// When the rarer maintenance was done last.
+    looked: Mutex<Option<Instant>>,
+    /// Where the next maintenance begins.
+    turn: AtomicUsize,
 }
 
 #[derive(Debug)]
@@ -15,12 +22,30 @@ pub(crate) struct Shard {
     pub(crate) number: u32,
     pub(crate) tag: Tag,
     kinds: Mutex<Arc<Vec<Kind>>>,
+    /// Where the next page of the audit begins.
+    audited: Mutex<String>,
 }
 
 impl Queue {
     pub(crate) fn new(prefix: &str, name: &QueueName, shards: u32) -> Self {
-        let shard = |number| Shard { number, tag: Tag::new(prefix, name, number), kinds: Mutex::default() };
-        Self { name: name.clone(), shards: (0..shards).map(shard).collect() }
+        let shard = |number| Shard {
+            number,
+            tag: Tag::new(prefix, name, number),
+            kinds: Mutex::default(),
+            audited: Mutex::new("0".to_owned()),
+        };
+        let shards = (0..shards).map(shard).collect();
+        Self { name: name.clone(), shards, looked: Mutex::default(), turn: AtomicUsize::default() }
+    }
+
+    /// True once in this time; the first time too.
+    pub(crate) fn is_due(&self, every: Duration) -> bool {
+        let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = looked.is_none_or(|at| at.elapsed() >= every);
+        if due {
+            *looked = Some(Instant::now());
+        }
+        due
     }
 
     /// Where a job goes. Keys are kept in the first shard, so jobs with keys go there; others where their ids say, so
@@ -32,6 +57,12 @@ impl Queue {
     fn spread(&self, id: JobId) -> usize {
         let [.., a, b] = *id.as_uuid().as_bytes();
         usize::from(u16::from_be_bytes([a, b])) % self.shards.len()
+    }
+
+    /// The shards, each first in its turn, so that a limit leaves none out for good.
+    pub(crate) fn in_turn(&self) -> impl Iterator<Item = &Shard> {
+        let start = self.turn.fetch_add(1, Ordering::Relaxed) % self.shards.len();
+        self.shards[start..].iter().chain(&self.shards[..start])
     }
 
     /// The order in which a claim looks at the shards: all start equally often, and a repeated claim starts where it did.
@@ -50,6 +81,14 @@ impl Shard {
 
     pub(crate) fn learn(&self, kinds: Vec<Kind>) {
         *self.kinds.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(kinds);
+    }
+
+    pub(crate) fn audited(&self) -> String {
+        self.audited.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn audit_from(&self, cursor: String) {
+        *self.audited.lock().unwrap_or_else(PoisonError::into_inner) = cursor;
     }
 
     /// The lanes of all kinds that are known here.

@@ -1,7 +1,7 @@
 //! The scripts: each transition is one, loaded when a server does not know it.
 
-use crate::keys::Tag;
-use redis::Cmd;
+use crate::keys::{Raw, Tag};
+use redis::{Arg, Cmd};
 use std::sync::LazyLock;
 
 /// A script and its hash.
@@ -24,10 +24,6 @@ macro_rules! scripts {
             Script::new($operation, &[HEAD, $($lib,)* include_str!(concat!("../scripts/", $file))])
         });)*
 
-        /// Every script.
-        pub(crate) fn all() -> Vec<&'static Script> {
-            vec![$(&$NAME),*]
-        }
     };
 }
 
@@ -47,12 +43,19 @@ scripts! {
     CANCEL = "cancel", "cancel.lua", [FINISH];
     STATS = "stats", "stats.lua", [];
     PAUSE = "pause", "pause.lua", [];
+    FSCK_JOBS = "fsck", "fsck_jobs.lua", [];
+    FSCK_ENTRIES = "fsck", "fsck_entries.lua", [];
+    FSCK_LEASES = "fsck", "fsck_leases.lua", [];
+    PROBE = "connect", "probe.lua", [];
     REGISTER = "connect", "register.lua", [];
     WIDEN = "connect", "widen.lua", [];
 }
 
 impl Script {
     fn new(operation: &'static str, parts: &[&str]) -> Self {
+        // Part by part, for a defect belongs to one file.
+        #[cfg(feature = "faults")]
+        let parts: Vec<_> = parts.iter().map(|part| crate::seeded_bugs::apply(part)).collect();
         let text = parts.join("\n");
         let hash = redis::Script::new(&text).get_hash().to_owned();
         Self { operation, text, hash }
@@ -74,4 +77,18 @@ impl Script {
 pub(crate) struct Call {
     pub(crate) script: &'static Script,
     pub(crate) cmd: Cmd,
+}
+
+impl Call {
+    /// The same with the text of the script, for a server that does not know it.
+    pub(crate) fn with_text(&self) -> Cmd {
+        let mut cmd = redis::cmd("EVAL");
+        cmd.arg(&self.script.text);
+        for argument in self.cmd.args_iter().skip(2) {
+            if let Arg::Simple(bytes) = argument {
+                cmd.arg(Raw(bytes));
+            }
+        }
+        cmd
+    }
 }

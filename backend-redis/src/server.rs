@@ -43,22 +43,22 @@ pub(crate) async fn check(link: &Arc<Link>) -> Result<(), BackendError> {
             return Err(refused("connect", ErrorKind::Permanent, text));
         }
     }
-    check_eviction(link).await
+    match evicts(link).await? {
+        None => Ok(()),
+        Some(text) => Err(refused("connect", ErrorKind::Permanent, text)),
+    }
 }
 
-/// Refuses a server that would delete jobs when it is full.
-pub(crate) async fn check_eviction(link: &Arc<Link>) -> Result<(), BackendError> {
-    for facts in info(link, "memory").await? {
-        let policy = facts.get("maxmemory_policy").map(String::as_str).unwrap_or("noeviction");
-        if policy != "noeviction" {
-            let text = format!(
-                "maxmemory-policy is {policy}: this server deletes jobs and leases when its memory is full. Fix it with \
-                 `redis-cli CONFIG SET maxmemory-policy noeviction`, and in redis.conf"
-            );
-            return Err(refused("connect", ErrorKind::Permanent, text));
-        }
-    }
-    Ok(())
+/// What is wrong with a server that would delete jobs when it is full.
+pub(crate) async fn evicts(link: &Arc<Link>) -> Result<Option<String>, BackendError> {
+    let servers = info(link, "memory").await?;
+    let policies = servers.iter().filter_map(|facts| facts.get("maxmemory_policy"));
+    Ok(policies.into_iter().find(|policy| *policy != "noeviction").map(|policy| {
+        format!(
+            "maxmemory-policy is {policy}: this server deletes jobs and leases when its memory is full. Fix it with \
+             `redis-cli CONFIG SET maxmemory-policy noeviction`, and in redis.conf"
+        )
+    }))
 }
 
 /// The worst class of all servers.

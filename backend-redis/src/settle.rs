@@ -271,17 +271,30 @@ impl Inner {
 
     /// Brings the follow-ups of applied verdicts to their queues; what does not arrive now is brought by maintenance.
     async fn forward(&self, queue: &Queue, settlements: &[Settlement], answers: &[Settled]) {
-        let applied = settlements.iter().zip(answers).filter(|(_, a)| **a == Settled::Applied);
-        for (settlement, _) in applied {
+        for (settlement, answer) in settlements.iter().zip(answers) {
             let shard = usize::try_from(settlement.hold.locator[1]).ok().and_then(|s| queue.shards.get(s));
-            for (job, shard) in settlement.follow_ups.iter().zip(shard.into_iter().cycle()) {
-                if is_here(queue, shard, job) {
-                    self.wake.ring(&queue.name);
-                } else if let Err(error) = self.deliver(shard, job).await {
-                    tracing::debug!(%error, job = %job.id, "a follow-up waits in the outbox");
-                }
+            let Some(shard) = shard.filter(|_| !settlement.follow_ups.is_empty()) else { continue };
+            let forwarded = match answer {
+                Settled::Applied => self.forward_all(queue, shard, &settlement.follow_ups).await,
+                // Whoever was told so first may not have come this far.
+                Settled::AlreadyApplied => self.empty_outbox(shard).await,
+                Settled::Stale => Ok(()),
+            };
+            if let Err(error) = forwarded {
+                tracing::debug!(%error, job = %settlement.hold.job, "its follow-ups wait in the outbox");
             }
         }
+    }
+
+    async fn forward_all(&self, queue: &Queue, shard: &Shard, jobs: &[NewJob]) -> Result<(), BackendError> {
+        for job in jobs {
+            if is_here(queue, shard, job) {
+                self.wake.ring(&queue.name);
+            } else {
+                self.deliver(shard, job).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Enqueues a job of the outbox, which may have been done before, and takes it out.

@@ -8,9 +8,11 @@ pub mod checks;
 #[doc(hidden)]
 pub mod forward;
 mod harness;
+pub mod judge;
 pub mod model;
 #[cfg(all(feature = "rig", unix))]
 pub mod mutants;
+#[cfg(all(feature = "rig", unix))]
 pub mod rig;
 #[cfg(all(feature = "servers", unix))]
 pub mod servers;

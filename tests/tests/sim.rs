@@ -5,7 +5,7 @@ mod broken_store;
 
 use backend_memory::MemoryBackend;
 use broken_store::{Broken, Defect};
-use job_conformance::rig::checker::Rule;
+use job_conformance::judge::Rule;
 use job_conformance::sim::{self, Config, Outcome};
 
 /// What CI runs; about half a minute on two cores.

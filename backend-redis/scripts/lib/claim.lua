@@ -1,4 +1,4 @@
--- ARGV from `a`: worker, limit, lease ms, '1' for solo, most bytes, number of kinds, the lease ids (the normal one first).
+-- ARGV from `a`: worker, limit, lease ms, solo ('1': take one, '2': say whether one waits, as a fifth answer), most bytes, number of kinds, the lease ids (the normal one first).
 -- KEYS from `k`: one for each lease, then one lane for each kind. The answer: handles, jobs, metas ('' if fresh; none at all if
 -- every job is), and the place of each: number of its lease (0: the normal one) * 65536 + place there; none at all if all
 -- are in order under the normal lease.
@@ -107,35 +107,52 @@ local function grant(key, lease, handles, ids, class, worker, expires)
   many('HSET', RUN, pairs_of)
 end
 
--- Reads the jobs, as many of them as there is room for in one answer.
+-- Reads the jobs, as many of them as there is room for in one answer: their ids, themselves, and whether one is not there.
 local function read_jobs(handles, room)
-  local ids, jobs, bytes = {}, {}, 0
+  local ids, jobs, bytes, missing = {}, {}, 0, false
   for from = 1, #handles, 100 do
-    local part = {}
-    for i = from, math.min(#handles, from + 99) do part[#part + 1] = id_of(handles[i]) end
+    local part, count = {}, 0
+    for i = from, math.min(#handles, from + 99) do
+      count = count + 1
+      part[count] = id_of(handles[i])
+    end
     for i, job in ipairs(redis.call('HMGET', J, unpack(part))) do
-      bytes = bytes + (job and #job or 0)
-      if bytes > room and #ids > 0 then return ids, jobs end
-      ids[#ids + 1] = part[i]
-      jobs[#jobs + 1] = job
+      if job then bytes = bytes + #job else missing = true end
+      if bytes > room and #ids > 0 then return ids, jobs, missing end
+      ids[from + i - 1] = part[i]
+      jobs[from + i - 1] = job
     end
   end
-  return ids, jobs
+  return ids, jobs, missing
 end
 
--- The jobs that are there, of a lane's entries; entries without a job are dropped.
-local function put(answer, handles, ids, jobs, lease)
-  local held, held_ids = {}, {}
+-- Drops entries of lanes that have no job.
+local function without_missing(handles, ids, jobs)
+  local kept = { {}, {}, {} }
   for i, id in ipairs(ids) do
     if jobs[i] then
-      held[#held + 1] = handles[i]
-      held_ids[#held_ids + 1] = id
-      answer[1][#answer[1] + 1] = handles[i]
-      answer[2][#answer[2] + 1] = jobs[i]
-      answer[4][#answer[4] + 1] = lease * 65536 + #held - 1
+      local at = #kept[1] + 1
+      kept[1][at], kept[2][at], kept[3][at] = handles[i], id, jobs[i]
     end
   end
-  return held, held_ids
+  return unpack(kept)
+end
+
+-- Takes what comes first in the lanes under the normal lease.
+local function take_normal(lanes, limit, room, key, lease, worker, expires)
+  local handles, sources = first_of(lanes, limit)
+  local ids, jobs, missing = read_jobs(handles, room)
+  if #ids == #handles then
+    for _, source in ipairs(sources) do
+      if source.taken > 0 then redis.call('ZREMRANGEBYRANK', source.lane, 0, source.taken - 1) end
+    end
+  else
+    for i = #handles, #ids + 1, -1 do handles[i] = nil end
+    for _, source in ipairs(sources) do many('ZREM', source.lane, handles) end
+  end
+  if missing then handles, ids, jobs = without_missing(handles, ids, jobs) end
+  if #handles > 0 then grant(key, lease, handles, ids, 0, worker, expires) end
+  return handles, ids, jobs
 end
 
 local function claim(a, k)
@@ -155,24 +172,12 @@ local function claim(a, k)
   end
   if #lanes == 0 then return nothing() end
   local expires = whole(now_ms() + tonumber(lease_for))
-  local answer, all_ids, normal_ids = nothing(), {}, {}
+  local answer, ids = nothing(), {}
   write_even_if_full()
   if limit > 0 then
-    local handles, sources = first_of(lanes, limit)
-    local ids, jobs = read_jobs(handles, room)
-    local held, held_ids = put(answer, handles, ids, jobs, 0)
-    if #ids == #handles then
-      for _, source in ipairs(sources) do
-        if source.taken > 0 then redis.call('ZREMRANGEBYRANK', source.lane, 0, source.taken - 1) end
-      end
-    else
-      local fits = {}
-      for i = 1, #ids do fits[i] = handles[i] end
-      for _, source in ipairs(sources) do many('ZREM', source.lane, fits) end
-    end
-    if #held > 0 then grant(KEYS[k], ARGV[first_lease], held, held_ids, 0, worker, expires) end
-    normal_ids, all_ids = held_ids, { unpack(held_ids) }
+    answer[1], ids, answer[2] = take_normal(lanes, limit, room, KEYS[k], ARGV[first_lease], worker, expires)
   end
+  local normal = #ids
   local function alone(no, from, to, class)
     local handle, lane = first_in(lanes, from, to)
     if not handle then return false end
@@ -180,9 +185,10 @@ local function claim(a, k)
     local job = redis.call('HGET', J, id)
     redis.call('ZREM', lane, handle)
     if job then
-      local held, held_ids = put(answer, { handle }, { id }, { job }, no - 1)
-      grant(KEYS[k + no - 1], ARGV[first_lease + no - 1], held, held_ids, class, worker, expires)
-      all_ids[#all_ids + 1] = id
+      grant(KEYS[k + no - 1], ARGV[first_lease + no - 1], { handle }, { id }, class, worker, expires)
+      local at = #ids + 1
+      ids[at], answer[1][at], answer[2][at] = id, handle, job
+      answer[4][at] = (no - 1) * 65536
     end
     return true
   end
@@ -192,7 +198,10 @@ local function claim(a, k)
     suspects = suspects + 1
   end
   if suspects == 0 and solo == '1' and leases > 1 then alone(2, SOLO, SOLO + SUSPECT, 2) end
-  if #all_ids == #normal_ids then answer[4] = {} end
-  with_metas(answer, all_ids)
+  if solo == '2' and first_in(lanes, SOLO, SOLO + SUSPECT) then answer[5] = 1 end
+  if #ids > normal then
+    for i = 1, normal do answer[4][i] = i - 1 end
+  end
+  with_metas(answer, ids)
   return answer
 end

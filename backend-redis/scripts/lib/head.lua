@@ -21,7 +21,7 @@ local function now_ms()
 end
 
 local function whole(number)
-  return string.format('%.0f', number)
+  return string.format('%d', number)
 end
 
 -- What follows is needed to empty a full server, so it must not be refused for want of memory. The server decides that at

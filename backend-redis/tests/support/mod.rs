@@ -1,6 +1,10 @@
 //! A fresh prefix for each test, on one private server for each test program (or on `REDIS_URL`).
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub(crate) mod store;
+pub(crate) mod user;
+pub(crate) mod work;
+
 use backend_redis::RedisBackend;
 use job_conformance::Harness;
 use job_conformance::servers::RedisServer;
@@ -9,7 +13,10 @@ pub(crate) fn server() -> &'static RedisServer {
     RedisServer::shared()
 }
 
+pub(crate) async fn connect(url: &str) -> RedisBackend {
+    RedisBackend::connect(url).await.expect("connects")
+}
+
 pub(crate) async fn harness() -> Harness {
-    let backend = RedisBackend::connect(&server().fresh_url()).await.expect("connects");
-    Harness::real_time(backend).with_wake_ups()
+    Harness::real_time(connect(&server().fresh_url()).await).with_wake_ups()
 }

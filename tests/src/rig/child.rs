@@ -1,10 +1,10 @@
 //! A child of the orchestrator: one worker or producer, from its start to its end.
 
-use super::checker::Told;
-use super::event::{Event, Record};
 use super::history::Tail;
-use super::point::Order;
 use super::store::AnyError;
+use crate::judge::Told;
+use crate::judge::event::{Event, Record};
+use crate::judge::point::Order;
 use std::ffi::OsStr;
 use std::fmt::Display;
 use std::os::unix::process::ExitStatusExt as _;

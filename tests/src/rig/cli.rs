@@ -1,11 +1,11 @@
 //! The command line of `rig`.
 
-use super::checker::{self, Dump, Judgement, Told};
 use super::history::Tail;
 use super::report;
 use super::run::{DUMP, Options, run};
-use super::store::AnyError;
+use super::store::{AnyError, Store};
 use super::worker;
+use crate::judge::{self, Dump, Judgement, Told};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
@@ -13,15 +13,16 @@ use std::time::Duration;
 
 /// What `rig --help` prints.
 const HELP: &str = "\
-./dev rig: kill workers and servers while jobs flow on a real PostgreSQL, then look for lost jobs
+./dev rig: kill workers and servers while jobs flow on a real PostgreSQL or Redis, then look for lost jobs
 
+  --store S     postgres or redis (postgres)
   --kills N     how many kills at least (200)
   --minutes N   with --kills: the longest time to spend on them (60); alone: how long to go on, 50 kills a minute at least
   --seed S      decides what is killed where (random)
   --calm        kill workers and producers only; the server and the network stay well
   --pace N      kill one worker at a time only, N seconds apart on average, in calm weather: times the recovery of a fleet
   --lease N     how long leases last, in seconds (1)
-  --url URL     a PostgreSQL to use instead of a private one, which means --calm; the run makes a schema of its own
+  --url URL     a server to use instead of a private one, which means --calm; the run makes a schema or prefix of its own
   --workers N   workers at a time (3)
   --report F    write the report as Markdown, too
 
@@ -58,7 +59,8 @@ pub async fn main(args: Vec<String>) -> ExitCode {
 async fn orchestrate(words: &[&str]) -> Result<ExitCode, AnyError> {
     let (options, file) = parse(words)?;
     let what = if options.storms { "and storms" } else { "in calm weather" };
-    println!("seed {}: {} kills {what}, {} workers at a time", options.seed, options.kills, options.workers);
+    let (seed, kills, workers) = (options.seed, options.kills, options.workers);
+    println!("{}, seed {seed}: {kills} kills {what}, {workers} workers at a time", options.store.name());
     let outcome = run(&options).await?;
     report::print(&outcome);
     if let Some(file) = file {
@@ -83,10 +85,10 @@ fn read(dir: &Path) -> Result<(Vec<Told>, Dump), AnyError> {
 
 fn check(dir: &Path) -> Result<ExitCode, AnyError> {
     let (told, dump) = read(dir)?;
-    let judgement: Judgement = checker::check(&told, &dump);
+    let judgement: Judgement = judge::check(&told, &dump);
     report::print_judgement(&judgement);
     let first = judgement.violations.iter().find_map(|v| v.job);
-    for line in first.map(|job| checker::timeline(&told, job)).unwrap_or_default() {
+    for line in first.map(|job| judge::timeline(&told, job)).unwrap_or_default() {
         println!("  {line}");
     }
     Ok(if judgement.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -95,7 +97,7 @@ fn check(dir: &Path) -> Result<ExitCode, AnyError> {
 fn parse(words: &[&str]) -> Result<(Options, Option<PathBuf>), AnyError> {
     let mut options = Options::new(std::env::current_exe()?, 200);
     let mut report = None;
-    let (mut kills, mut minutes) = (None, None);
+    let (mut kills, mut minutes, mut store) = (None, None, None);
     let mut words = words.iter().copied();
     while let Some(option) = words.next() {
         if option == "--calm" {
@@ -112,6 +114,7 @@ fn parse(words: &[&str]) -> Result<(Options, Option<PathBuf>), AnyError> {
             }
             "--seed" => options.seed = number(option, value)?,
             "--lease" => options.lease = Duration::from_secs(number::<u64>(option, value)?.max(1)),
+            "--store" => store = Some(value.parse()?),
             "--url" => {
                 options.url = Some(value.to_owned());
                 options.storms = false;
@@ -127,6 +130,12 @@ fn parse(words: &[&str]) -> Result<(Options, Option<PathBuf>), AnyError> {
         options.kills = 50 * minutes;
     }
     options.kills = kills.unwrap_or(options.kills);
+    options.everywhere = options.kills >= 200;
+    let of_url = options.url.as_deref().map(Store::of_url).transpose()?;
+    if store.is_some() && of_url.is_some() && store != of_url {
+        return Err("--store and --url are of different stores".into());
+    }
+    options.store = of_url.or(store).unwrap_or(options.store);
     Ok((options, report))
 }
 

@@ -1,9 +1,9 @@
 //! A backend that writes everything down and fails where it was told to.
 
-use super::event::{Event, Sent, Word};
 use super::fate::Fate;
 use super::history::{History, now};
-use super::point::Point;
+use crate::judge::event::{Event, Sent, Word};
+use crate::judge::point::Point;
 use async_trait::async_trait;
 use job_core::{
     Backend, BackendError, BackendInfo, Claim, ClaimRequest, Effect, Enqueued, ErrorKind, Extended, LeaseId,

@@ -1,9 +1,10 @@
 //! Decides who dies how, and counts who did.
 
-use super::checker::Floors;
-use super::event::Storm;
-use super::point::{Action, Order, Point};
 use super::run::Options;
+use super::store::Store;
+use crate::judge::Floors;
+use crate::judge::point::{Action, Order, Point};
+use crate::judge::storm::Storm;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
@@ -77,6 +78,7 @@ impl Tally {
 #[derive(Debug)]
 pub(super) struct Director {
     state: Mutex<State>,
+    store: Store,
     kills: u64,
     floors: Floors,
     /// The most workers that are frozen at once: somebody has to end their leases.
@@ -104,7 +106,7 @@ impl Director {
     /// Wants this many kills in all, and of each kind what `floors` says, before the deadline.
     pub(super) fn new(options: &Options, floors: Floors, deadline: Instant) -> Self {
         let mut random = StdRng::seed_from_u64(options.seed);
-        let mut within: Vec<Lot> = struck_within().map(|(p, a)| Lot::At(p, a)).collect();
+        let mut within: Vec<Lot> = struck_within(options.store).map(|(p, a)| Lot::At(p, a)).collect();
         within.shuffle(&mut random);
         let state = State {
             random,
@@ -117,6 +119,7 @@ impl Director {
         };
         Self {
             state: Mutex::new(state),
+            store: options.store,
             kills: options.kills,
             floors,
             frozen_max: options.workers.saturating_sub(1),
@@ -233,13 +236,13 @@ impl Director {
         let around = Point::WORKER.into_iter().map(|p| (p, Action::Kill, floors.kills_at_each));
         let once = floors.kills_at_each.min(1);
         let around = around.chain(Point::PRODUCER.into_iter().map(|p| (p, Action::Kill, once)));
-        let within = struck_within().map(|(p, a)| (p, a, floors.each_within));
+        let within = struck_within(self.store).map(|(p, a)| (p, a, floors.each_within));
         let too_few = |(point, action, floor): (Point, Action, u64)| {
             let struck = tally.struck(point, action);
             (struck < floor).then(|| format!("{action:?} at {point}: {struck}, needs {floor}"))
         };
         let mut missing: Vec<String> = around.chain(within).filter_map(too_few).collect();
-        for storm in Storm::ALL {
+        for &storm in self.store.storms() {
             let floor = if storm == Storm::ServerKilled { floors.server_kills } else { floors.storms };
             let had = tally.storms.get(&storm).copied().unwrap_or(0);
             if had < floor {
@@ -256,13 +259,8 @@ impl Director {
 }
 
 /// Everything that can be done at a point inside of the product.
-fn struck_within() -> impl Iterator<Item = (Point, Action)> {
-    Point::within().flat_map(|point| {
-        // A point of an actor has no answer that could be lost, and no call that could hang.
-        let calls = point.as_str().starts_with("postgres.");
-        let actions: &[Action] = if calls { &Action::ALL } else { &[Action::Kill, Action::Freeze] };
-        actions.iter().map(move |action| (point, *action))
-    })
+fn struck_within(store: Store) -> impl Iterator<Item = (Point, Action)> {
+    store.points().flat_map(|point| point.actions().iter().map(move |action| (point, *action)))
 }
 
 impl State {

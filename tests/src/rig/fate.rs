@@ -1,8 +1,8 @@
 //! What makes a process fail at a point: the orders that it was given.
 
-use super::event::Event;
 use super::history::History;
-use super::point::{Action, Order, Point};
+use crate::judge::event::Event;
+use crate::judge::point::{Action, Order, Point};
 use job_core::faults::{Faults, Injected};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 

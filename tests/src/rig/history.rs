@@ -1,6 +1,6 @@
 //! Histories: what each process wrote down before it died.
 
-use super::event::{Event, Record};
+use crate::judge::event::{Event, Record};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};

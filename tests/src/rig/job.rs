@@ -1,9 +1,9 @@
 //! The job whose handler does what its arguments say, and writes down that it did.
 
-use super::event::{Conduct, Event, Held, Outcome};
 use super::fate::Fate;
 use super::history::History;
-use super::point::Point;
+use crate::judge::event::{Conduct, Event, Held, Outcome};
+use crate::judge::point::Point;
 use job_core::{Backoff, Job, JobContext, JobError, JobSpec, Kind, QueueName};
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, LazyLock};

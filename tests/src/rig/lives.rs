@@ -1,13 +1,13 @@
 //! The lives of children, one after the other, while there is somebody left to kill.
 
-use super::checker::Told;
 use super::child::{Doomed, was_killed};
 use super::director::{Director, Doom};
-use super::event::{Answered, Event, Held, Record};
 use super::history::History;
-use super::point::{Action, Order, Point};
-use super::store::AnyError;
+use super::store::{AnyError, Store};
 use super::worker::THAW;
+use crate::judge::Told;
+use crate::judge::event::{Answered, Event, Held, Record};
+use crate::judge::point::{Action, Order, Point};
 use job_core::{JobState, Operate};
 use rustix::process::Signal;
 use std::path::PathBuf;
@@ -28,6 +28,7 @@ const TO_REAP: Duration = Duration::from_secs(60);
 pub(super) struct Stage {
     pub(super) program: PathBuf,
     pub(super) dir: PathBuf,
+    pub(super) store: Store,
     pub(super) url: String,
     pub(super) lease: Duration,
     pub(super) director: Director,

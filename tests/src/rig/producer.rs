@@ -1,8 +1,8 @@
 //! Enqueues jobs of every conduct, and writes down what it asked for and what it was told.
 
-use super::event::{Answer, Asked, Conduct, Event};
 use super::history::{History, now};
 use super::job::RigJob;
+use crate::judge::event::{Answer, Asked, Conduct, Event};
 use job_core::{Client, EnqueueError, IdempotencyKey, Job, NewJob, Operate, When};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};

@@ -1,9 +1,9 @@
 //! What a run gave, for people.
 
-use super::checker::{Judgement, Recovery, Summary};
-use super::event::Storm;
-use super::point::{Action, Point};
 use super::run::{Options, Outcome};
+use crate::judge::point::{Action, Point};
+use crate::judge::storm::Storm;
+use crate::judge::{Judgement, Recovery, Summary};
 use std::fmt::Write as _;
 
 /// Names and figures, in the order in which they are read.
@@ -108,8 +108,10 @@ pub(super) fn markdown(options: &Options, outcome: &Outcome) -> String {
     let _ = writeln!(page, "# A run of the crash rig: {result}\n");
     let _ = writeln!(
         page,
-        "PostgreSQL, {} workers at a time, leases of {:?}, seed {seed}, at least {kills} kills. Made by `./dev rig`.\n",
-        options.workers, options.lease
+        "{}, {} workers at a time, leases of {:?}, seed {seed}, at least {kills} kills. Made by `./dev rig`.\n",
+        options.store.name(),
+        options.workers,
+        options.lease
     );
     let _ = writeln!(page, "| what | figure |\n|---|---|");
     for (what, figure) in rows(outcome) {

@@ -1,16 +1,16 @@
 //! A whole run: kills while jobs flow, then nothing but work until the store is empty, then judgement.
 
-use super::checker::{self, Floors, Judgement, Told};
 use super::child::Doomed;
 use super::director::{Director, Tally};
-use super::event::{Event, Storm};
 use super::history::{History, Tail, now};
 use super::job::QUEUE;
 use super::lives::{Stage, TO_END};
 use super::producer::Producer;
-use super::store::{self, AnyError, Place, pending};
+use super::store::{self, AnyError, Ground, Store, pending};
 use super::storms::Sky;
-use crate::servers::PostgresServer;
+use crate::judge::event::Event;
+use crate::judge::storm::Storm;
+use crate::judge::{self, Floors, Judgement, Told};
 use rustix::process::Signal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -39,8 +39,13 @@ pub struct Options {
     pub lease: Duration,
     /// Decides what is killed where.
     pub seed: u64,
-    /// A PostgreSQL to use instead of a private one.
+    /// What is to be tested.
+    pub store: Store,
+    /// A server to use instead of a private one.
     pub url: Option<String>,
+    /// Strike everything at each point inside of the product once at least, and let every kind of storm come. A few kills
+    /// cannot.
+    pub everywhere: bool,
     /// Workers at a time.
     pub workers: usize,
     /// Say how it goes.
@@ -60,7 +65,9 @@ impl Options {
             storms: true,
             lease: Duration::from_secs(1),
             seed: rand::random(),
+            store: Store::Postgres,
             url: None,
+            everywhere: kills >= 200,
             workers: 3,
             chatty: true,
         }
@@ -72,8 +79,7 @@ impl Options {
             return Floors::default();
         }
         let storms = self.storms && self.url.is_none();
-        // A few kills cannot strike everywhere.
-        let everywhere = self.kills >= 200;
+        let everywhere = self.everywhere;
         Floors {
             kills_at_each: self.kills.div_ceil(20),
             frozen: self.kills.div_ceil(40),
@@ -117,17 +123,18 @@ impl Outcome {
 /// # Errors
 /// If the run could not be made: the server, a child or a history is not as it must be.
 pub async fn run(options: &Options) -> Result<Outcome, AnyError> {
-    let place = match &options.url {
-        Some(url) => Place::fresh(url),
+    let store = options.store;
+    let (ground, sky) = match &options.url {
+        Some(url) => (store.given(url), None),
         None => {
-            let server = Arc::new(tokio::task::spawn_blocking(PostgresServer::start).await?);
-            let place = Place::fresh(&server.url());
-            if options.storms { place.under(Sky::over(server).await?) } else { place.on(server) }
+            let ground = tokio::task::spawn_blocking(move || store.start()).await?;
+            let sky = if options.storms { Some(Sky::over(Arc::clone(&ground)).await?) } else { None };
+            (ground, sky.map(Arc::new))
         }
     };
     let dir = std::env::temp_dir().join(format!("steadfast-rig-{}", job_core::LeaseId::random()));
     std::fs::create_dir(&dir)?;
-    let result = run_in(options, &place, &dir).await;
+    let result = run_in(options, &*ground, sky, &dir).await;
     // Histories of a bad run are evidence.
     match &result {
         Ok(outcome) if outcome.is_good() => std::fs::remove_dir_all(&dir)?,
@@ -136,9 +143,14 @@ pub async fn run(options: &Options) -> Result<Outcome, AnyError> {
     result
 }
 
-async fn run_in(options: &Options, place: &Place, dir: &Path) -> Result<Outcome, AnyError> {
+async fn run_in(
+    options: &Options,
+    ground: &dyn Ground,
+    sky: Option<Arc<Sky>>,
+    dir: &Path,
+) -> Result<Outcome, AnyError> {
     let floors = options.floors();
-    let backend = store::connect(&place.url()).await?;
+    let backend = store::connect(&ground.url()).await?;
     let own = dir.join("orchestrator.jsonl");
     let history = Arc::new(History::create(&own)?);
     history.write(Event::Boot { pid: std::process::id() });
@@ -147,7 +159,8 @@ async fn run_in(options: &Options, place: &Place, dir: &Path) -> Result<Outcome,
     let stage = Arc::new(Stage {
         program: options.program.clone(),
         dir: dir.to_owned(),
-        url: place.url_of_children(),
+        store: options.store,
+        url: sky.as_ref().map_or_else(|| ground.url(), |sky| sky.url()),
         lease: options.lease,
         // A long run has time for jobs that nothing delays.
         calm_ms: if options.whole_time { 8_000 } else { 2_500 },
@@ -157,15 +170,15 @@ async fn run_in(options: &Options, place: &Place, dir: &Path) -> Result<Outcome,
         history: Arc::clone(&history),
         born: AtomicU32::new(1),
     });
-    let mut told = kill(options, &stage, place.sky()).await?;
+    let mut told = kill(options, &stage, sky).await?;
     let killing = began.elapsed();
     let mut complaints = Vec::new();
-    told.extend(drain(options, &stage, place, &mut complaints).await?);
+    told.extend(drain(options, &stage, ground, &mut complaints).await?);
     let took = [killing, began.elapsed() - killing];
     told.push(Told { by: "orchestrator".into(), records: Tail::new(own).read()? });
-    let dump = place.dump(&backend).await?;
+    let dump = store::dump(ground, &*backend).await?;
     std::fs::write(dir.join(DUMP), serde_json::to_vec(&dump)?)?;
-    let judgement = checker::check(&told, &dump);
+    let judgement = judge::check(&told, &dump);
     let tally = stage.director.tally();
     // A paced run times recoveries, and is not meant to show anything else.
     if options.pace.is_none() {
@@ -176,7 +189,7 @@ async fn run_in(options: &Options, place: &Place, dir: &Path) -> Result<Outcome,
         complaints.push(format!("{} of {} kills in {:?}", tally.kills(), options.kills, options.time));
     }
     let first = judgement.violations.iter().find_map(|v| v.job);
-    let timeline = first.map(|job| checker::timeline(&told, job)).unwrap_or_default();
+    let timeline = first.map(|job| judge::timeline(&told, job)).unwrap_or_default();
     Ok(Outcome { judgement, complaints, timeline, tally, took })
 }
 
@@ -237,14 +250,14 @@ async fn kill(options: &Options, stage: &Arc<Stage>, sky: Option<Arc<Sky>>) -> R
 async fn drain(
     options: &Options,
     stage: &Stage,
-    place: &Place,
+    ground: &dyn Ground,
     complaints: &mut Vec<String>,
 ) -> Result<Vec<Told>, AnyError> {
     let mut workers = (0..options.workers).map(|_| stage.worker()).collect::<Result<Vec<_>, _>>()?;
     until_empty(options, stage, complaints).await?;
     // A lease whose last two jobs were settled at one moment goes when it expires.
     let patience = Instant::now() + options.lease * 2 + Duration::from_secs(5);
-    while place.has_leftovers().await? && Instant::now() < patience {
+    while store::has_leftovers(ground).await? && Instant::now() < patience {
         sleep(Duration::from_millis(100)).await;
     }
     for worker in &mut workers {

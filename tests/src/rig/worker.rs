@@ -1,13 +1,13 @@
 //! The processes that are killed: workers and producers. They take orders on stdin, one a line, and end when it does.
 
-use super::event::Event;
 use super::fate::Fate;
 use super::history::History;
 use super::job::{ON_PURPOSE, QUEUE, Rig, RigJob};
-use super::point::Order;
 use super::producer::Producer;
 use super::store::{self, AnyError};
 use super::{crash_backend::CrashBackend, history};
+use crate::judge::event::Event;
+use crate::judge::point::Order;
 use job_core::{Operate, Queue, Runtime, faults};
 use std::io::BufRead as _;
 use std::path::Path;

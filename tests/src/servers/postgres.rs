@@ -132,6 +132,15 @@ impl PostgresServer {
         }
     }
 
+    /// Where it listens.
+    ///
+    /// # Panics
+    /// If it is not ours.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.own().0.port
+    }
+
     /// The URL of another of its databases.
     #[must_use]
     pub fn url_of(&self, database: &str) -> String {

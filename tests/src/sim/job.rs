@@ -2,7 +2,7 @@
 
 use super::life::Life;
 use super::tape::{Process, Tape};
-use crate::rig::event::{Conduct, Event, Held, Outcome};
+use crate::judge::event::{Conduct, Event, Held, Outcome};
 use job_core::{Backoff, Job, JobContext, JobError, JobSpec, Kind, QueueName};
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, LazyLock};

@@ -2,7 +2,7 @@
 
 use super::job::LEASE;
 use super::tape::Process;
-use crate::rig::event::Held;
+use crate::judge::event::Held;
 use job_core::{Claim, ClaimRequest, JobId, LeaseId};
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;

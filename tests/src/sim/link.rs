@@ -3,7 +3,7 @@
 use super::life::Life;
 use super::tape::{Process, Tape};
 use crate::chaos::{ChaosBackend, Fault, Operation};
-use crate::rig::event::{Event, Sent, Word};
+use crate::judge::event::{Event, Sent, Word};
 use async_trait::async_trait;
 use job_core::{
     Backend, BackendError, BackendInfo, Claim, ClaimRequest, Effect, Enqueued, ErrorKind, Extended, LeaseId,

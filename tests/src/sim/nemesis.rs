@@ -3,7 +3,7 @@
 use super::job::QUEUE;
 use super::outcome::Outcome;
 use super::world::World;
-use crate::rig::checker::{Dump, Kept};
+use crate::judge::{Dump, Kept};
 use job_core::{JobState, ListFilter, Operate, QueueStats};
 use rand::RngExt as _;
 use std::sync::Arc;

@@ -3,8 +3,8 @@
 use super::job::LEASE;
 use super::totals::Totals;
 use super::world::World;
-use crate::rig::checker::{self, Dump, Rule, Told};
-use crate::rig::event::Event;
+use crate::judge::event::Event;
+use crate::judge::{self, Dump, Rule, Told};
 use job_core::JobId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -33,13 +33,13 @@ pub struct Outcome {
 impl Outcome {
     pub(super) fn judge(seed: u64, world: &World, dump: &Dump, mut complaints: Vec<String>) -> Self {
         let told = world.tape.told();
-        let judgement = checker::check(&told, dump);
+        let judgement = judge::check(&told, dump);
         complaints.extend(judgement.violations.iter().map(ToString::to_string));
         complaints.extend(world.tape.ledger().complaints.iter().cloned());
         complaints.extend(world.tape.told_of_done().iter().flat_map(untold));
         complaints.extend(late_reaps(&told, world.healed));
         let first = judgement.violations.iter().find_map(|v| v.job);
-        let timeline = first.map(|job| checker::timeline(&told, job)).unwrap_or_default();
+        let timeline = first.map(|job| judge::timeline(&told, job)).unwrap_or_default();
         let (trace, mut named) = world.tape.trace(&[timeline, complaints]);
         Self {
             seed,

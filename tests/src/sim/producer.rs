@@ -2,7 +2,7 @@
 
 use super::job::{Act, Stubborn};
 use super::link::Link;
-use crate::rig::event::{Answer, Asked, Conduct, Event};
+use crate::judge::event::{Answer, Asked, Conduct, Event};
 use job_core::{Client, EnqueueError, IdempotencyKey, NewJob, When};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};

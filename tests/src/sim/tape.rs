@@ -1,8 +1,8 @@
 //! Everything that happens, in the order in which it does.
 
 use super::ledger::Ledger;
-use crate::rig::checker::Told;
-use crate::rig::event::{Event, Record};
+use crate::judge::Told;
+use crate::judge::event::{Event, Record};
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};

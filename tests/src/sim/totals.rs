@@ -2,7 +2,7 @@
 
 use super::world::World;
 use crate::chaos::Fault;
-use crate::rig::checker::Summary;
+use crate::judge::Summary;
 use std::collections::BTreeMap;
 use std::fmt;
 

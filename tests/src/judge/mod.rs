@@ -1,8 +1,12 @@
-//! Judges a run by its histories and by what the store has in the end. Knows nothing of the runtime or of any backend.
+//! Judges a run of the crash rig or of the simulation by its histories and by what the store has in the end. Knows nothing of
+//! the runtime or of any backend.
 
+pub mod event;
 mod facts;
+pub mod point;
 mod recovery;
 mod rules;
+pub mod storm;
 mod summary;
 #[cfg(test)]
 mod tests;
@@ -10,7 +14,7 @@ mod tests;
 pub use recovery::Recovery;
 pub use summary::{Floors, Losses, Summary};
 
-use super::event::Record;
+use event::Record;
 use facts::Facts;
 use job_core::{DeadReason, JobId, JobState};
 use serde::{Deserialize, Serialize};

@@ -1,8 +1,8 @@
 //! The rules.
 
+use super::event::{Answered, Outcome, Word};
 use super::facts::{ClaimFact, Facts, JobFacts, VerdictFact, VerdictFate};
 use super::{Dump, Kept, Rule, Violation};
-use crate::rig::event::{Answered, Outcome, Word};
 use job_core::{JobId, JobState};
 use std::collections::{BTreeMap, HashMap};
 

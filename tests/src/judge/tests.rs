@@ -3,8 +3,9 @@
 mod story;
 
 use super::{Losses, Rule, check};
-use crate::rig::event::{Answered, Conduct, Event, Held, Outcome, Storm, Word};
-use crate::rig::point::{Action, Point};
+use crate::judge::event::{Answered, Conduct, Event, Held, Outcome, Word};
+use crate::judge::point::{Action, Point};
+use crate::judge::storm::Storm;
 use job_core::{JobId, JobState};
 use story::Run;
 

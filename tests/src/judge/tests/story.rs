@@ -1,7 +1,7 @@
 //! Histories made by hand.
 
-use crate::rig::checker::{Dump, Kept, Rule, Told, check};
-use crate::rig::event::{Answer, Answered, Asked, Conduct, Event, Held, Outcome, Record, Sent, Word};
+use crate::judge::event::{Answer, Answered, Asked, Conduct, Event, Held, Outcome, Record, Sent, Word};
+use crate::judge::{Dump, Kept, Rule, Told, check};
 use job_core::{DeadReason, JobId, JobState, LeaseId};
 
 const MS: u64 = 1_000_000;

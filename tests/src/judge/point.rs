@@ -26,20 +26,8 @@ pub enum Point {
     Within(&'static str),
 }
 
-/// The points inside of the product that a worker passes all the time.
-pub const WITHIN: [&str; 25] = [
-    "postgres.claim.before_send",
-    "postgres.claim.after_commit",
-    "postgres.settle_and_claim.before_send",
-    "postgres.settle_and_claim.after_commit",
-    "postgres.settle.before_send",
-    "postgres.settle.after_commit",
-    "postgres.extend.before_send",
-    "postgres.extend.after_commit",
-    "postgres.promote.before_send",
-    "postgres.promote.after_commit",
-    "postgres.reap.before_send",
-    "postgres.reap.after_commit",
+/// The points of the runtime, all of which a worker passes all the time.
+pub const RUNTIME: [&str; 13] = [
     "claimer.wake",
     "claimer.poll",
     "claimer.planned",
@@ -53,6 +41,38 @@ pub const WITHIN: [&str; 25] = [
     "listener.woken",
     "job.started",
     "job.returned",
+];
+
+/// Those of the PostgreSQL backend.
+pub const POSTGRES: [&str; 12] = [
+    "postgres.claim.before_send",
+    "postgres.claim.after_commit",
+    "postgres.settle_and_claim.before_send",
+    "postgres.settle_and_claim.after_commit",
+    "postgres.settle.before_send",
+    "postgres.settle.after_commit",
+    "postgres.extend.before_send",
+    "postgres.extend.after_commit",
+    "postgres.promote.before_send",
+    "postgres.promote.after_commit",
+    "postgres.reap.before_send",
+    "postgres.reap.after_commit",
+];
+
+/// Those of the Redis backend.
+pub const REDIS: [&str; 12] = [
+    "redis.claim.before_send",
+    "redis.claim.after_reply",
+    "redis.settle_and_claim.before_send",
+    "redis.settle_and_claim.after_reply",
+    "redis.settle.before_send",
+    "redis.settle.after_reply",
+    "redis.extend.before_send",
+    "redis.extend.after_reply",
+    "redis.promote.before_send",
+    "redis.promote.after_reply",
+    "redis.reap.before_send",
+    "redis.reap.after_reply",
 ];
 
 impl Point {
@@ -72,9 +92,19 @@ impl Point {
     /// Those of a producer.
     pub const PRODUCER: [Self; 2] = [Self::BeforeEnqueue, Self::AfterEnqueue];
 
-    /// The points inside of the product.
+    /// The points inside of the runtime and of every backend.
     pub fn within() -> impl Iterator<Item = Self> {
-        WITHIN.into_iter().map(Self::Within)
+        RUNTIME.into_iter().chain(POSTGRES).chain(REDIS).map(Self::Within)
+    }
+
+    /// What can be done there to any purpose: a point of the runtime has no answer that could be lost, and no call that
+    /// could hang.
+    #[must_use]
+    pub fn actions(self) -> &'static [Action] {
+        match self {
+            Self::Within(name) if RUNTIME.contains(&name) => &[Action::Kill, Action::Freeze],
+            _ => &Action::ALL,
+        }
     }
 
     /// The word for it.
@@ -92,7 +122,7 @@ impl Point {
         }
     }
 
-    pub(super) fn from_word(word: &str) -> Option<Self> {
+    pub(crate) fn from_word(word: &str) -> Option<Self> {
         Self::AROUND.into_iter().chain(Self::within()).find(|p| p.as_str() == word)
     }
 }

@@ -1,8 +1,9 @@
 //! The histories, sorted by job.
 
+use super::event::{Answered, Asked, Event, Held, Outcome, Sent, Word};
+use super::point::Action;
+use super::storm::Storm;
 use super::{Rule, Told, Violation};
-use crate::rig::event::{Answered, Asked, Event, Held, Outcome, Sent, Storm, Word};
-use crate::rig::point::Action;
 use job_core::JobId;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 

@@ -1,10 +1,10 @@
 //! What a run did, and whether that was enough to prove anything.
 
+use super::event::{Answered, Event};
 use super::facts::Facts;
+use super::point::{Action, Point};
 use super::recovery::{Recovery, recoveries};
 use super::{Rule, Told, Violation};
-use crate::rig::event::{Answered, Event};
-use crate::rig::point::{Action, Point};
 use job_core::JobId;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -109,7 +109,7 @@ impl Summary {
             summary.effects_again += u64::from(job.effects > 1);
             for verdict in job.verdicts.iter().filter(|v| v.is(Answered::Applied)) {
                 summary.postponed += u64::from(verdict.word.pause_ms() > 0);
-                summary.buried += u64::from(verdict.word == crate::rig::event::Word::DeadPermanent);
+                summary.buried += u64::from(verdict.word == super::event::Word::DeadPermanent);
             }
         }
         let lost = |v: &&Violation| matches!(v.rule, Rule::Lost | Rule::NeverRan);

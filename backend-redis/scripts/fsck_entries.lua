@@ -1,0 +1,16 @@
+-- Removes entries of an index whose job is not there. ARGV: '1' to repair, what the index is (zset, hash, keys), its entries.
+-- KEYS: the index. Answers how many there were.
+local bad = wrong_type(1, HEAD)
+if bad then return bad end
+local stray, index = {}, KEYS[HEAD + 1]
+for i = 3, #ARGV do
+  local entry, id = ARGV[i], id_of(ARGV[i])
+  -- Unique keys say which job holds them, and the job says so too.
+  if ARGV[2] == 'keys' then
+    id = redis.call('HGET', U, entry)
+    if id and redis.call('HGET', V, id) ~= entry then id = 'nobody' end
+  end
+  if id and redis.call('HEXISTS', J, id) == 0 then stray[#stray + 1] = entry end
+end
+if ARGV[1] == '1' then many(ARGV[2] == 'zset' and 'ZREM' or 'HDEL', index, stray) end
+return #stray

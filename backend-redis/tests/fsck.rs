@@ -1,0 +1,120 @@
+//! What hands other than ours do to a queue is found, and mended.
+
+mod support;
+
+use backend_redis::RedisBackend;
+use job_conformance::{Harness, KIND, LONG, QUEUE, job, jobs, report};
+use job_core::{Backend as _, DeadReason, JobState, MaintainRequest, UniqueKey, Verdict, When};
+use std::sync::Arc;
+use support::server;
+
+struct Mess {
+    backend: Arc<RedisBackend>,
+    h: Harness,
+    prefix: String,
+}
+
+impl Mess {
+    /// A queue with a job in every state.
+    async fn make() -> Self {
+        let url = server().fresh_url();
+        let prefix = url.rsplit_once("prefix=").expect("a fresh URL has a prefix").1.to_owned();
+        let backend = Arc::new(RedisBackend::connect(&url).await.expect("connects"));
+        let h = Harness::real_time(Arc::clone(&backend));
+        let mut new = jobs(6);
+        new[3].when = When::After(LONG);
+        new[4].unique = Some(UniqueKey { scope: "s".into(), key: "k".into() });
+        h.enqueue(&new).await;
+        let held = h.take(3).lease_for(LONG).jobs().await;
+        let error = || report("e");
+        h.apply(held[0].hold, Verdict::Dead { reason: DeadReason::Permanent, error: error() }).await;
+        h.apply(held[1].hold, Verdict::Retry { after: LONG, error: error() }).await;
+        Self { backend, h, prefix }
+    }
+
+    fn key(&self, suffix: &str) -> String {
+        format!("{{{}:{QUEUE}:0}}{suffix}", self.prefix)
+    }
+
+    async fn states(&self) -> Vec<u64> {
+        let s = self.h.stats().await;
+        vec![s.ready, s.running, s.scheduled, s.retrying, s.dead]
+    }
+}
+
+#[tokio::test]
+async fn a_sound_queue_is_clean() {
+    let mess = Mess::make().await;
+    let before = mess.states().await;
+    let found = mess.backend.fsck(&QUEUE, true).await.expect("fsck works");
+    assert!(found.is_clean(), "{found:?}");
+    assert_eq!((found.jobs, mess.states().await), (6, before));
+}
+
+#[tokio::test]
+async fn jobs_that_no_index_has_are_ready_again() {
+    for suffix in [format!("r:{KIND}"), "ws".into(), "wr".into(), "d".into(), "run".into()] {
+        let mess = Mess::make().await;
+        server().cli(&["DEL", &mess.key(&suffix)]);
+        let found = mess.backend.fsck(&QUEUE, false).await.expect("fsck works");
+        // A running job is still under its lease, whose end brings it back.
+        let lost = if suffix.starts_with('r') && suffix != "run" { 2 } else { 1 };
+        let repaired = mess.backend.fsck(&QUEUE, true).await.expect("fsck works");
+        assert_eq!((found.lost, repaired.lost), (lost, lost), "{suffix}");
+        let again = mess.backend.fsck(&QUEUE, true).await.expect("fsck works");
+        assert!(again.is_clean(), "{suffix}: {again:?}");
+        assert_eq!(mess.states().await.iter().sum::<u64>(), 6, "{suffix}: no job is lost");
+    }
+}
+
+#[tokio::test]
+async fn maintenance_finds_what_no_claim_would() {
+    let mess = Mess::make().await;
+    server().cli(&["DEL", &mess.key(&format!("r:{KIND}"))]);
+    let done = mess.backend.maintain(&QUEUE, &MaintainRequest::default()).await.expect("maintain works");
+    assert_eq!(done.repaired, 2);
+    assert_eq!(mess.states().await[0], 2);
+}
+
+#[tokio::test]
+async fn entries_without_a_job_go() {
+    let mess = Mess::make().await;
+    server().cli(&["DEL", &mess.key("j")]);
+    let found = mess.backend.fsck(&QUEUE, true).await.expect("fsck works");
+    // 2 ready, 1 scheduled, 1 retrying, 1 dead, 1 running; two with a record and two with errors; one unique key, both ways.
+    assert_eq!((found.jobs, found.stray), (0, 6 + 2 + 2 + 2), "{found:?}");
+    assert_eq!(mess.states().await, [0; 5]);
+    mess.h.enqueue_one(&job()).await;
+    assert_eq!(mess.h.take(1).jobs().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_lease_that_is_gone_gives_its_jobs_back() {
+    let mess = Mess::make().await;
+    let running = mess.h.ids(JobState::Running).await;
+    let keys = server().cli(&["KEYS", &mess.key("l:*").replace('{', "\\{")]);
+    for key in keys.lines().filter(|k| !k.is_empty()) {
+        server().cli(&["DEL", key]);
+    }
+    let found = mess.backend.fsck(&QUEUE, true).await.expect("fsck works");
+    assert_eq!((found.lost, found.leases), (1, 1), "{found:?}");
+    assert!(mess.h.ids(JobState::Ready).await.contains(&running[0]));
+}
+
+#[tokio::test]
+async fn keys_of_another_type_go_to_quarantine() {
+    for suffix in ["q", "j", "m", "e", "v", "u", "kinds", "run", "x", "xi", "ws", "wr", "d", "o"] {
+        let mess = Mess::make().await;
+        let key = mess.key(suffix);
+        server().cli(&["DEL", &key]);
+        server().cli(&["SET", &key, "somebody else's"]);
+        let refused = mess.backend.enqueue(&[job()]).await.expect_err("a script looks first").to_string();
+        assert!(refused.contains(&key), "{refused}");
+        let found = mess.backend.fsck(&QUEUE, false).await.expect("fsck works");
+        assert_eq!(found.quarantined, std::slice::from_ref(&key));
+        let repaired = mess.backend.fsck(&QUEUE, true).await.expect("fsck works");
+        assert_eq!(repaired.quarantined.len(), 1, "{suffix}");
+        assert_eq!(server().cli(&["GET", &repaired.quarantined[0]]).trim(), "somebody else's");
+        mess.h.enqueue_one(&job()).await;
+    }
+}
