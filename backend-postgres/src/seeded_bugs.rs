@@ -4,33 +4,11 @@
 mod claims;
 mod writes;
 
-use std::borrow::Cow;
-
-/// A defect in a migration.
-#[derive(Debug, Clone, Copy)]
-pub struct SqlBug {
-    /// The value of the environment variable that switches it on.
-    pub name: &'static str,
-    /// What it breaks.
-    pub breaks: &'static str,
-    /// The file, from the root of the workspace.
-    pub path: &'static str,
-    /// Texts that occur once in that file, and what stands there instead.
-    pub changes: &'static [(&'static str, &'static str)],
-}
+use job_core::faults::TextBug as SqlBug;
 
 /// The text of a migration with the defect of this process, if it has one there.
-pub(crate) fn apply(sql: &str) -> Cow<'_, str> {
-    let Some(bug) = job_core::faults::bug().and_then(|name| all().find(|b| b.name == name)) else {
-        return sql.into();
-    };
-    let mut sql = Cow::from(sql);
-    for (from, to) in bug.changes {
-        if sql.contains(from) {
-            sql = sql.replace(from, to).into();
-        }
-    }
-    sql
+pub(crate) fn apply(sql: &str) -> String {
+    job_core::faults::spoil(sql, all())
 }
 
 /// Every defect that SQL can be given.

@@ -10,11 +10,12 @@ if ARGV[1] ~= '' then
   if rank then
     from = rank + 1
   else
-    -- It has left meanwhile: go on after those with a lower score, and after lower handles of the same one.
+    -- It has left meanwhile: go on where it would be. Entries of one score are in order of their handles.
     from = redis.call('ZCOUNT', set, '-inf', '(' .. ARGV[1])
-    local same = redis.call('ZRANGEBYSCORE', set, ARGV[1], ARGV[1])
-    for _, handle in ipairs(same) do
-      if handle < ARGV[2] then from = from + 1 end
+    local upto = redis.call('ZCOUNT', set, '-inf', ARGV[1])
+    while from < upto do
+      local middle = math.floor((from + upto) / 2)
+      if redis.call('ZRANGE', set, middle, middle)[1] < ARGV[2] then from = middle + 1 else upto = middle end
     end
   end
 end

@@ -1,25 +1,54 @@
-//! The Redis backend of Steadfast: Redis 6.2 or newer, or Valkey, alone or as a cluster. Every transition is one script.
+//! The Redis backend of Steadfast, for Redis 6.2 and newer, Valkey, and clusters of them: every transition is one script.
 //!
-//! # The URL
-//! `redis://user:password@host:port/database`, `rediss://` for TLS, `redis+unix:///path.sock?db=1&user=…&pass=…` for a socket;
-//! `redis://a:7000,b:7001` names several nodes of a cluster, of which one is enough. Parameters after `?`:
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use backend_redis::RedisBackend;
+//! use job_core::{Client, Kind, NewJob, QueueName};
 //!
-//! | name | default | what |
+//! let client = Client::new(RedisBackend::connect("redis://app:secret@localhost:6379/0?prefix=shop").await?);
+//! client.enqueue_new(&[NewJob::new(Kind::new("welcome")?, QueueName::new("email")?, "{}")]).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # URL
+//! `redis://user:password@host:port/database`, `rediss://…` for TLS, `redis+unix:///path/of/socket?db=0&user=…&pass=…`. A cluster is
+//! recognised by itself; several of its nodes may be named: `redis://host1:7000,host2:7000`. Our parameters:
+//!
+//! | parameter | default | meaning |
 //! |---|---|---|
-//! | `prefix` | `steadfast` | what all keys begin with; applications with other prefixes do not see each other |
-//! | `shards` | 1 | how many parts a queue has, at most 64, which a cluster may put on other servers; jobs are then in order, and batches whole, within a part only |
-//! | `listen` | `true` | whether an enqueue wakes workers; without it they poll |
-//! | `receipts` | 86400 | for how many seconds repeated calls are known again |
-//! | `wait`, `wait_ms` | 0, 1000 | an enqueue is acknowledged when so many replicas have it, and is of unknown outcome if they do not within this time |
-//! | `wait_fsync` | `false` | the same for the server's own disk, with Redis 7.2 or newer |
-//! | `ca` | the system's | a file of certificates, PEM, of who may have signed the server's |
+//! | `prefix` | `steadfast` | what every key begins with; other prefixes are other stores |
+//! | `shards` | `1` | spreads each queue over so many slots of a cluster; may be raised, never lowered |
+//! | `listen` | `true` | `false`: no wake-ups by PUBLISH, polling alone |
+//! | `receipts` | `86400` | seconds for which finished requests are remembered, so that they can be repeated |
+//! | `wait` | `0` | an enqueue is acknowledged when so many replicas have it (`WAIT`) |
+//! | `wait_fsync` | `false` | … and when the server has it on disk (`WAITAOF`, Redis 7.2 or newer) |
+//! | `wait_ms` | `1000` | how long it waits for them; then its outcome is unknown |
+//! | `ca` | the system's | a file with the certificates of whoever signed the server's, as PEM |
 //!
-//! # What it needs
-//! `maxmemory-policy noeviction`: anything else deletes jobs, and is refused. What an acknowledged enqueue survives follows from
-//! `appendonly` and `appendfsync`, see [`DurabilityClass`](job_core::DurabilityClass). A failover of Redis may lose what was
-//! acknowledged and had not reached the replica: `wait=1` closes that hole for a master with one replica.
+//! # What a server has to be
+//! `maxmemory-policy` must be `noeviction`: with any other, a full server deletes jobs, so `connect` refuses it, and so do
+//! enqueues and claims if it is changed later. What an acknowledged enqueue survives is read from the server's settings:
 //!
-//! These rights are enough, for the prefix `steadfast`:
+//! | `appendonly` | `appendfsync` | class |
+//! |---|---|---|
+//! | `no` | | `Volatile`: gone with the server |
+//! | `yes` | `everysec` or `no` | `ProcessCrash`: survives the server's process, not a power loss |
+//! | `yes` | `always` | `LocalDisk`: survives a power loss |
+//!
+//! Replication of Redis is asynchronous, so a failover may lose what was acknowledged, whatever the class; `wait` makes that
+//! unlikely, not impossible. A full server (`maxmemory` reached) refuses enqueues and goes on to give jobs away and to take
+//! verdicts, so that it empties.
+//!
+//! # What differs from the other stores
+//! - A batch that names several queues, or a queue of several shards, is applied shard by shard: if it fails in between, its
+//!   outcome is unknown, and repeating it completes it.
+//! - With `shards`, the order of jobs holds within a shard. Jobs with an idempotency or unique key go to the first one.
+//! - Idempotency and unique keys are unique within a queue as well as within their scope.
+//! - `get`, `cancel`, `replay` and `discard` ask every queue, for an id does not say where its job is.
+//!
+//! # Rights
+//! These are enough, for the prefix `steadfast`; `connect` tries them and names what is missing:
 //!
 //! ```text
 //! ACL SETUSER worker on >PASSWORD resetkeys ~{steadfast:* ~steadfast:queues resetchannels &steadfast:wake -@all
@@ -47,6 +76,9 @@ mod record;
 mod reply;
 mod rights;
 mod script;
+#[cfg(feature = "faults")]
+#[doc(hidden)]
+pub mod seeded_bugs;
 mod server;
 mod settle;
 mod wake;

@@ -53,6 +53,9 @@ scripts! {
 
 impl Script {
     fn new(operation: &'static str, parts: &[&str]) -> Self {
+        // Part by part, for a defect belongs to one file.
+        #[cfg(feature = "faults")]
+        let parts: Vec<_> = parts.iter().map(|part| crate::seeded_bugs::apply(part)).collect();
         let text = parts.join("\n");
         let hash = redis::Script::new(&text).get_hash().to_owned();
         Self { operation, text, hash }

@@ -30,14 +30,16 @@ use std::time::Duration;
 /// - **C6** Claim order: priority (0 first), within it returned jobs (released, reaped) first, then enqueue order.
 /// - **C7** Only the store's clock decides; callers send durations.
 /// - **C8** Dropping a future leaves the call applied or not applied, nothing between.
-/// - **C9** Batch answers have the length and order of the batch. A batch is applied as a whole or not at all.
+/// - **C9** Batch answers have the length and order of the batch. A batch for one queue is applied as a whole or not at
+///   all; a store that keeps queues apart may apply one for several queues part by part, and answers `Unknown` if it
+///   fails in between.
 /// - **C10** A claim returns only the kinds it names; other kinds lose no attempt. Payloads come back byte for byte.
 #[async_trait]
 pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// What the store is and what it promises, as read when the backend connected.
     fn info(&self) -> BackendInfo;
 
-    /// Stores the jobs, all or none. A job whose idempotency or unique key is taken is not stored; its answer names
+    /// Stores the jobs, all or none (C9). A job whose idempotency or unique key is taken is not stored; its answer names
     /// the job that holds the key, and so will the answers to its own idempotency key. Inside a batch the first of
     /// equal keys wins.
     async fn enqueue(&self, jobs: &[NewJob]) -> Result<Vec<Enqueued>, BackendError>;

@@ -54,6 +54,28 @@ pub fn bug() -> Option<&'static str> {
     BUG.get_or_init(|| std::env::var(BUG_VARIABLE).ok()).as_deref()
 }
 
+/// A defect in a text that a store runs, such as a script.
+#[cfg(feature = "faults")]
+#[derive(Debug, Clone, Copy)]
+pub struct TextBug {
+    /// The value of the environment variable that switches it on.
+    pub name: &'static str,
+    /// What it breaks.
+    pub breaks: &'static str,
+    /// The file, from the root of the workspace.
+    pub path: &'static str,
+    /// Texts that occur once in that file, and what stands there instead.
+    pub changes: &'static [(&'static str, &'static str)],
+}
+
+/// The text with the defect of this process, if it has one of these.
+#[cfg(feature = "faults")]
+pub fn spoil(text: &str, mut bugs: impl Iterator<Item = &'static TextBug>) -> String {
+    let mine = bug().and_then(|name| bugs.find(|b| b.name == name));
+    let changes = mine.map_or(&[][..], |bug| bug.changes);
+    changes.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
+}
+
 /// A point at which tests can stop, freeze or fail the process: `fault_point!(queue, "claimer.before_send")`. True if the
 /// caller is to fail. Only in async code.
 #[cfg(feature = "faults")]

@@ -17,9 +17,6 @@ const { values } = parseArgs({
 });
 const number = (name, best) => Number(values[name] ?? best);
 
-// More jobs at once make it slower.
-const CONCURRENCY_BEST = 64;
-
 // A job leaves nothing behind, as in the other stores.
 const KEEP_NOTHING = { removeOnComplete: true };
 
@@ -44,7 +41,7 @@ async function enqueue(queue, jobs) {
 // The workers have loaded and connected before the clock starts; they begin to fetch after it.
 async function drain(queue) {
   const processes = number('processes', 1);
-  const concurrency = Math.ceil(Math.min(number('concurrency', 256), CONCURRENCY_BEST) / processes);
+  const concurrency = Math.ceil(number('concurrency', 256) / processes);
   const workers = Array.from({ length: processes }, () =>
     fork(import.meta.filename, process.argv.slice(2), { env: { ...process.env, PEER_WORKER: String(concurrency) } }),
   );

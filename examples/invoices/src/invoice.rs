@@ -3,7 +3,7 @@
 use anyhow::{Context as _, bail, ensure};
 use jiff::civil::Date;
 use lettre::Address;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::fmt;
 
@@ -11,7 +11,7 @@ use std::fmt;
 const HEADER: [&str; 6] = ["number", "customer", "email", "amount", "due", "note"];
 
 /// A valid invoice.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Invoice {
     pub(crate) number: String,
     pub(crate) customer: String,

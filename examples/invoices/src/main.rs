@@ -4,6 +4,7 @@ mod args;
 mod http;
 mod invoice;
 mod jobs;
+mod redis_store;
 mod sink;
 mod store;
 

@@ -1,7 +1,8 @@
-//! Where the invoices are: beside the jobs, in memory or in PostgreSQL.
+//! Where the invoices are: beside the jobs, in memory, in PostgreSQL or in Redis.
 
 use crate::invoice::Invoice;
 use crate::jobs::SendInvoice;
+use crate::redis_store::RedisInvoices;
 use anyhow::Context as _;
 use sqlx::{PgPool, Row as _};
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ pub(crate) struct Store {
 enum Place {
     Memory(Mutex<BTreeMap<String, Invoice>>),
     Postgres { pool: PgPool, backend: PostgresBackend },
+    Redis(RedisInvoices),
 }
 
 impl Store {
@@ -35,7 +37,8 @@ impl Store {
                 sqlx::raw_sql(include_str!("../sql/schema.sql")).execute(&pool).await?;
                 (backend.clone().into_backend(), Place::Postgres { pool, backend })
             }
-            _ => (steadfast::connect(url).await?, Place::Memory(Mutex::default())),
+            Some("memory") => (steadfast::connect(url).await?, Place::Memory(Mutex::default())),
+            _ => (steadfast::connect(url).await?, Place::Redis(RedisInvoices::connect(url).await?)),
         };
         Ok(Self { client: Client::new(backend), place })
     }
@@ -56,6 +59,7 @@ impl Store {
             new += match &self.place {
                 Place::Memory(map) => self.import_to_memory(map, chunk).await?,
                 Place::Postgres { pool, backend } => import_to_postgres(pool, backend, chunk).await?,
+                Place::Redis(redis) => redis.import(&self.client, chunk).await?,
             };
             done += chunk.len();
             progress(done);
@@ -82,6 +86,7 @@ impl Store {
     pub(crate) async fn get(&self, number: &str) -> anyhow::Result<Option<Invoice>> {
         let pool = match &self.place {
             Place::Memory(map) => return Ok(lock(map).get(number).cloned()),
+            Place::Redis(redis) => return redis.get(number).await,
             Place::Postgres { pool, .. } => pool,
         };
         let row = sqlx::query(include_str!("../sql/one.sql")).bind(number).fetch_optional(pool).await?;
@@ -100,6 +105,7 @@ impl Store {
     pub(crate) async fn numbers(&self) -> anyhow::Result<Vec<String>> {
         match &self.place {
             Place::Memory(map) => Ok(lock(map).keys().cloned().collect()),
+            Place::Redis(redis) => redis.numbers().await,
             Place::Postgres { pool, .. } => {
                 Ok(sqlx::query_scalar(include_str!("../sql/numbers.sql")).fetch_all(pool).await?)
             }
@@ -110,6 +116,7 @@ impl Store {
     pub(crate) async fn count(&self) -> anyhow::Result<usize> {
         match &self.place {
             Place::Memory(map) => Ok(lock(map).len()),
+            Place::Redis(redis) => redis.count().await,
             Place::Postgres { pool, .. } => {
                 let count: i64 = sqlx::query_scalar(include_str!("../sql/count.sql")).fetch_one(pool).await?;
                 Ok(usize::try_from(count)?)

@@ -3,13 +3,22 @@
 
 mod support;
 
-use job_conformance::servers::PostgresServer;
+use job_conformance::servers::{PostgresServer, RedisServer};
 use support::{Example, Out};
 
 #[test]
 fn killed_at_several_moments_it_loses_no_invoice() {
     let server = PostgresServer::start();
-    let (url, out) = (server.url(), Out::new("killed"));
+    killed_at_several_moments(&server.url(), &Out::new("killed"));
+}
+
+#[test]
+fn on_redis_it_loses_no_invoice_either() {
+    let server = RedisServer::start();
+    killed_at_several_moments(&server.url(), &Out::new("killed-redis"));
+}
+
+fn killed_at_several_moments(url: &str, out: &Out) {
     let mut before_the_end = 0;
     for (word, number) in [
         ("listening", 0),
@@ -19,7 +28,7 @@ fn killed_at_several_moments_it_loses_no_invoice() {
         ("mailed", 450),
         ("mailed", 650),
     ] {
-        let example = Example::import(&url, &out);
+        let example = Example::import(url, out);
         match word {
             "listening" => drop(example.says(word)),
             _ => drop(example.reaches(word, number)),
@@ -29,14 +38,14 @@ fn killed_at_several_moments_it_loses_no_invoice() {
     }
     assert!(before_the_end >= 4, "only {before_the_end} of 6 kills came before the work was done");
 
-    let example = Example::import(&url, &out);
+    let example = Example::import(url, out);
     let summary = example.says("done");
     assert!(example.ends().success(), "{summary}");
     out.assert_complete();
 
     // Once more, when there is nothing left to do: no invoice is imported or mailed a second time.
     let mails = out.mails().len();
-    let example = Example::import(&url, &out);
+    let example = Example::import(url, out);
     assert_eq!(example.says("imported data"), "imported data/invoices.csv: 0 new, 1000 known, 0 refused");
     assert!(example.ends().success());
     assert_eq!(out.mails().len(), mails);

@@ -5,7 +5,7 @@ pub mod matrix;
 pub mod registry;
 pub mod suites;
 
-use crate::servers::PostgresServer;
+use crate::servers::{PostgresServer, RedisServer};
 use std::collections::HashMap;
 use std::fs;
 use std::io::Error;
@@ -51,7 +51,8 @@ pub fn main(args: &[String]) -> ExitCode {
 /// True if all is well.
 fn hunt_down(messages: &str, what: Option<&str>) -> Result<bool, Error> {
     let server = PostgresServer::options().fast().max_connections(400).start();
-    let programs = Programs::find(Path::new(messages), server.url())?;
+    let redis = RedisServer::options().fast().start();
+    let programs = Programs::find(Path::new(messages), server.url(), redis.url())?;
     let old = fs::read_to_string(MATRIX).unwrap_or_default();
     let known = matrix::known(&old);
     let all = registry::all();

@@ -1,7 +1,6 @@
 //! Every deliberate defect, and which suites could see it.
 
 use super::suites::Suite;
-use backend_postgres::seeded_bugs;
 
 /// A deliberate defect.
 #[derive(Debug, Clone, Copy)]
@@ -87,6 +86,7 @@ impl Bug {
         match home {
             "job-core" => &[Suite::Core, Suite::Runtime, Suite::Shutdown, Suite::Guard, Suite::Blocking],
             "backend-memory" => &[Suite::Memory, Suite::MemoryModel],
+            "backend-redis" => &[Suite::Redis, Suite::RedisFsck],
             _ if RARE.contains(&self.name) => &[Suite::Log, Suite::Postgres, Suite::Stress],
             _ if self.name.starts_with("sql_") => &[Suite::Postgres, Suite::Log],
             _ => &[Suite::Postgres, Suite::Log, Suite::Server],
@@ -97,8 +97,8 @@ impl Bug {
 /// Every defect.
 #[must_use]
 pub fn all() -> Vec<Bug> {
-    let in_sql = seeded_bugs::all().map(|b| bug(b.name, b.path, b.breaks));
-    IN_CODE.iter().copied().chain(in_sql).collect()
+    let in_texts = backend_postgres::seeded_bugs::all().chain(backend_redis::seeded_bugs::all());
+    IN_CODE.iter().copied().chain(in_texts.map(|b| bug(b.name, b.path, b.breaks))).collect()
 }
 
 #[cfg(test)]
@@ -130,7 +130,7 @@ mod tests {
     fn the_table_is_what_the_code_has() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
         let mut found = Vec::new();
-        for home in ["job-core/src", "backend-memory/src", "backend-postgres/src"] {
+        for home in ["job-core/src", "backend-memory/src", "backend-postgres/src", "backend-redis/src"] {
             collect(root, &root.join(home), &mut found);
         }
         found.sort();

@@ -33,11 +33,15 @@ pub enum Suite {
     Server,
     /// Everything at once on PostgreSQL.
     Stress,
+    /// The kit on Redis.
+    Redis,
+    /// Queues that other hands have spoiled.
+    RedisFsck,
 }
 
 impl Suite {
     /// Every suite.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Core,
         Self::Runtime,
         Self::Shutdown,
@@ -49,6 +53,8 @@ impl Suite {
         Self::Log,
         Self::Server,
         Self::Stress,
+        Self::Redis,
+        Self::RedisFsck,
     ];
 
     /// Its name in the matrix: the package and the test program.
@@ -66,6 +72,8 @@ impl Suite {
             Self::Log => "backend-postgres/log",
             Self::Server => "backend-postgres/server",
             Self::Stress => "backend-postgres/stress",
+            Self::Redis => "backend-redis/conformance",
+            Self::RedisFsck => "backend-redis/fsck",
         }
     }
 
@@ -78,8 +86,8 @@ impl Suite {
     /// How long it may take with a defect in it; several times what it takes without.
     fn limit(self) -> Duration {
         Duration::from_secs(match self {
-            Self::Core | Self::Memory | Self::Guard => 20,
-            Self::Runtime | Self::Shutdown | Self::Blocking | Self::Log => 60,
+            Self::Core | Self::Memory | Self::Guard | Self::RedisFsck => 20,
+            Self::Runtime | Self::Shutdown | Self::Blocking | Self::Log | Self::Redis => 60,
             Self::MemoryModel | Self::Server | Self::Stress | Self::Postgres => 120,
         })
     }
@@ -97,6 +105,7 @@ struct Program {
 pub struct Programs {
     programs: HashMap<Suite, Program>,
     database: String,
+    redis: String,
     scratch: PathBuf,
 }
 
@@ -120,7 +129,7 @@ impl Programs {
     ///
     /// # Errors
     /// If one is missing.
-    pub fn find(messages: &Path, database: String) -> Result<Self, Error> {
+    pub fn find(messages: &Path, database: String, redis: String) -> Result<Self, Error> {
         let mut programs = HashMap::new();
         for line in fs::read_to_string(messages)?.lines() {
             let Ok(message) = serde_json::from_str::<Value>(line) else { continue };
@@ -147,7 +156,7 @@ impl Programs {
             }
         }
         let scratch = messages.parent().map(Path::to_owned).unwrap_or_default();
-        Ok(Self { programs, database, scratch })
+        Ok(Self { programs, database, redis, scratch })
     }
 
     /// Runs a suite, or only these of its tests, with a defect or without.
@@ -160,7 +169,11 @@ impl Programs {
         let mut command = Command::new(&program.executable);
         command.args(tests).current_dir(&program.home).env("CARGO_MANIFEST_DIR", &program.home);
         // Tests on a server mostly wait, and a server for all programs saves its start.
-        command.env("DATABASE_URL", &self.database).env("RUST_TEST_THREADS", "4").env("RUST_BACKTRACE", "0");
+        command
+            .env("DATABASE_URL", &self.database)
+            .env("REDIS_URL", &self.redis)
+            .env("RUST_TEST_THREADS", "4")
+            .env("RUST_BACKTRACE", "0");
         command.env_remove(job_core::faults::BUG_VARIABLE);
         if !tests.is_empty() {
             command.arg("--exact");

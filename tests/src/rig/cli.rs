@@ -127,6 +127,9 @@ fn parse(words: &[&str]) -> Result<(Options, Option<PathBuf>), AnyError> {
     if let Some(minutes) = minutes {
         options.time = Duration::from_secs(60 * minutes);
         options.whole_time = kills.is_none();
+        if options.whole_time {
+            options.calm = Duration::from_secs(8);
+        }
         options.kills = 50 * minutes;
     }
     options.kills = kills.unwrap_or(options.kills);

@@ -144,7 +144,8 @@ impl Director {
             let mut bag: Vec<Lot> = Point::WORKER.map(|p| Lot::At(p, Action::Kill)).repeat(2);
             bag.extend([Lot::AtRandom, Lot::AtRandom, Lot::Told]);
             bag.push(Lot::At(Point::BeforeSettle, Action::Freeze));
-            bag.extend(state.next_within(12));
+            let within = self.within_at_once(&state);
+            bag.extend(state.next_within(within));
             bag.shuffle(&mut state.random);
             state.worker_bag = bag;
         }
@@ -155,6 +156,13 @@ impl Director {
         let lot = at.map_or(Lot::AtRandom, |at| state.worker_bag.swap_remove(at));
         state.frozen += usize::from(matches!(lot, Lot::At(_, Action::Freeze)));
         state.doom(lot, 0..12)
+    }
+
+    /// So many that all have struck by the time that the points around calls have, twice a bag.
+    fn within_at_once(&self, state: &State) -> usize {
+        let bags = usize::try_from(self.floors.kills_at_each / 2).unwrap_or(usize::MAX).max(1);
+        let all = if self.floors.each_within > 0 { state.within.len() } else { 0 };
+        all.div_ceil(bags).max(12)
     }
 
     /// A worker that was to be frozen is over that.

@@ -32,8 +32,8 @@ pub(super) struct Stage {
     pub(super) url: String,
     pub(super) lease: Duration,
     pub(super) director: Director,
-    /// The longest time between two storms, in milliseconds.
-    pub(super) calm_ms: u64,
+    /// The longest time between two storms.
+    pub(super) calm: Duration,
     /// Past the proxy that the children go through.
     pub(super) backend: Arc<dyn Operate>,
     /// The library that gives children a wrong clock, if there is one.

@@ -35,6 +35,8 @@ pub struct Options {
     pub pace: Option<Duration>,
     /// Kill the server, end its connections, and spoil the network too. Needs a server of our own.
     pub storms: bool,
+    /// The longest time between two storms. A long run has time for jobs that nothing delays.
+    pub calm: Duration,
     /// How long the workers' leases last.
     pub lease: Duration,
     /// Decides what is killed where.
@@ -63,6 +65,7 @@ impl Options {
             whole_time: false,
             pace: None,
             storms: true,
+            calm: Duration::from_millis(2_500),
             lease: Duration::from_secs(1),
             seed: rand::random(),
             store: Store::Postgres,
@@ -162,15 +165,14 @@ async fn run_in(
         store: options.store,
         url: sky.as_ref().map_or_else(|| ground.url(), |sky| sky.url()),
         lease: options.lease,
-        // A long run has time for jobs that nothing delays.
-        calm_ms: if options.whole_time { 8_000 } else { 2_500 },
+        calm: options.calm,
         director,
         faketime: faketime(),
         backend: Arc::clone(&backend),
         history: Arc::clone(&history),
         born: AtomicU32::new(1),
     });
-    let mut told = kill(options, &stage, sky).await?;
+    let mut told = kill(options, &stage, sky.clone()).await?;
     let killing = began.elapsed();
     let mut complaints = Vec::new();
     told.extend(drain(options, &stage, ground, &mut complaints).await?);

@@ -34,9 +34,10 @@ impl Sky {
     /// One storm after the other, every kind in turn, until told to stop; fair weather at the end.
     pub(super) async fn rage(&self, stage: &Stage, mut stop: watch::Receiver<bool>) -> Result<(), AnyError> {
         let others = &stage.store.storms()[1..];
+        let calm = u64::try_from(stage.calm.as_millis())?;
         let mut turns = 0;
         while !*stop.borrow() {
-            let gap = Duration::from_millis(stage.director.choose(400..stage.calm_ms));
+            let gap = Duration::from_millis(stage.director.choose(400..calm));
             if timeout(gap, stop.wait_for(|stop| *stop)).await.is_ok() {
                 break;
             }

@@ -175,7 +175,6 @@ impl RedisServer {
     ///
     /// # Panics
     /// If it cannot be run, or does not reach the server.
-    #[must_use]
     pub fn cli(&self, args: &[&str]) -> String {
         self.try_cli(args).unwrap_or_else(|said| panic!("redis-cli {}: {said}", args.join(" ")))
     }

@@ -5,8 +5,9 @@ mod options;
 
 use anyhow::{Context as _, Result, bail};
 use apalis::prelude::*;
-use apalis_redis::{Config, ConnectionManager, RedisStorage};
+use apalis_redis::{Client, Config, ConnectionManager, RedisStorage};
 use options::{Count, Options};
+use redis::aio::ConnectionManagerConfig;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -33,7 +34,7 @@ async fn main() -> Result<()> {
         .batch_size(options.setting("fetch", 1_000)?)
         .lock_tasks(options.setting("locks", 0)? == 1)
         .emit_events(options.setting("events", 0)? == 1);
-    let mut server = apalis_redis::connect(options.url.as_str()).await?;
+    let mut server = connect(&options.url).await?;
     let enqueued = enqueue(&options, &config, &server).await?;
     if options.setting("promote", 1)? == 1 {
         promote(&config, &mut server).await?;
@@ -41,6 +42,12 @@ async fn main() -> Result<()> {
     let drained = drain(&options, &config, &mut server).await?;
     options::report("apalis-redis", "1.0.0", options.jobs, enqueued, drained);
     Ok(())
+}
+
+/// A worker ends with the first answer that is late, by default after half a second.
+async fn connect(url: &str) -> Result<ConnectionManager> {
+    let patient = ConnectionManagerConfig::new().set_response_timeout(Some(Duration::from_secs(60)));
+    Ok(Client::open(url)?.get_connection_manager_with_config(patient).await?)
 }
 
 async fn enqueue(options: &Options, config: &Config, server: &ConnectionManager) -> Result<Duration> {
@@ -73,11 +80,11 @@ async fn promote(config: &Config, server: &mut ConnectionManager) -> Result<()> 
 }
 
 async fn drain(options: &Options, config: &Config, server: &mut ConnectionManager) -> Result<Duration> {
-    let workers = options.setting("workers", 1)?;
+    let workers = options.setting("workers", 2)?;
     let count = Arc::new(Count::of(options.jobs));
     let mut storages = Vec::new();
     for _ in 0..workers {
-        let connection = apalis_redis::connect(options.url.as_str()).await?;
+        let connection = connect(&options.url).await?;
         storages.push(RedisStorage::<Noop>::new(connection).with_config(config.clone()));
     }
     let began = Instant::now();

@@ -1,0 +1,129 @@
+//! Deliberate defects in the scripts, for test builds alone: a process whose environment names one runs them with it.
+//! `./dev mutants` shows that the suites see each of them.
+
+use job_core::faults::TextBug;
+
+const CLAIM: &str = "backend-redis/scripts/lib/claim.lua";
+const FINISH: &str = "backend-redis/scripts/lib/finish.lua";
+const HEAD: &str = "backend-redis/scripts/lib/head.lua";
+const SETTLE: &str = "backend-redis/scripts/lib/settle.lua";
+const STORE: &str = "backend-redis/scripts/lib/store.lua";
+const CANCEL: &str = "backend-redis/scripts/cancel.lua";
+const ENQUEUE: &str = "backend-redis/scripts/enqueue.lua";
+const EXTEND: &str = "backend-redis/scripts/extend.lua";
+const PROMOTE: &str = "backend-redis/scripts/promote.lua";
+const REAP: &str = "backend-redis/scripts/reap.lua";
+const REPLAY: &str = "backend-redis/scripts/replay.lua";
+
+/// The text of a script with the defect of this process, if it has one there.
+pub(crate) fn apply(lua: &str) -> String {
+    job_core::faults::spoil(lua, all())
+}
+
+/// Every defect that a script can be given.
+pub fn all() -> impl Iterator<Item = &'static TextBug> {
+    BUGS.iter()
+}
+
+/// Shortens the table.
+const fn bug(
+    name: &'static str,
+    breaks: &'static str,
+    path: &'static str,
+    changes: &'static [(&'static str, &'static str)],
+) -> TextBug {
+    TextBug { name, breaks, path, changes }
+}
+
+#[rustfmt::skip]
+const BUGS: &[TextBug] = &[
+    bug("lua_window_ignored", "an idempotency key is never free again", STORE,
+        &[("'PX', it.windows[key])", "'PX', 10000000000)")]),
+    bug("lua_request_forgotten", "a request answered by another job is stored once that job has ended", STORE,
+        &[("if key and not same then", "if key and not same and not holder then")]),
+    bug("lua_past_waits", "a job with a time in the past waits for maintenance", STORE,
+        &[("if time > it.now then it.due[i] = time end", "it.due[i] = time")]),
+    bug("lua_enqueue_revives", "a repeated enqueue stores its jobs again", ENQUEUE,
+        &[("if known then", "if false then")]),
+    bug("lua_claims_while_paused", "a paused queue gives jobs away", CLAIM,
+        &[("if redis.call('HGET', Q, 'paused') then return nothing() end", "")]),
+    bug("lua_claim_forgotten", "a repeated claim takes other jobs", CLAIM,
+        &[("if again then return again end", "")]),
+    bug("lua_suspects_in_company", "suspects share a lease with innocent jobs", CLAIM,
+        &[("'-inf', '(' .. whole(SUSPECT), 'LIMIT', 0, limit)", "'-inf', '+inf', 'LIMIT', 0, limit)")]),
+    bug("lua_solo_in_company", "a solo job runs beside suspects", CLAIM,
+        &[("if suspects == 0 and solo == '1'", "if solo == '1'")]),
+    bug("lua_job_given_twice", "a claimed job stays in its lane", CLAIM,
+        &[("source.lane, 0, source.taken - 1)", "source.lane, 0, source.taken - 2)")]),
+    bug("lua_kinds_not_merged", "the order of jobs is kept only within a kind", CLAIM,
+        &[("#handles < limit and (not rival or score < rival) do", "#handles < limit do")]),
+    bug("lua_any_job_of_the_lease", "a verdict is believed for a job that its lease does not hold", SETTLE,
+        &[(" or string.sub(lease.handles, place * HANDLE + 1, place * HANDLE + 16) ~= id", "")]),
+    bug("lua_repeat_is_stale", "a repeated verdict is refused", SETTLE,
+        &[("if fate == SETTLED then return 'R' end", "if fate == SETTLED then return 'S' end")]),
+    bug("lua_reaped_is_settled", "a verdict of a lease that was ended is said to be applied", SETTLE,
+        &[("if fate == REAPED then return 'S' end", "if fate == REAPED then return 'R' end")]),
+    bug("lua_lease_outlives_its_jobs", "a lease does not end with its last job", SETTLE,
+        &[("if held <= 0 then", "if false then")]),
+    bug("lua_asked_comes_back", "a job that was asked to stop runs again", SETTLE,
+        &[("(fate == ASKED and back)", "false")]),
+    bug("lua_attempt_not_counted", "a failed attempt does not count", SETTLE,
+        &[("    charged = charged + 1\n", "")]),
+    bug("lua_unlimited_runs_out", "unlimited attempts run out", SETTLE,
+        &[("verdict.max ~= UNLIMITED and charged >= verdict.max", "charged >= verdict.max % UNLIMITED")]),
+    bug("lua_returned_goes_last", "a released job goes behind those that came after it", SETTLE,
+        &[("priority_of(handle) * PRIORITY + draw(1)", "priority_of(handle) * PRIORITY + FRESH + draw(1)")]),
+    bug("lua_follow_ups_always", "follow-up jobs come without the verdict", SETTLE,
+        &[("    if verdicts[tonumber(ARGV[at])].letter == 'A' then\n      handles", "    if true then\n      handles")]),
+    bug("lua_errors_lost", "what went wrong first is forgotten", SETTLE,
+        &[("local list, at = {}, 1\n  while kept and", "local list, at = {}, 1\n  while false and")]),
+    bug("lua_key_freed_by_anybody", "the end of a job frees a unique key that another job holds", FINISH,
+        &[("redis.call('HGET', U, fields[i]) == id", "true")]),
+    bug("lua_key_kept", "a unique key outlives its job", FINISH,
+        &[("if fields[i] and", "if false and")]),
+    bug("lua_extend_shortens", "an extension can shorten a lease", EXTEND,
+        &[("'XX', 'GT',", "'XX',")]),
+    bug("lua_extend_believes", "a lease that was ended is said to be held", EXTEND,
+        &[("found[1] and redis.call('ZSCORE', X, lease)", "found[1]")]),
+    bug("lua_cancel_not_told", "nobody hears that a job is to stop", EXTEND,
+        &[("cancel[#cancel + 1] =", "local _ =")]),
+    bug("lua_due_goes_first", "a scheduled job goes before those that were ready when it came due", PROMOTE,
+        &[("PRIORITY + FRESH + seq", "PRIORITY + seq")]),
+    bug("lua_neighbours_charged", "the neighbours of a crash are charged with it", REAP,
+        &[("if class == 0 then return back(job.handle, charged, claims, crashes, 1) end", "")]),
+    bug("lua_poison_never", "a job that kills its process runs for ever", REAP,
+        &[("if crashes >= poison then", "if false then")]),
+    bug("lua_reap_is_no_end", "the jobs of a lease that was ended can be settled under it", REAP,
+        &[("'[hc]', 'r')", "'x', 'r')")]),
+    bug("lua_cancelled_comes_back", "a job that was asked to stop comes back when its lease ends", REAP,
+        &[("if job.cancel or not stored then", "if not stored then")]),
+    bug("lua_replay_takes_key", "a replay ignores who holds the unique key", REPLAY,
+        &[(" and not (key and redis.call('HEXISTS', U, key) == 1)", "")]),
+    bug("lua_replay_keeps_attempts", "a replayed job does not start again", REPLAY,
+        &[("local _, claims", "local charged, claims"), ("meta(0, claims, 0)", "meta(charged, claims, 0)")]),
+    bug("lua_cancelled_still_queued", "a cancelled job keeps its place in the queue", CANCEL,
+        &[("redis.call('ZREM', KEYS[HEAD + kind_of(handle)], handle)\n", "")]),
+    bug("lua_types_not_looked_at", "a key of another type is found after the first write", HEAD,
+        &[("if type ~= 'none' and", "if false and")]),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    /// The table cannot rot: a script that changes takes its defects along.
+    #[test]
+    fn every_text_occurs_once() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
+        let mut names = HashSet::new();
+        for bug in all() {
+            assert!(names.insert(bug.name) && bug.name.starts_with("lua_"), "{}", bug.name);
+            let text = std::fs::read_to_string(root.join(bug.path)).expect("the file is there");
+            for (from, to) in bug.changes {
+                assert_ne!(from, to, "{}", bug.name);
+                assert_eq!(text.matches(from).count(), 1, "{}: {from:?}", bug.name);
+            }
+        }
+    }
+}
