@@ -22,7 +22,7 @@ use tokio::task::block_in_place;
 async fn acknowledged_calls_survive_a_killed_server() {
     let server = Arc::new(start(RedisServer::options()));
     let url = server.fresh_url();
-    let traffic = Traffic::new(connect(&url).await, &[QUEUE.clone()], LONG);
+    let traffic = Traffic::new(connect(&url).await, std::slice::from_ref(&QUEUE), LONG);
     let over = Arc::new(AtomicBool::new(false));
     let killer = {
         let (server, over) = (Arc::clone(&server), Arc::clone(&over));

@@ -32,7 +32,7 @@ async fn disturbed(server: &RedisServer, commands: &'static [&[&str]]) -> (usize
             rounds
         })
     };
-    let seen = Traffic::new(backend, &[QUEUE.clone()], LONG).run(150).await;
+    let seen = Traffic::new(backend, std::slice::from_ref(&QUEUE), LONG).run(150).await;
     over.store(true, Ordering::SeqCst);
     let rounds = disturber.join().expect("no panic");
     seen.assert_exact();
