@@ -23,6 +23,8 @@ pub(crate) fn not_sent(operation: &'static str, error: RedisError) -> BackendErr
             ErrorKind::Permanent
         }
         _ if matches!(error.code(), Some("NOAUTH" | "WRONGPASS" | "NOPERM")) => ErrorKind::Permanent,
+        // There is no such database, or the server is a node of a cluster, which has only one.
+        _ if error.to_string().contains("switch database") => ErrorKind::Permanent,
         _ => ErrorKind::Transient,
     };
     BackendError::new(NAME, operation, kind, Effect::NotApplied, format!("cannot connect: {error}"))

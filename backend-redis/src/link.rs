@@ -9,7 +9,7 @@ use redis::cluster::{ClusterClient, ClusterClientBuilder};
 use redis::cluster_async::ClusterConnection;
 use redis::cluster_routing::{MultipleNodeRoutingInfo, RoutingInfo};
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, RedisError, RedisResult, ServerErrorKind, TlsCertificates, Value,
+    Arg, AsyncConnectionConfig, Client, Cmd, RedisError, RedisResult, ServerErrorKind, TlsCertificates, Value,
 };
 use rustls::crypto::CryptoProvider;
 use std::future::Future;
@@ -269,7 +269,10 @@ impl Link {
         operation: &'static str,
         cmd: Cmd,
     ) -> Result<Value, BackendError> {
-        self.with(operation, |mut connection| async move { connection.ask(&cmd).await }).await
+        self.with(operation, |mut connection| async move {
+            connection.ask(&cmd).await.map_err(|error| with_key(error, &cmd))
+        })
+        .await
     }
 
     /// The answer of each server that may write.
@@ -293,6 +296,17 @@ impl Link {
             }
         })
         .await
+    }
+}
+
+/// Names the key that is of another type, as the scripts do. Our plain commands have it first.
+fn with_key(error: RedisError, cmd: &Cmd) -> RedisError {
+    match (error.code(), cmd.args_iter().nth(1)) {
+        (Some("WRONGTYPE"), Some(Arg::Simple(key))) => {
+            let text = format!("{} is of another type than ours: see fsck", String::from_utf8_lossy(key));
+            redis::make_extension_error("WRONGTYPE".to_owned(), Some(text))
+        }
+        _ => error,
     }
 }
 

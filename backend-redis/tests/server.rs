@@ -249,6 +249,20 @@ async fn a_server_that_cannot_wait_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_enqueue_waits_for_the_disk_where_the_server_can() {
+    let server = start(RedisServer::options().setting("appendfsync", "everysec"));
+    let can = !server.cli(&["command", "docs", "waitaof"]).is_empty();
+    let url = format!("{}&wait_fsync=true&wait_ms=10000", server.fresh_url());
+    if can {
+        let backend = connect(&url).await;
+        let id = enqueue_one(&backend).await.expect("enqueue works");
+        assert_eq!(drain(&backend, &QUEUE).await, [id]);
+    } else {
+        refusal(&url).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn polling_alone_never_listens() {
     let server = start(fast());
     let backend = connect(&format!("{}&listen=false", server.fresh_url())).await;

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 pub(crate) mod store;
+pub(crate) mod traffic;
 pub(crate) mod user;
 pub(crate) mod work;
 

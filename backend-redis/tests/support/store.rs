@@ -153,11 +153,11 @@ impl Read {
         let mut hash = |name: &str| shard.get(name).map(|k| store.hash(k)).unwrap_or_default();
         let about = ["m", "e", "v"].map(|name| (name, hash(name))).into();
         let [q, jobs, unique, kinds, running] = ["q", "j", "u", "kinds", "run"].map(hash);
-        let mut members = |name: &str| -> HashSet<_> {
+        let members = |name: &str| -> HashSet<_> {
             let set = shard.get(name).map(|k| store.set(k)).unwrap_or_default();
             set.into_iter().map(|(member, _)| member).collect()
         };
-        let [expiring, claims] = ["x", "xi"].map(|name| members(name));
+        let [expiring, claims] = ["x", "xi"].map(members);
         let mut waiting = Vec::new();
         let mut leases = HashMap::new();
         for (name, key) in shard {
