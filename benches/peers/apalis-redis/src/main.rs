@@ -31,7 +31,7 @@ async fn main() -> Result<()> {
     let options = Options::parse()?;
     let config = Config::default()
         .queue(QUEUE)
-        .batch_size(options.setting("fetch", 1_000)?)
+        .batch_size(options.setting("fetch", 4_000)?)
         .lock_tasks(options.setting("locks", 0)? == 1)
         .emit_events(options.setting("events", 0)? == 1);
     let mut server = connect(&options.url).await?;
