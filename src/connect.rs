@@ -76,12 +76,14 @@ fn memory(_url: &str) -> Result<Arc<dyn Operate>, ConnectError> {
     Err(missing("memory"))
 }
 
+#[cfg(any(feature = "postgres", feature = "redis"))]
+fn refused(error: job_core::BackendError) -> ConnectError {
+    ConnectError { message: error.to_string(), source: Some(Box::new(error)) }
+}
+
 #[cfg(feature = "postgres")]
 async fn postgres(url: &str) -> Result<Arc<dyn Operate>, ConnectError> {
-    match backend_postgres::PostgresBackend::connect(url).await {
-        Ok(backend) => Ok(Arc::new(backend)),
-        Err(error) => Err(ConnectError { message: error.to_string(), source: Some(Box::new(error)) }),
-    }
+    Ok(Arc::new(backend_postgres::PostgresBackend::connect(url).await.map_err(refused)?))
 }
 
 #[cfg(not(feature = "postgres"))]
@@ -91,10 +93,7 @@ async fn postgres(_url: &str) -> Result<Arc<dyn Operate>, ConnectError> {
 
 #[cfg(feature = "redis")]
 async fn redis(url: &str) -> Result<Arc<dyn Operate>, ConnectError> {
-    match backend_redis::RedisBackend::connect(url).await {
-        Ok(backend) => Ok(Arc::new(backend)),
-        Err(error) => Err(ConnectError { message: error.to_string(), source: Some(Box::new(error)) }),
-    }
+    Ok(Arc::new(backend_redis::RedisBackend::connect(url).await.map_err(refused)?))
 }
 
 #[cfg(not(feature = "redis"))]

@@ -158,7 +158,7 @@ impl PostgresBackend {
     }
 
     pub(crate) fn ring(&self, queue: &QueueName) {
-        self.inner.wake.ring(queue);
+        self.inner.wake.bells.ring(queue);
     }
 }
 
@@ -268,7 +268,7 @@ impl Backend for PostgresBackend {
         batch.notify = inner.wake.leading(&queues, &inner.calls);
         let holders = inner.calls.run("enqueue", batch, enqueue).await?;
         for queue in queues {
-            inner.wake.ring(queue);
+            inner.wake.bells.ring(queue);
         }
         Ok(answers(jobs, &unique, holders))
     }
@@ -296,7 +296,7 @@ impl Backend for PostgresBackend {
         let args = Settle { queue: queue.clone(), verdicts, follow_ups };
         let sent = self.inner.calls.run("settle", args, settle::settle).await?;
         for queue in queues(&follow) {
-            self.inner.wake.ring(queue);
+            self.inner.wake.bells.ring(queue);
         }
         Ok(settle::answers(settlements.len(), &places, &sent))
     }
@@ -376,14 +376,14 @@ impl Backend for PostgresBackend {
             done.more |= done.pruned >= u64::from(PRUNE_MAX.unsigned_abs());
         }
         if done.promoted + done.jobs_returned + done.repaired > 0 {
-            inner.wake.ring(queue);
+            inner.wake.bells.ring(queue);
         }
         Ok(done)
     }
 
     async fn wait(&self, queue: &QueueName) -> Result<(), BackendError> {
         self.inner.wake.listen(&self.inner.ear);
-        self.inner.wake.wait(queue).await;
+        self.inner.wake.bells.wait(queue).await;
         Ok(())
     }
 }

@@ -3,35 +3,17 @@
 
 use crate::call::{Calls, Reply};
 use crate::schema::Statements;
-use job_core::{QueueName, seeded_bug};
+use job_core::{Bells, QueueName, seeded_bug};
 use sqlx::postgres::PgListener;
 use sqlx::{PgConnection, PgPool};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
-use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// At most one NOTIFY in this time for each queue: each one takes a lock that all commits of the server share.
 const WINDOW: Duration = Duration::from_millis(20);
-
-#[derive(Debug, Default)]
-struct Bell {
-    notify: Notify,
-    waiting: AtomicUsize,
-}
-
-impl Bell {
-    fn ring(&self) {
-        if self.waiting.load(Ordering::Acquire) > 0 {
-            self.notify.notify_waiters();
-        } else {
-            // Whoever waits next is woken at once.
-            self.notify.notify_one();
-        }
-    }
-}
 
 #[derive(Debug, Clone, Copy)]
 struct Edge {
@@ -44,7 +26,8 @@ pub(crate) struct Wake {
     channel: String,
     listen: bool,
     listening: AtomicBool,
-    bells: Mutex<HashMap<QueueName, Arc<Bell>>>,
+    /// Of those who wait in this process.
+    pub(crate) bells: Bells,
     edges: Mutex<HashMap<QueueName, Edge>>,
 }
 
@@ -54,45 +37,13 @@ impl Wake {
             channel,
             listen,
             listening: AtomicBool::new(false),
-            bells: Mutex::default(),
+            bells: Bells::default(),
             edges: Mutex::default(),
         })
     }
 
     pub(crate) fn channel(&self) -> &str {
         &self.channel
-    }
-
-    fn bell(&self, queue: &QueueName) -> Arc<Bell> {
-        let mut bells = self.bells.lock().expect("no panic while it is held");
-        Arc::clone(bells.entry(queue.clone()).or_default())
-    }
-
-    /// Wakes those who wait in this process.
-    pub(crate) fn ring(&self, queue: &QueueName) {
-        self.bell(queue).ring();
-    }
-
-    fn ring_all(&self) {
-        let bells: Vec<_> =
-            self.bells.lock().expect("no panic while it is held").values().map(Arc::clone).collect();
-        for bell in bells {
-            bell.ring();
-        }
-    }
-
-    /// Waits for a wake-up of this queue.
-    pub(crate) async fn wait(&self, queue: &QueueName) {
-        struct Waiting<'a>(&'a Bell);
-        impl Drop for Waiting<'_> {
-            fn drop(&mut self) {
-                self.0.waiting.fetch_sub(1, Ordering::AcqRel);
-            }
-        }
-        let bell = self.bell(queue);
-        bell.waiting.fetch_add(1, Ordering::AcqRel);
-        let _waiting = Waiting(&bell);
-        bell.notify.notified().await;
     }
 
     /// The queues that an enqueue shall notify itself; the others are notified at the end of their window.
@@ -189,14 +140,14 @@ async fn hear(
     listener.listen(channel).await?;
     *pause = Duration::from_millis(100);
     // What happened while nobody listened.
-    wake.upgrade().inspect(|w| w.ring_all());
+    wake.upgrade().inspect(|w| w.bells.ring_all());
     loop {
         let heard = tokio::time::timeout(LOOK, listener.try_recv()).await;
         let Some(wake) = wake.upgrade() else { return Ok(()) };
         match heard {
             Ok(Ok(Some(notification))) => {
                 if let Ok(queue) = QueueName::new(notification.payload()) {
-                    wake.ring(&queue);
+                    wake.bells.ring(&queue);
                 }
             }
             // The connection was lost.

@@ -297,7 +297,7 @@ impl Backend for RedisBackend {
 
     async fn wait(&self, queue: &QueueName) -> Result<(), BackendError> {
         self.inner.wake.listen(&self.inner.ear.0);
-        self.inner.wake.wait(queue).await;
+        self.inner.wake.bells.wait(queue).await;
         Ok(())
     }
 }

@@ -33,7 +33,7 @@ impl Inner {
             let queue = self.queue(name).await?;
             let holders = self.enqueue_part(name, &queue.shards[shard], &part).await;
             let holders = holders.map_err(|e| if number > 0 { e.in_part() } else { e })?;
-            self.wake.ring(name);
+            self.wake.bells.ring(name);
             if part.len() == jobs.len() && !several {
                 return Ok(part.iter().enumerate().map(|(i, j)| answer(j.id, holders.get(i))).collect());
             }

@@ -84,7 +84,7 @@ impl Inner {
             self.empty_outbox(shard).await?;
         }
         if done.promoted + done.jobs_returned > 0 {
-            self.wake.ring(&queue.name);
+            self.wake.bells.ring(&queue.name);
         }
         Ok(done)
     }

@@ -61,7 +61,7 @@ impl Operate for RedisBackend {
                     inner.with_lanes(shard, &REPLAY, build, |a| !matches!(a, Value::Int(_))).await?;
                 either(&mut answers, letters).ok_or_else(|| unreadable("replay"))?;
             }
-            inner.wake.ring(&name);
+            inner.wake.bells.ring(&name);
         }
         Ok(answers)
     }
@@ -97,7 +97,7 @@ impl Operate for RedisBackend {
 
     async fn resume(&self, queue: &QueueName) -> Result<(), BackendError> {
         self.inner().set_paused(queue, false).await?;
-        self.inner().wake.ring(queue);
+        self.inner().wake.bells.ring(queue);
         Ok(())
     }
 

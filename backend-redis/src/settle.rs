@@ -208,7 +208,7 @@ impl Inner {
             };
         }
         if settlements.iter().any(|s| s.verdict == Verdict::Release) {
-            self.wake.ring(&queue.name);
+            self.wake.bells.ring(&queue.name);
         }
         self.forward(queue, settlements, &answers).await;
         if let Some(wanted) = wanted {
@@ -289,7 +289,7 @@ impl Inner {
     async fn forward_all(&self, queue: &Queue, shard: &Shard, jobs: &[NewJob]) -> Result<(), BackendError> {
         for job in jobs {
             if is_here(queue, shard, job) {
-                self.wake.ring(&queue.name);
+                self.wake.bells.ring(&queue.name);
             } else {
                 self.deliver(shard, job).await?;
             }

@@ -2,80 +2,31 @@
 
 use crate::link::Target;
 use futures_util::StreamExt;
-use job_core::QueueName;
+use job_core::{Bells, QueueName};
 use redis::RedisResult;
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
-use tokio::sync::Notify;
 
 /// A connection that is silent for so long is asked whether it lives.
 const SILENCE: Duration = Duration::from_secs(5);
-
-#[derive(Debug, Default)]
-struct Bell {
-    notify: Notify,
-    waiting: AtomicUsize,
-}
-
-impl Bell {
-    fn ring(&self) {
-        if self.waiting.load(Ordering::Acquire) > 0 {
-            self.notify.notify_waiters();
-        } else {
-            // Whoever waits next is woken at once.
-            self.notify.notify_one();
-        }
-    }
-}
 
 #[derive(Debug)]
 pub(crate) struct Wake {
     channel: String,
     listen: bool,
     listening: AtomicBool,
-    bells: Mutex<HashMap<QueueName, Arc<Bell>>>,
+    /// Of those who wait in this process.
+    pub(crate) bells: Bells,
 }
 
 impl Wake {
     pub(crate) fn new(channel: String, listen: bool) -> Arc<Self> {
-        Arc::new(Self { channel, listen, listening: AtomicBool::new(false), bells: Mutex::default() })
+        Arc::new(Self { channel, listen, listening: AtomicBool::new(false), bells: Bells::default() })
     }
 
     pub(crate) fn channel(&self) -> &str {
         &self.channel
-    }
-
-    fn bells(&self) -> std::sync::MutexGuard<'_, HashMap<QueueName, Arc<Bell>>> {
-        self.bells.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Wakes those who wait in this process.
-    pub(crate) fn ring(&self, queue: &QueueName) {
-        let bell = self.bells().get(queue).map(Arc::clone);
-        bell.unwrap_or_else(|| Arc::clone(self.bells().entry(queue.clone()).or_default())).ring();
-    }
-
-    fn ring_all(&self) {
-        let bells: Vec<_> = self.bells().values().map(Arc::clone).collect();
-        for bell in bells {
-            bell.ring();
-        }
-    }
-
-    /// Waits for a wake-up of this queue.
-    pub(crate) async fn wait(&self, queue: &QueueName) {
-        struct Waiting<'a>(&'a Bell);
-        impl Drop for Waiting<'_> {
-            fn drop(&mut self) {
-                self.0.waiting.fetch_sub(1, Ordering::AcqRel);
-            }
-        }
-        let bell = Arc::clone(self.bells().entry(queue.clone()).or_default());
-        bell.waiting.fetch_add(1, Ordering::AcqRel);
-        let _waiting = Waiting(&bell);
-        bell.notify.notified().await;
     }
 
     /// Starts to listen, once. The task ends with the backend.
@@ -126,7 +77,7 @@ async fn hear(
     tokio::time::timeout(SILENCE, sink.subscribe(channel)).await.map_err(|_| silent())??;
     *pause = Duration::from_millis(100);
     // What happened while nobody listened.
-    wake.upgrade().inspect(|w| w.ring_all());
+    wake.upgrade().inspect(|w| w.bells.ring_all());
     loop {
         let heard = tokio::time::timeout(SILENCE, messages.next()).await;
         let Some(wake) = wake.upgrade() else { return Ok(()) };
@@ -135,7 +86,7 @@ async fn hear(
                 if let Ok(queue) = message.get_payload::<String>()
                     && let Ok(queue) = QueueName::new(queue)
                 {
-                    wake.ring(&queue);
+                    wake.bells.ring(&queue);
                 }
             }
             Ok(None) => return Ok(()),

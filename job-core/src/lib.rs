@@ -2,6 +2,7 @@
 //! backends depend on this one.
 
 mod backend;
+mod bells;
 mod chance;
 mod client;
 mod context;
@@ -26,6 +27,7 @@ pub use backend::{
     Backend, BackendInfo, Claim, ClaimRequest, ClaimedJob, DurabilityClass, Enqueued, Extended, Hold,
     LeaseStatus, MaintainRequest, Maintained, Suspicion,
 };
+pub use bells::Bells;
 pub use client::{Client, EnqueueJob};
 pub use context::{FencingToken, JobContext, State};
 pub use error::{BackendError, BuildError, Effect, EnqueueError, ErrorKind};
