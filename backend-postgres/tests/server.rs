@@ -3,7 +3,7 @@
 mod support;
 
 use backend_postgres::PostgresBackend;
-use job_conformance::servers::PostgresServer;
+use job_conformance::servers::{PostgresServer, when_back};
 use job_core::{
     Backend, BackendError, ClaimRequest, Effect, JobId, Kind, LeaseId, NewJob, QueueName, Settled,
     Settlement, Verdict, WorkerId,
@@ -35,21 +35,6 @@ async fn claim(backend: &PostgresBackend, limit: u32) -> Result<Vec<job_core::Cl
         solo: false,
     };
     Ok(backend.claim(&QUEUE, &request).await?.jobs)
-}
-
-/// Tries until the server answers again; every error on the way says that it is worth trying.
-async fn when_back<T, F: Future<Output = Result<T, BackendError>>>(mut call: impl FnMut() -> F) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        match call().await {
-            Ok(answer) => return answer,
-            Err(error) => {
-                assert!(error.is_transient(), "{error}");
-                assert!(Instant::now() < deadline, "the server did not come back: {error}");
-            }
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -86,15 +71,15 @@ async fn acknowledged_jobs_survive_a_killed_server() {
         tokio::task::block_in_place(|| server.start_again());
         for new in unknown {
             // The same job again: one, whatever became of the first call.
-            when_back(|| backend.enqueue(std::slice::from_ref(&new))).await;
+            when_back(PATIENCE, || backend.enqueue(std::slice::from_ref(&new))).await;
             acknowledged.push(new.id);
         }
     }
-    let again = when_back(|| backend.settle(&QUEUE, &settlement)).await;
+    let again = when_back(PATIENCE, || backend.settle(&QUEUE, &settlement)).await;
     assert_eq!(again, [Settled::AlreadyApplied], "a settled job stays settled");
     let mut found: Vec<JobId> = Vec::new();
     loop {
-        let jobs = when_back(|| claim(&backend, 1_000)).await;
+        let jobs = when_back(PATIENCE, || claim(&backend, 1_000)).await;
         if jobs.is_empty() {
             break;
         }
@@ -154,7 +139,7 @@ async fn an_outage_passes() {
     let error = other.enqueue(&[job()]).await.expect_err("nobody is there");
     assert!(error.is_transient(), "{error}");
     tokio::task::block_in_place(|| server.start_again());
-    when_back(|| enqueue_one(&other)).await;
+    when_back(PATIENCE, || enqueue_one(&other)).await;
     // The listener comes back with jitter; every enqueue is a new chance to be heard.
     let deadline = Instant::now() + PATIENCE;
     loop {

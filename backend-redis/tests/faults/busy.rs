@@ -2,9 +2,9 @@
 
 use crate::support::connect;
 use crate::support::store::Store;
-use crate::support::work::{LONG, QUEUE, claim, claim_from, drain, enqueue_one, jobs, until};
+use crate::support::work::{LONG, PATIENCE, QUEUE, claim, claim_from, drain, enqueue_one, jobs, until};
 use crate::{fast, start};
-use job_conformance::servers::RedisServer;
+use job_conformance::servers::{RedisServer, when_back};
 use job_core::{Backend, Effect, ErrorKind, LeaseId, LeaseStatus, MaintainRequest};
 use std::time::Duration;
 use tokio::task::block_in_place;
@@ -86,7 +86,7 @@ async fn an_extension_gives_up_sooner() {
     let error = backend.extend(&QUEUE, &[lease], LONG).await.expect_err("nobody answers");
     assert!(began.elapsed() < Duration::from_secs(7), "{:?}", began.elapsed());
     assert_eq!((error.kind(), error.effect()), (ErrorKind::Transient, Effect::Unknown), "{error}");
-    crate::support::work::when_back(async || backend.extend(&QUEUE, &[lease], LONG).await).await;
+    when_back(PATIENCE, async || backend.extend(&QUEUE, &[lease], LONG).await).await;
     let done = backend.maintain(&QUEUE, &MaintainRequest::default()).await.expect("maintain works");
     assert_eq!(done.leases_reaped, 0);
 }

@@ -5,9 +5,9 @@ use crate::support::connect;
 use crate::support::store::Store;
 use crate::support::traffic::Traffic;
 use crate::support::work::{
-    KIND, LONG, QUEUE, claim, claim_for, enqueue_one, job, jobs, reap, settle, when_back,
+    KIND, LONG, PATIENCE, QUEUE, claim, claim_for, enqueue_one, job, jobs, reap, settle,
 };
-use job_conformance::servers::RedisServer;
+use job_conformance::servers::{RedisServer, when_back};
 use job_core::{
     Backend, ErrorReport, IdempotencyKey, NewJob, QueueName, Settled, Settlement, UniqueKey, Verdict, When,
 };
@@ -115,6 +115,6 @@ async fn a_file_that_was_cut_anywhere_holds_whole_calls() {
     }
     // And it is of use.
     let backend = connect(&url).await;
-    when_back(async || enqueue_one(&backend).await).await;
+    when_back(PATIENCE, async || enqueue_one(&backend).await).await;
     assert!(!claim(&backend, 100).await.expect("claim works").is_empty());
 }

@@ -103,21 +103,6 @@ pub(crate) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     }
 }
 
-/// Tries until the server answers again; every error on the way says that it is worth trying.
-pub(crate) async fn when_back<T>(mut call: impl AsyncFnMut() -> Result<T, BackendError>) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        match call().await {
-            Ok(answer) => return answer,
-            Err(error) => {
-                assert!(error.is_transient(), "{error}");
-                assert!(Instant::now() < deadline, "the server did not come back: {error}");
-            }
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
-
 pub(crate) fn prefix_of(url: &str) -> &str {
     let from = url.split_once("prefix=").expect("the URL has a prefix").1;
     from.split('&').next().expect("something stands there")

@@ -43,3 +43,9 @@ pub(super) fn program(name: &str, known: &[&str]) -> Option<PathBuf> {
     let on_path = env::var_os("PATH").into_iter().flat_map(|p| env::split_paths(&p).collect::<Vec<_>>());
     on_path.chain(known.iter().map(PathBuf::from)).map(|dir| dir.join(name)).find(|file| file.is_file())
 }
+
+/// A URL with one more parameter.
+pub(crate) fn with_parameter(url: &str, parameter: &str) -> String {
+    let separator = if url.contains('?') { '&' } else { '?' };
+    format!("{url}{separator}{parameter}")
+}

@@ -1,6 +1,7 @@
 //! A private PostgreSQL.
 
-use super::place::{free_port, private_dir};
+use super::origin::{self, Origin, log};
+use super::place::{free_port, private_dir, with_parameter};
 use super::process::{User, Watched, alive, patiently};
 use job_core::LeaseId;
 use std::env;
@@ -8,7 +9,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::OnceLock;
 
 /// The variable that names a server to use instead of starting one for [`PostgresServer::shared`].
 pub const URL_VARIABLE: &str = "DATABASE_URL";
@@ -26,15 +27,7 @@ pub const URL_VARIABLE: &str = "DATABASE_URL";
 /// ```
 #[derive(Debug)]
 pub struct PostgresServer {
-    origin: Origin,
-}
-
-#[derive(Debug)]
-enum Origin {
-    /// Started here.
-    Own { home: Home, running: Mutex<Option<Watched>> },
-    /// Somebody else's, by its URL.
-    Given(String),
+    origin: Origin<Home>,
 }
 
 /// What a server needs to start, and to start again.
@@ -83,14 +76,7 @@ impl PostgresOptions {
     /// If PostgreSQL is not installed or does not start; the text says what to do.
     #[must_use]
     pub fn start(self) -> PostgresServer {
-        let mut home = Home::make(self.settings, self.parent.as_deref());
-        for _ in 0..20 {
-            home.port = free_port(0);
-            if let Some(watched) = home.try_start() {
-                return PostgresServer { origin: Origin::Own { home, running: Mutex::new(Some(watched)) } };
-            }
-        }
-        panic!("no free port was found on 127.0.0.1 in 20 attempts");
+        PostgresServer { origin: Origin::start(Home::make(self.settings, self.parent.as_deref())) }
     }
 }
 
@@ -138,7 +124,7 @@ impl PostgresServer {
     /// If it is not ours.
     #[must_use]
     pub fn port(&self) -> u16 {
-        self.own().0.port
+        self.origin.home().port
     }
 
     /// The URL of another of its databases.
@@ -155,9 +141,7 @@ impl PostgresServer {
     /// The URL with a schema that nobody has used, as `?schema=t_…`.
     #[must_use]
     pub fn fresh_url(&self) -> String {
-        let url = self.url();
-        let separator = if url.contains('?') { '&' } else { '?' };
-        format!("{url}{separator}schema=t_{}", LeaseId::random().as_uuid().simple())
+        with_parameter(&self.url(), &format!("schema=t_{}", LeaseId::random().as_uuid().simple()))
     }
 
     /// Ends the server and all its children by SIGKILL at one instant. Its data stays.
@@ -165,7 +149,7 @@ impl PostgresServer {
     /// # Panics
     /// If it is not running, or is not ours to end.
     pub fn kill9(&self) {
-        self.take_running().kill9();
+        self.origin.kill9();
     }
 
     /// Ends the server in good order, without waiting for its clients. Its data stays.
@@ -173,10 +157,7 @@ impl PostgresServer {
     /// # Panics
     /// If it is not running, or is not ours to end.
     pub fn stop(&self) {
-        let running = self.take_running();
-        let pid = running.pid;
-        running.end("INT");
-        assert!(!alive(pid), "PostgreSQL went on after it was told to stop");
+        self.origin.stop("INT");
     }
 
     /// Starts the server on the data that it left, under the same URL.
@@ -184,54 +165,64 @@ impl PostgresServer {
     /// # Panics
     /// If it runs, is not ours, or does not start.
     pub fn start_again(&self) {
-        let (home, mut running) = self.own();
-        assert!(running.is_none(), "the server runs already");
-        *running = home.try_start();
-        assert!(running.is_some(), "port {} was taken while the server was down", home.port);
+        self.origin.start_again();
     }
 
     /// The id of its main process while it runs, if it is ours.
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
-        match &self.origin {
-            Origin::Own { running, .. } => lock(running).as_ref().map(|r| r.pid),
-            Origin::Given(_) => None,
-        }
+        self.origin.pid()
     }
 
     /// Where its data and its `log` are, if it is ours.
     #[must_use]
     pub fn dir(&self) -> Option<&Path> {
-        match &self.origin {
-            Origin::Own { home, .. } => Some(&home.dir),
-            Origin::Given(_) => None,
-        }
-    }
-
-    fn own(&self) -> (&Home, MutexGuard<'_, Option<Watched>>) {
-        match &self.origin {
-            Origin::Own { home, running } => (home, lock(running)),
-            Origin::Given(url) => panic!("the server at {url} was given by {URL_VARIABLE} and is left alone"),
-        }
-    }
-
-    fn take_running(&self) -> Watched {
-        self.own().1.take().expect("the server runs")
+        self.origin.dir()
     }
 }
 
-impl Drop for PostgresServer {
-    fn drop(&mut self) {
-        if let Origin::Own { home, running } = &self.origin {
-            drop(lock(running).take());
-            // The watch has done it if there was one.
-            let _ = fs::remove_dir_all(&home.dir);
-        }
-    }
-}
+impl origin::Home for Home {
+    const NAME: &str = "PostgreSQL";
+    const VARIABLE: &str = URL_VARIABLE;
 
-fn lock(running: &Mutex<Option<Watched>>) -> MutexGuard<'_, Option<Watched>> {
-    running.lock().unwrap_or_else(PoisonError::into_inner)
+    fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    fn port(&self) -> u16 {
+        self.port
+    }
+
+    fn take_port(&mut self) {
+        self.port = free_port(0);
+    }
+
+    fn try_start(&self) -> Option<Watched> {
+        let mut args = vec!["-D".into(), self.data().into_os_string()];
+        let sockets = self.dir.display().to_string();
+        let port = self.port.to_string();
+        let ours =
+            [("listen_addresses", "127.0.0.1"), ("port", &port), ("unix_socket_directories", &sockets)];
+        let theirs = self.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        for (name, value) in ours.into_iter().chain(theirs) {
+            args.extend(["-c".into(), format!("{name}={value}").into()]);
+        }
+        let said_before = log(&self.dir).len();
+        let watched = Watched::start(&self.dir, self.user, "QUIT", &self.bin.join("postgres"), args);
+        let mut ready = false;
+        patiently("PostgreSQL takes connections", || {
+            ready = self.is_ready(watched.pid);
+            ready || !alive(watched.pid)
+        });
+        if ready {
+            return Some(watched);
+        }
+        watched.end("KILL");
+        let log = log(&self.dir);
+        let said = log.get(said_before..).unwrap_or(&log);
+        assert!(said.contains("could not bind"), "PostgreSQL did not start, it said:\n{said}");
+        None
+    }
 }
 
 impl Home {
@@ -261,38 +252,6 @@ impl Home {
 
     fn data(&self) -> PathBuf {
         self.dir.join("data")
-    }
-
-    fn log(&self) -> String {
-        fs::read_to_string(self.dir.join("log")).unwrap_or_default()
-    }
-
-    /// Starts the server and waits until it takes connections; `None` if somebody else has the port.
-    fn try_start(&self) -> Option<Watched> {
-        let mut args = vec!["-D".into(), self.data().into_os_string()];
-        let sockets = self.dir.display().to_string();
-        let port = self.port.to_string();
-        let ours =
-            [("listen_addresses", "127.0.0.1"), ("port", &port), ("unix_socket_directories", &sockets)];
-        let theirs = self.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        for (name, value) in ours.into_iter().chain(theirs) {
-            args.extend(["-c".into(), format!("{name}={value}").into()]);
-        }
-        let said_before = self.log().len();
-        let watched = Watched::start(&self.dir, self.user, "QUIT", &self.bin.join("postgres"), args);
-        let mut ready = false;
-        patiently("PostgreSQL takes connections", || {
-            ready = self.is_ready(watched.pid);
-            ready || !alive(watched.pid)
-        });
-        if ready {
-            return Some(watched);
-        }
-        watched.end("KILL");
-        let log = self.log();
-        let said = log.get(said_before..).unwrap_or(&log);
-        assert!(said.contains("could not bind"), "PostgreSQL did not start, it said:\n{said}");
-        None
     }
 
     /// What `pg_ctl -w` looks at: the server writes its state into the lock file.

@@ -1,6 +1,7 @@
 //! A private Redis.
 
-use super::place::{free_port, private_dir, program};
+use super::origin::{self, Origin, log};
+use super::place::{free_port, private_dir, program, with_parameter};
 use super::process::{Watched, alive, patiently};
 use job_core::LeaseId;
 use std::env;
@@ -10,7 +11,7 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::OnceLock;
 
 /// The variable that names a server to use instead of starting one for [`RedisServer::shared`].
 pub const URL_VARIABLE: &str = "REDIS_URL";
@@ -33,15 +34,7 @@ const TO_NODES: u16 = 10_000;
 /// ```
 #[derive(Debug)]
 pub struct RedisServer {
-    origin: Origin,
-}
-
-#[derive(Debug)]
-enum Origin {
-    /// Started here.
-    Own { home: Home, running: Mutex<Option<Watched>> },
-    /// Somebody else's, by its URL.
-    Given(String),
+    origin: Origin<Home>,
 }
 
 /// What a server needs to start, and to start again.
@@ -49,6 +42,7 @@ enum Origin {
 struct Home {
     dir: PathBuf,
     program: PathBuf,
+    node: bool,
     port: u16,
     settings: Vec<(String, String)>,
 }
@@ -91,14 +85,9 @@ impl RedisOptions {
     #[must_use]
     pub fn start(self) -> RedisServer {
         let program = self.program.unwrap_or_else(installed);
-        let mut home = Home { dir: private_dir("redis", None), program, port: 0, settings: self.settings };
-        for _ in 0..20 {
-            home.port = free_port(if self.node { TO_NODES } else { 0 });
-            if let Some(watched) = home.try_start() {
-                return RedisServer { origin: Origin::Own { home, running: Mutex::new(Some(watched)) } };
-            }
-        }
-        panic!("no free port was found on 127.0.0.1 in 20 attempts");
+        let (settings, node) = (self.settings, self.node);
+        let home = Home { dir: private_dir("redis", None), program, node, port: 0, settings };
+        RedisServer { origin: Origin::start(home) }
     }
 }
 
@@ -148,9 +137,7 @@ impl RedisServer {
     /// The URL with a prefix that nobody has used, as `?prefix=t_…`.
     #[must_use]
     pub fn fresh_url(&self) -> String {
-        let url = self.url();
-        let separator = if url.contains('?') { '&' } else { '?' };
-        format!("{url}{separator}prefix=t_{}", LeaseId::random().as_uuid().simple())
+        with_parameter(&self.url(), &format!("prefix=t_{}", LeaseId::random().as_uuid().simple()))
     }
 
     /// Where it listens.
@@ -159,7 +146,7 @@ impl RedisServer {
     /// If it is not ours.
     #[must_use]
     pub fn port(&self) -> u16 {
-        self.own().0.port
+        self.origin.home().port
     }
 
     /// The path of its socket.
@@ -168,7 +155,7 @@ impl RedisServer {
     /// If it is not ours.
     #[must_use]
     pub fn socket(&self) -> PathBuf {
-        self.own().0.socket()
+        self.origin.home().socket()
     }
 
     /// What `redis-cli` with these arguments prints, without the last line end. An error of the server is an answer too.
@@ -214,7 +201,7 @@ impl RedisServer {
     /// # Panics
     /// If it is not running, or is not ours to end.
     pub fn kill9(&self) {
-        self.take_running().kill9();
+        self.origin.kill9();
     }
 
     /// Ends the server in good order. Its files stay.
@@ -222,10 +209,7 @@ impl RedisServer {
     /// # Panics
     /// If it is not running, or is not ours to end.
     pub fn stop(&self) {
-        let running = self.take_running();
-        let pid = running.pid;
-        running.end("TERM");
-        assert!(!alive(pid), "Redis went on after it was told to stop");
+        self.origin.stop("TERM");
     }
 
     /// Starts the server on the files that it left, under the same URL, and waits until it has read them.
@@ -233,75 +217,43 @@ impl RedisServer {
     /// # Panics
     /// If it runs, is not ours, or does not start.
     pub fn start_again(&self) {
-        let (home, mut running) = self.own();
-        assert!(running.is_none(), "the server runs already");
-        *running = home.try_start();
-        assert!(running.is_some(), "port {} was taken while the server was down", home.port);
+        self.origin.start_again();
     }
 
     /// The id of its process while it runs, if it is ours.
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
-        match &self.origin {
-            Origin::Own { running, .. } => lock(running).as_ref().map(|r| r.pid),
-            Origin::Given(_) => None,
-        }
+        self.origin.pid()
     }
 
     /// Where its files and its `log` are, if it is ours.
     #[must_use]
     pub fn dir(&self) -> Option<&Path> {
-        match &self.origin {
-            Origin::Own { home, .. } => Some(&home.dir),
-            Origin::Given(_) => None,
-        }
-    }
-
-    fn own(&self) -> (&Home, MutexGuard<'_, Option<Watched>>) {
-        match &self.origin {
-            Origin::Own { home, running } => (home, lock(running)),
-            Origin::Given(_) => panic!("the server was given by {URL_VARIABLE} and is left alone"),
-        }
-    }
-
-    fn take_running(&self) -> Watched {
-        self.own().1.take().expect("the server runs")
+        self.origin.dir()
     }
 }
 
-impl Drop for RedisServer {
-    fn drop(&mut self) {
-        if let Origin::Own { home, running } = &self.origin {
-            drop(lock(running).take());
-            // The watch has done it if there was one.
-            let _ = fs::remove_dir_all(&home.dir);
-        }
-    }
-}
+impl origin::Home for Home {
+    const NAME: &str = "Redis";
+    const VARIABLE: &str = URL_VARIABLE;
 
-fn lock(running: &Mutex<Option<Watched>>) -> MutexGuard<'_, Option<Watched>> {
-    running.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Home {
-    fn socket(&self) -> PathBuf {
-        self.dir.join("redis.sock")
+    fn dir(&self) -> &Path {
+        &self.dir
     }
 
-    fn log(&self) -> String {
-        fs::read_to_string(self.dir.join("log")).unwrap_or_default()
+    fn port(&self) -> u16 {
+        self.port
     }
 
-    fn password(&self) -> Option<&str> {
-        self.settings.iter().rev().find(|(name, _)| name == "requirepass").map(|(_, value)| value.as_str())
+    fn take_port(&mut self) {
+        self.port = free_port(if self.node { TO_NODES } else { 0 });
     }
 
-    /// Starts the server and waits until it answers; `None` if somebody else has the port.
     fn try_start(&self) -> Option<Watched> {
         let config = self.dir.join("redis.conf");
         fs::write(&config, self.config())
             .unwrap_or_else(|e| panic!("cannot write {}: {e}", config.display()));
-        let said_before = self.log().len();
+        let said_before = log(&self.dir).len();
         // Nothing is kept, so nothing has to be told to it: SIGKILL, which it cannot put off.
         let watched = Watched::start(&self.dir, None, "KILL", &self.program, [config]);
         let mut ready = false;
@@ -313,10 +265,20 @@ impl Home {
             return Some(watched);
         }
         watched.end("KILL");
-        let log = self.log();
+        let log = log(&self.dir);
         let said = log.get(said_before..).unwrap_or(&log);
         assert!(said.contains("Address already in use"), "Redis did not start, it said:\n{said}");
         None
+    }
+}
+
+impl Home {
+    fn socket(&self) -> PathBuf {
+        self.dir.join("redis.sock")
+    }
+
+    fn password(&self) -> Option<&str> {
+        self.settings.iter().rev().find(|(name, _)| name == "requirepass").map(|(_, value)| value.as_str())
     }
 
     fn config(&self) -> String {

@@ -8,6 +8,7 @@ use super::job::QUEUE;
 use crate::judge::point::{POSTGRES, Point, REDIS, RUNTIME};
 use crate::judge::storm::Storm;
 use crate::judge::{Dump, Kept};
+use crate::servers::place::with_parameter;
 use async_trait::async_trait;
 use backend_postgres::PostgresBackend;
 use backend_redis::RedisBackend;
@@ -161,10 +162,4 @@ pub(super) fn pending(stats: &QueueStats) -> u64 {
 /// A name that nobody has used, for the place of a run.
 fn fresh_name() -> String {
     format!("rig_{}", job_core::LeaseId::random().as_uuid().simple())
-}
-
-/// A URL with one more parameter.
-fn with_parameter(url: &str, parameter: &str) -> String {
-    let separator = if url.contains('?') { '&' } else { '?' };
-    format!("{url}{separator}{parameter}")
 }
