@@ -12,7 +12,7 @@ if lease then
   local key = KEYS[HEAD + kinds + 1]
   local found = redis.call('HMGET', key, 'h', 'f')
   for at = 1, #(found[2] or '') do
-    if string.sub(found[1], (at - 1) * HANDLE + 1, (at - 1) * HANDLE + 16) == id then
+    if handle_at(found[1], at) == handle then
       write_even_if_full()
       redis.call('HSET', key, 'f', string.sub(found[2], 1, at - 1) .. 'c' .. string.sub(found[2], at + 1))
     end

@@ -2,7 +2,7 @@
 -- knows them (0: not at all), number of jobs, then handle and record of each, then for each job with options: its
 -- number, when, index of its idempotency key among KEYS (0: none), window ms, unique key (see store).
 -- KEYS: receipt, one lane for each kind, idempotency keys. Answers 0 and the holders of taken keys (16 bytes a job, or
--- '' if every job was stored), or 1 and the numbers of the kinds.
+-- '' if every job was stored), or 1: the client has the numbers of the kinds still to learn.
 local kinds, at = tonumber(ARGV[4]), 5
 local REQUEST, LANES = HEAD + 1, HEAD + 1
 local bad = wrong_type(1, HEAD) or wrong_type(REQUEST, REQUEST, 'string')
@@ -27,18 +27,7 @@ for i = 1, kinds do
   if numbers[i] == 0 or numbers[i] ~= tonumber(ARGV[at + kinds + i - 1]) then differs = true end
   lane_of[numbers[i]] = KEYS[LANES + i]
 end
-if differs then
-  local count = redis.call('HLEN', KINDS)
-  for i = 1, kinds do
-    if numbers[i] == 0 then
-      count = count + 1
-      if count > 65535 then return redis.error_reply('REJECTED a queue has at most 65535 kinds') end
-      redis.call('HSET', KINDS, ARGV[at + i - 1], count)
-      numbers[i] = count
-    end
-  end
-  return { 1, numbers }
-end
+if differs then return number_kinds(at, at + kinds - 1) or { 1 } end
 
 local handles, records, options = {}, {}, {}
 for i = 1, jobs do

@@ -11,7 +11,7 @@ for no = 1, #ARGV - 1 do
     redis.call('ZADD', X, 'XX', 'GT', expires, lease)
     local at = string.find(found[2], 'c', 1, true)
     while at do
-      cancel[#cancel + 1] = string.sub(found[1], (at - 1) * HANDLE + 1, (at - 1) * HANDLE + 16)
+      cancel[#cancel + 1] = id_of(handle_at(found[1], at))
       at = string.find(found[2], 'c', at + 1, true)
     end
   else

@@ -21,7 +21,7 @@ local function is_held(lease, handle)
   local found = redis.call('HMGET', lease, 'h', 'f')
   for at = 1, #(found[2] or '') do
     local fate = string.sub(found[2], at, at)
-    if string.sub(found[1], (at - 1) * HANDLE + 1, at * HANDLE) == handle and (fate == 'h' or fate == 'c') then return true end
+    if handle_at(found[1], at) == handle and (fate == 'h' or fate == 'c') then return true end
   end
   return false
 end

@@ -12,7 +12,7 @@ for no = 1, #KEYS - HEAD do
     local fate = string.sub(lease[2], at, at)
     if (claim > number or at > place) and (fate == 'h' or fate == 'c') then
       if #rows == limit then return { rows, whole(number), whole(place) } end
-      local handle = string.sub(lease[1], (at - 1) * HANDLE + 1, at * HANDLE)
+      local handle = handle_at(lease[1], at)
       local id = id_of(handle)
       number, place = claim, at
       local job = (ARGV[4] ~= '1' or kind_of(handle) == tonumber(ARGV[5])) and redis.call('HGET', J, id)

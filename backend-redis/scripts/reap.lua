@@ -14,7 +14,7 @@ for no = 1, leases do
     for at = 1, #(found[2] or '') do
       local fate = string.sub(found[2], at, at)
       if fate == 'h' or fate == 'c' then
-        local handle = string.sub(found[1], (at - 1) * HANDLE + 1, at * HANDLE)
+        local handle = handle_at(found[1], at)
         if kind_of(handle) > kinds then return kind_of(handle) end
         lease.jobs[#lease.jobs + 1] = { handle = handle, cancel = fate == 'c' }
       end

@@ -28,13 +28,12 @@ impl Inner {
             last = Some(queue);
         }
         let mut answers = HashMap::new();
-        let several = parts.len() > 1;
         for (number, ((name, shard), part)) in parts.into_iter().enumerate() {
             let queue = self.queue(name).await?;
             let holders = self.enqueue_part(name, &queue.shards[shard], &part).await;
             let holders = holders.map_err(|e| if number > 0 { e.in_part() } else { e })?;
             self.wake.bells.ring(name);
-            if part.len() == jobs.len() && !several {
+            if part.len() == jobs.len() {
                 return Ok(part.iter().enumerate().map(|(i, j)| answer(j.id, holders.get(i))).collect());
             }
             answers.extend(part.iter().enumerate().map(|(i, j)| (j.id, answer(j.id, holders.get(i)))));
@@ -79,7 +78,7 @@ impl Inner {
                     let holders = reply::bytes(holders).ok_or_else(|| unreadable(OPERATION))?;
                     return Ok(holders.chunks_exact(16).map(holder).collect());
                 }
-                (Some(1), Some(_)) => self.learn_kinds(shard).await?,
+                (Some(1), None) => self.learn_kinds(shard).await?,
                 _ => return Err(unreadable(OPERATION)),
             }
         }

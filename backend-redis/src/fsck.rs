@@ -267,7 +267,7 @@ impl Inner {
         report: &mut FsckReport,
     ) -> Result<(), BackendError> {
         let mut keys: Vec<(String, &str)> =
-            shard.tag.head().iter().cloned().zip(crate::keys::TYPES.iter().copied()).collect();
+            shard.tag.typed_head().map(|(key, kind)| (key.to_owned(), kind)).collect();
         // The kinds may have to be renamed themselves.
         if self.is_type(shard.tag.key(Part::Kinds), "hash").await? {
             self.learn_kinds(shard).await?;

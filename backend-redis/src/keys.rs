@@ -4,8 +4,23 @@ use job_core::{Kind, LeaseId, QueueName};
 use redis::{Cmd, RedisWrite, ToRedisArgs};
 use uuid::Uuid;
 
-/// The keys that every script gets first, in this order.
-const HEAD: [&str; 14] = ["q", "j", "m", "e", "v", "u", "kinds", "run", "x", "xi", "ws", "wr", "d", "o"];
+/// The keys that every script gets first, in this order, and their types.
+const HEAD: [(&str, &str); 14] = [
+    ("q", "hash"),
+    ("j", "hash"),
+    ("m", "hash"),
+    ("e", "hash"),
+    ("v", "hash"),
+    ("u", "hash"),
+    ("kinds", "hash"),
+    ("run", "hash"),
+    ("x", "zset"),
+    ("xi", "zset"),
+    ("ws", "zset"),
+    ("wr", "zset"),
+    ("d", "zset"),
+    ("o", "hash"),
+];
 
 /// One shard of a queue: where its keys are.
 #[derive(Debug, Clone)]
@@ -13,12 +28,6 @@ pub(crate) struct Tag {
     text: String,
     head: Vec<String>,
 }
-
-/// The types of these keys.
-pub(crate) const TYPES: [&str; 14] = [
-    "hash", "hash", "hash", "hash", "hash", "hash", "hash", "hash", "zset", "zset", "zset", "zset", "zset",
-    "hash",
-];
 
 /// One of the keys of [`HEAD`].
 #[derive(Debug, Clone, Copy)]
@@ -41,7 +50,7 @@ pub(crate) enum Part {
 impl Tag {
     pub(crate) fn new(prefix: &str, queue: &QueueName, shard: u32) -> Self {
         let text = format!("{{{prefix}:{queue}:{shard}}}");
-        let head = HEAD.iter().map(|suffix| format!("{text}{suffix}")).collect();
+        let head = HEAD.iter().map(|(suffix, _)| format!("{text}{suffix}")).collect();
         Self { text, head }
     }
 
@@ -51,6 +60,11 @@ impl Tag {
 
     pub(crate) fn head(&self) -> &[String] {
         &self.head
+    }
+
+    /// The same with their types.
+    pub(crate) fn typed_head(&self) -> impl Iterator<Item = (&str, &'static str)> {
+        self.head.iter().map(String::as_str).zip(HEAD.map(|(_, kind)| kind))
     }
 
     /// What all keys of the shard begin with.

@@ -3,8 +3,8 @@
 use crate::backend::Inner;
 use crate::error::{refused, unreadable};
 use crate::keys::{Part, Raw};
-use crate::operate::{only_kind, record};
-use crate::queue::{Queue, Shard};
+use crate::operate::record;
+use crate::queue::{Queue, Shard, number_of};
 use crate::reply;
 use crate::script::{LIST, LIST_RUNNING};
 use job_core::{BackendError, Cursor, ErrorKind, JobRecord, JobState, LeaseId, ListFilter, Page};
@@ -56,20 +56,22 @@ impl Inner {
         for number in first..queue.shards.len() {
             let shard = &queue.shards[number];
             self.learn_kinds(shard).await?;
-            let Some(only) = only_kind(queue, number, filter) else { continue };
+            let Some(only) = only_kind(shard, filter) else { continue };
             loop {
                 let left = limit - page.jobs.len();
                 let (rows, end) = match filter.state {
                     JobState::Ready => self.list_ready(queue, shard, filter, &spot, left).await?,
                     JobState::Running => self.list_running(queue, shard, only, &spot, left).await?,
-                    JobState::Scheduled => {
-                        self.list_set(queue, shard, Part::Scheduled, filter.state, only, &spot, left).await?
-                    }
-                    JobState::Retrying => {
-                        self.list_set(queue, shard, Part::Retrying, filter.state, only, &spot, left).await?
-                    }
-                    JobState::Dead => {
-                        self.list_set(queue, shard, Part::Dead, filter.state, only, &spot, left).await?
+                    JobState::Scheduled | JobState::Retrying | JobState::Dead => {
+                        let part = match filter.state {
+                            JobState::Scheduled => Part::Scheduled,
+                            JobState::Retrying => Part::Retrying,
+                            _ => Part::Dead,
+                        };
+                        let key = shard.tag.key(part);
+                        let (rows, end) =
+                            self.list_key(queue, shard, key, filter.state, only, &spot, left).await?;
+                        (rows.into_iter().map(|(record, _)| record).collect(), end)
                     }
                     // These are not kept.
                     JobState::Completed | JobState::Cancelled => return Ok(page),
@@ -88,33 +90,17 @@ impl Inner {
     }
 
     #[expect(clippy::too_many_arguments, reason = "one call, told apart by its arguments")]
-    async fn list_set(
-        &self,
-        queue: &Queue,
-        shard: &Shard,
-        part: Part,
-        state: JobState,
-        only: (u8, u16),
-        spot: &Spot,
-        limit: usize,
-    ) -> Result<(Vec<JobRecord>, Option<Spot>), BackendError> {
-        let key = shard.tag.key(part).to_owned();
-        let (rows, end) = self.list_key(queue, shard, key, state, only, spot, limit).await?;
-        Ok((rows.into_iter().map(|(record, _)| record).collect(), end))
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "one call, told apart by its arguments")]
     async fn list_key(
         &self,
         queue: &Queue,
         shard: &Shard,
-        key: String,
+        key: &str,
         state: JobState,
         (only, kind): (u8, u16),
         spot: &Spot,
         limit: usize,
     ) -> Result<(Vec<(JobRecord, i64)>, Option<Spot>), BackendError> {
-        let mut call = LIST.call(&shard.tag, &[key]);
+        let mut call = LIST.call(&shard.tag, &[key.to_owned()]);
         call.cmd.arg(&spot.score).arg(Raw(&spot.member)).arg(limit).arg(only).arg(kind).arg(state.as_str());
         let answer = self.link.run(call).await?;
         let read = || {
@@ -146,7 +132,7 @@ impl Inner {
         for kind in shard.kinds().iter().filter(|k| filter.kind.as_ref().is_none_or(|f| f == *k)) {
             let lane = shard.tag.lane(kind);
             let (rows, end) =
-                self.list_key(queue, shard, lane, JobState::Ready, (0, 0), &from, limit).await?;
+                self.list_key(queue, shard, &lane, JobState::Ready, (0, 0), &from, limit).await?;
             more |= end.is_some();
             all.extend(rows);
         }
@@ -196,6 +182,12 @@ impl Inner {
         let over = rows.len() < limit && leases.len() < LEASES;
         Ok((rows, (!over).then_some(end)))
     }
+}
+
+/// Whether there is only one kind to show, and its number; nothing if the shard never had it.
+fn only_kind(shard: &Shard, filter: &ListFilter) -> Option<(u8, u16)> {
+    let Some(kind) = &filter.kind else { return Some((0, 0)) };
+    Some((1, number_of(&shard.kinds(), kind))).filter(|(_, number)| *number > 0)
 }
 
 /// Members and scores of leases.

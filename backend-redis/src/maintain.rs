@@ -2,14 +2,13 @@
 
 use crate::backend::Inner;
 use crate::error::{refused, unreadable};
-use crate::keys::{Part, Raw};
+use crate::keys::{Part, add_id};
 use crate::queue::{Queue, Shard};
 use crate::record::{decode_whole, ms};
 use crate::reply;
-use crate::script::{Call, PROMOTE, REAP, Script};
+use crate::script::{PROMOTE, REAP, Script};
 use job_core::{BackendError, ErrorKind, Kind, LeaseId, MaintainRequest, Maintained};
-use redis::Value;
-use std::sync::LazyLock;
+use redis::{Cmd, Value};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -38,24 +37,23 @@ impl Inner {
         Ok(())
     }
 
-    /// Runs a script that must know the lanes of all kinds.
+    /// Runs a script that must know the lanes of all kinds, which are its keys after these.
     pub(crate) async fn with_lanes(
         &self,
         shard: &Shard,
-        script: &'static LazyLock<Script>,
-        build: impl Fn(Vec<String>) -> (Vec<String>, Box<dyn Fn(&mut Call) + Send>),
-        knows_all: impl Fn(&Value) -> bool,
+        script: &'static Script,
+        keys: &[String],
+        add_args: impl Fn(&mut Cmd),
     ) -> Result<Value, BackendError> {
         for _ in 0..4 {
-            let (keys, add_args) = build(shard.lanes());
+            let keys = [keys, &shard.lanes()].concat();
             let mut call = script.call(&shard.tag, &keys);
-            add_args(&mut call);
-            drop(add_args);
-            let answer = self.link.run(call).await?;
-            if knows_all(&answer) {
-                return Ok(answer);
+            add_args(&mut call.cmd);
+            match self.link.run(call).await? {
+                // Of a kind that is new here.
+                Value::Int(_) => self.learn_kinds(shard).await?,
+                answer => return Ok(answer),
             }
-            self.learn_kinds(shard).await?;
         }
         Err(refused(script.operation, ErrorKind::Transient, "the kinds of the queue cannot be read"))
     }
@@ -97,17 +95,10 @@ impl Inner {
         limit: u32,
         done: &mut Maintained,
     ) -> Result<Vec<LeaseId>, BackendError> {
-        let args = [limit.to_string(), self.wake.channel().to_owned(), queue.name.to_string()];
-        let build = |lanes| {
-            let args = args.clone();
-            (
-                lanes,
-                Box::new(move |call: &mut Call| {
-                    let _ = call.cmd.arg(&args[..]);
-                }) as Box<_>,
-            )
+        let add_args = |cmd: &mut Cmd| {
+            cmd.arg(limit).arg(self.wake.channel()).arg(queue.name.as_str());
         };
-        let answer = self.with_lanes(shard, &PROMOTE, build, |a| !matches!(a, Value::Int(_))).await?;
+        let answer = self.with_lanes(shard, &PROMOTE, &[], add_args).await?;
         let read = || -> Option<Vec<LeaseId>> {
             let [promoted, more, next, expired] = <[Value; 4]>::try_from(reply::array(answer)?).ok()?;
             done.promoted += reply::count(&promoted)?;
@@ -130,25 +121,15 @@ impl Inner {
         leases: &[LeaseId],
         done: &mut Maintained,
     ) -> Result<(), BackendError> {
-        let args = [
-            ms(self.options.receipts).to_string(),
-            self.wake.channel().to_owned(),
-            queue.name.to_string(),
-            request.poison_limit.to_string(),
-            leases.len().to_string(),
-        ];
-        let build = |lanes: Vec<String>| {
-            let keys = leases.iter().map(|l| shard.tag.lease(*l)).chain(lanes).collect();
-            let (args, leases) = (args.clone(), leases.to_vec());
-            let add = move |call: &mut Call| {
-                call.cmd.arg(&args[..]);
-                for lease in &leases {
-                    call.cmd.arg(Raw(lease.as_uuid().as_bytes()));
-                }
-            };
-            (keys, Box::new(add) as Box<_>)
+        let keys: Vec<_> = leases.iter().map(|l| shard.tag.lease(*l)).collect();
+        let add_args = |cmd: &mut Cmd| {
+            cmd.arg(ms(self.options.receipts)).arg(self.wake.channel()).arg(queue.name.as_str());
+            cmd.arg(request.poison_limit).arg(leases.len());
+            for lease in leases {
+                add_id(cmd, lease.as_uuid());
+            }
         };
-        let answer = self.with_lanes(shard, &REAP, build, |a| !matches!(a, Value::Int(_))).await?;
+        let answer = self.with_lanes(shard, &REAP, &keys, add_args).await?;
         let counts: Option<Vec<u64>> =
             reply::array(answer).and_then(|items| items.iter().map(reply::count).collect());
         let Some([ended, returned, poisoned]) = counts.as_deref() else { return Err(unreadable("reap")) };

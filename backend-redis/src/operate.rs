@@ -3,38 +3,29 @@
 use crate::backend::{Inner, RedisBackend};
 use crate::claim::{Meta, job_id};
 use crate::error::{refused, unreadable};
-use crate::keys::{Part, Raw};
+use crate::keys::{Part, Raw, add_id};
 use crate::queue::{Queue, Shard};
 use crate::record::{decode, instant};
 use crate::reply;
-use crate::script::{CANCEL, Call, DISCARD, GET, PAUSE, REPLAY, STATS};
+use crate::script::{CANCEL, DISCARD, GET, PAUSE, REPLAY, STATS};
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::future::try_join_all;
 use job_core::{
     AttemptError, BackendError, Cancelled, DeadReason, ErrorKind, JobId, JobRecord, JobState, ListFilter,
     Operate, Page, QueueName, QueueStats,
 };
-use redis::Value;
+use redis::{Cmd, Value};
+use std::sync::Arc;
 use std::time::Duration;
 
 #[async_trait]
 impl Operate for RedisBackend {
     async fn get(&self, id: JobId) -> Result<Option<JobRecord>, BackendError> {
-        for name in self.inner().queue_names().await? {
-            let queue = self.inner().queue(&name).await?;
-            for shard in &queue.shards {
-                let mut call = GET.call(&shard.tag, &[]);
-                add_ids(&mut call, &[id]);
-                let rows =
-                    reply::array(self.inner().link.run(call).await?).ok_or_else(|| unreadable("get"))?;
-                if let Some(row) = rows.into_iter().next() {
-                    return record(row, &name)
-                        .map(|(record, _)| Some(record))
-                        .ok_or_else(|| unreadable("get"));
-                }
-            }
-        }
-        Ok(None)
+        let queues = self.inner().all_queues().await?;
+        let everywhere =
+            queues.iter().flat_map(|q| q.shards.iter().map(|s| self.inner().get(&q.name, s, id)));
+        Ok(try_join_all(everywhere).await?.into_iter().flatten().next())
     }
 
     async fn list(&self, filter: &ListFilter) -> Result<Page, BackendError> {
@@ -45,23 +36,16 @@ impl Operate for RedisBackend {
     async fn replay(&self, ids: &[JobId]) -> Result<Vec<bool>, BackendError> {
         let inner = self.inner();
         let mut answers = vec![false; ids.len()];
-        for name in inner.queue_names().await? {
-            let queue = inner.queue(&name).await?;
+        for queue in inner.all_queues().await? {
             for shard in &queue.shards {
-                let build = |lanes| {
-                    let (channel, queue, ids) =
-                        (inner.wake.channel().to_owned(), name.to_string(), ids.to_vec());
-                    let add = move |call: &mut Call| {
-                        call.cmd.arg(&channel).arg(&queue);
-                        add_ids(call, &ids);
-                    };
-                    (lanes, Box::new(add) as Box<_>)
+                let add_args = |cmd: &mut Cmd| {
+                    cmd.arg(inner.wake.channel()).arg(queue.name.as_str());
+                    add_ids(cmd, ids);
                 };
-                let letters =
-                    inner.with_lanes(shard, &REPLAY, build, |a| !matches!(a, Value::Int(_))).await?;
+                let letters = inner.with_lanes(shard, &REPLAY, &[], add_args).await?;
                 either(&mut answers, letters).ok_or_else(|| unreadable("replay"))?;
             }
-            inner.wake.bells.ring(&name);
+            inner.wake.bells.ring(&queue.name);
         }
         Ok(answers)
     }
@@ -69,10 +53,10 @@ impl Operate for RedisBackend {
     async fn discard(&self, ids: &[JobId]) -> Result<Vec<bool>, BackendError> {
         let inner = self.inner();
         let mut answers = vec![false; ids.len()];
-        for name in inner.queue_names().await? {
-            for shard in &inner.queue(&name).await?.shards {
+        for queue in inner.all_queues().await? {
+            for shard in &queue.shards {
                 let mut call = DISCARD.call(&shard.tag, &[]);
-                add_ids(&mut call, ids);
+                add_ids(&mut call.cmd, ids);
                 either(&mut answers, inner.link.run(call).await?).ok_or_else(|| unreadable("discard"))?;
             }
         }
@@ -80,8 +64,8 @@ impl Operate for RedisBackend {
     }
 
     async fn cancel(&self, id: JobId) -> Result<Cancelled, BackendError> {
-        for name in self.inner().queue_names().await? {
-            for shard in &self.inner().queue(&name).await?.shards {
+        for queue in self.inner().all_queues().await? {
+            for shard in &queue.shards {
                 let cancelled = self.inner().cancel(shard, id).await?;
                 if cancelled != Cancelled::NotFound {
                     return Ok(cancelled);
@@ -120,12 +104,12 @@ impl Operate for RedisBackend {
     async fn queues(&self) -> Result<Vec<QueueName>, BackendError> {
         let inner = self.inner();
         let mut names = Vec::new();
-        for name in inner.queue_names().await? {
-            for shard in &inner.queue(&name).await?.shards {
+        for queue in inner.all_queues().await? {
+            for shard in &queue.shards {
                 let mut cmd = redis::cmd("EXISTS");
                 cmd.arg(shard.tag.key(Part::Kinds));
                 if reply::int(&inner.link.command("queues", cmd).await?) == Some(1) {
-                    names.push(name);
+                    names.push(queue.name.clone());
                     break;
                 }
             }
@@ -137,14 +121,28 @@ impl Operate for RedisBackend {
 
 impl Inner {
     /// Every queue that any process has used.
-    pub(crate) async fn queue_names(&self) -> Result<Vec<QueueName>, BackendError> {
+    async fn all_queues(&self) -> Result<Vec<Arc<Queue>>, BackendError> {
         let mut cmd = redis::cmd("SMEMBERS");
         cmd.arg(self.queues_key());
         let names = match self.link.command("queues", cmd).await? {
             Value::Set(names) => names,
             other => reply::array(other).ok_or_else(|| unreadable("queues"))?,
         };
-        Ok(names.into_iter().filter_map(|n| QueueName::new(reply::text(n)?).ok()).collect())
+        let names: Vec<_> = names.into_iter().filter_map(|n| QueueName::new(reply::text(n)?).ok()).collect();
+        try_join_all(names.iter().map(|name| self.queue(name))).await
+    }
+
+    async fn get(
+        &self,
+        queue: &QueueName,
+        shard: &Shard,
+        id: JobId,
+    ) -> Result<Option<JobRecord>, BackendError> {
+        let mut call = GET.call(&shard.tag, &[]);
+        add_id(&mut call.cmd, id.as_uuid());
+        let rows = reply::array(self.link.run(call).await?).ok_or_else(|| unreadable("get"))?;
+        let Some(row) = rows.into_iter().next() else { return Ok(None) };
+        record(row, queue).map(|(record, _)| Some(record)).ok_or_else(|| unreadable("get"))
     }
 
     async fn cancel(&self, shard: &Shard, id: JobId) -> Result<Cancelled, BackendError> {
@@ -158,7 +156,8 @@ impl Inner {
                 keys.push(shard.tag.lease(job_core::LeaseId::from_uuid(lease)));
             }
             let mut call = CANCEL.call(&shard.tag, &keys);
-            call.cmd.arg(Raw(id.as_uuid().as_bytes())).arg(kinds);
+            add_id(&mut call.cmd, id.as_uuid());
+            call.cmd.arg(kinds);
             if let Some(lease) = &lease {
                 call.cmd.arg(Raw(lease));
             }
@@ -204,9 +203,9 @@ impl Inner {
     }
 }
 
-fn add_ids(call: &mut Call, ids: &[JobId]) {
+fn add_ids(cmd: &mut Cmd, ids: &[JobId]) {
     for id in ids {
-        call.cmd.arg(Raw(id.as_uuid().as_bytes()));
+        add_id(cmd, id.as_uuid());
     }
 }
 
@@ -263,15 +262,4 @@ fn kept_errors(mut bytes: &[u8]) -> Vec<AttemptError> {
         bytes = rest;
     }
     errors
-}
-
-/// A queue by its parts, for listing.
-pub(crate) fn only_kind(queue: &Queue, shard: usize, filter: &ListFilter) -> Option<(u8, u16)> {
-    match &filter.kind {
-        None => Some((0, 0)),
-        Some(kind) => match crate::queue::number_of(&queue.shards[shard].kinds(), kind) {
-            0 => None,
-            number => Some((1, number)),
-        },
-    }
 }

@@ -1,11 +1,12 @@
 //! What this process knows about a queue: its shards, and the numbers of its kinds there.
 
 use crate::keys::Tag;
-use job_core::{JobId, Kind, LeaseId, NewJob, QueueName};
+use job_core::{Kind, LeaseId, NewJob, QueueName};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
+use uuid::Uuid;
 
 #[derive(Debug)]
 pub(crate) struct Queue {
@@ -51,25 +52,27 @@ impl Queue {
     /// Where a job goes. Keys are kept in the first shard, so jobs with keys go there; others where their ids say, so
     /// that a repeated enqueue goes to the same place.
     pub(crate) fn shard_of(&self, job: &NewJob) -> usize {
-        if job.idempotency.is_some() || job.unique.is_some() { 0 } else { self.spread(job.id) }
+        if job.idempotency.is_some() || job.unique.is_some() { 0 } else { self.spread(job.id.as_uuid()) }
     }
 
-    fn spread(&self, id: JobId) -> usize {
-        let [.., a, b] = *id.as_uuid().as_bytes();
+    /// One of the shards: ids end in random bits.
+    fn spread(&self, id: Uuid) -> usize {
+        let [.., a, b] = *id.as_bytes();
         usize::from(u16::from_be_bytes([a, b])) % self.shards.len()
+    }
+
+    fn from(&self, start: usize) -> impl Iterator<Item = &Shard> {
+        self.shards[start..].iter().chain(&self.shards[..start])
     }
 
     /// The shards, each first in its turn, so that a limit leaves none out for good.
     pub(crate) fn in_turn(&self) -> impl Iterator<Item = &Shard> {
-        let start = self.turn.fetch_add(1, Ordering::Relaxed) % self.shards.len();
-        self.shards[start..].iter().chain(&self.shards[..start])
+        self.from(self.turn.fetch_add(1, Ordering::Relaxed) % self.shards.len())
     }
 
     /// The order in which a claim looks at the shards: all start equally often, and a repeated claim starts where it did.
     pub(crate) fn order(&self, lease: LeaseId) -> impl Iterator<Item = &Shard> {
-        let [.., a, b] = *lease.as_uuid().as_bytes();
-        let start = usize::from(u16::from_be_bytes([a, b])) % self.shards.len();
-        self.shards[start..].iter().chain(&self.shards[..start])
+        self.from(self.spread(lease.as_uuid()))
     }
 }
 

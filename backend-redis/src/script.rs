@@ -14,6 +14,7 @@ pub(crate) struct Script {
 
 const HEAD: &str = include_str!("../scripts/lib/head.lua");
 const FINISH: &str = include_str!("../scripts/lib/finish.lua");
+const KINDS: &str = include_str!("../scripts/lib/kinds.lua");
 const CLAIM: &str = include_str!("../scripts/lib/claim.lua");
 const STORE: &str = include_str!("../scripts/lib/store.lua");
 const SETTLE: &str = include_str!("../scripts/lib/settle.lua");
@@ -28,7 +29,7 @@ macro_rules! scripts {
 }
 
 scripts! {
-    ENQUEUE_ = "enqueue", "enqueue.lua", [STORE];
+    ENQUEUE_ = "enqueue", "enqueue.lua", [KINDS, STORE];
     CLAIM_ = "claim", "claim.lua", [CLAIM];
     SETTLE_ = "settle", "settle.lua", [FINISH, STORE, SETTLE];
     SETTLE_AND_CLAIM = "settle and claim", "settle_and_claim.lua", [FINISH, STORE, SETTLE, CLAIM];
@@ -47,7 +48,7 @@ scripts! {
     FSCK_ENTRIES = "fsck", "fsck_entries.lua", [];
     FSCK_LEASES = "fsck", "fsck_leases.lua", [];
     PROBE = "connect", "probe.lua", [];
-    REGISTER = "connect", "register.lua", [];
+    REGISTER = "connect", "register.lua", [KINDS];
     WIDEN = "connect", "widen.lua", [];
 }
 

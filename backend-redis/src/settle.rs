@@ -9,9 +9,14 @@ use crate::queue::{Queue, Shard, number_of};
 use crate::record::{encode, encode_whole, ms};
 use crate::reply;
 use crate::script::{REGISTER, SETTLE_, SETTLE_AND_CLAIM};
-use job_core::{BackendError, ClaimedJob, ErrorKind, LeaseId, NewJob, Settled, Settlement, Verdict};
-use redis::Value;
+use job_core::{
+    BackendError, ClaimedJob, ErrorKind, IdempotencyKey, Kind, LeaseId, NewJob, QueueName, Settled,
+    Settlement, Verdict,
+};
+use redis::{Cmd, Value};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
 
 /// The verdicts for one shard, in the order of the script.
 #[derive(Debug, Default)]
@@ -53,62 +58,14 @@ impl<'a> Verdicts<'a> {
         self.leases.len() - 1
     }
 
-    fn releases(&self) -> bool {
-        self.others.iter().any(|o| o.settlement.verdict == Verdict::Release)
-    }
-
-    /// The follow-ups that go to the shard itself, or those that do not, with the numbers of their verdicts.
-    fn follow_ups(&self, queue: &Queue, shard: &Shard, here: bool) -> Vec<(usize, &'a NewJob)> {
-        let all =
+    /// What to send to a shard, as far as the kinds there are known now.
+    fn sending(&self, queue: &Queue, shard: &Shard) -> Sending<'_, 'a> {
+        let follow_ups =
             (1..).zip(&self.others).flat_map(|(n, o)| o.settlement.follow_ups.iter().map(move |f| (n, f)));
-        all.filter(|(_, job)| is_here(queue, shard, job) == here).collect()
-    }
-
-    /// The call's own keys, before those of a claim, and its arguments.
-    fn prepare(&self, inner: &Inner, queue: &Queue, shard: &Shard) -> (Vec<String>, Vec<Vec<u8>>) {
-        let (away, here) = (self.follow_ups(queue, shard, false), self.follow_ups(queue, shard, true));
-        let kinds = if self.releases() || !here.is_empty() { shard.kinds() } else { Default::default() };
-        let mut keys: Vec<String> = self.leases.iter().map(|l| shard.tag.lease(*l)).collect();
-        keys.extend(kinds.iter().map(|k| shard.tag.lane(k)));
-        let requests = here.iter().filter_map(|(_, job)| job.idempotency.as_ref());
-        keys.extend(requests.clone().map(|k| shard.tag.idempotency(&k.scope, k.key.as_str())));
-        let counts =
-            [self.leases.len(), kinds.len(), self.others.len(), away.len(), here.len(), requests.count()];
-        let mut args: Vec<Vec<u8>> = vec![
-            ms(inner.options.receipts).to_string().into(),
-            inner.wake.channel().into(),
-            queue.name.as_str().into(),
-        ];
-        let number = |n: usize| n.to_string().into_bytes();
-        args.extend(counts.map(number));
-        args.extend(self.completed.iter().map(|(packed, _)| packed.clone()));
-        for other in &self.others {
-            let (what, detail, error) = words(&other.settlement.verdict);
-            args.extend([number(other.lease), number(other.place.into())]);
-            args.push(other.settlement.hold.job.as_uuid().as_bytes().to_vec());
-            args.extend([what.into(), detail.into(), error.into()]);
-        }
-        for (verdict, job) in away {
-            args.extend([number(verdict), job.id.as_uuid().as_bytes().to_vec(), encode_whole(job)]);
-        }
-        let mut request = 0;
-        for (verdict, job) in here {
-            let kind = number_of(&kinds, &job.kind);
-            let key = job.idempotency.as_ref().map_or(0, |_| {
-                request += 1;
-                request
-            });
-            let options = Options::of(job);
-            args.extend([
-                number(verdict),
-                handle(job, kind).to_vec(),
-                encode(job, kind),
-                options.when.into(),
-            ]);
-            args.extend([number(key), options.window.to_string().into(), options.unique.into()]);
-        }
-        args.extend(self.leases.iter().map(|l| l.as_uuid().as_bytes().to_vec()));
-        (keys, args)
+        let (here, away): (Vec<_>, Vec<_>) = follow_ups.partition(|(_, job)| is_here(queue, shard, job));
+        let releases = self.others.iter().any(|o| o.settlement.verdict == Verdict::Release);
+        let kinds = if releases || !here.is_empty() { shard.kinds() } else { Default::default() };
+        Sending { verdicts: self, kinds, here, away }
     }
 
     fn read(&self, answer: Value, all: &mut [Settled]) -> Option<()> {
@@ -118,6 +75,63 @@ impl<'a> Verdicts<'a> {
         }
         note(self.others.iter().map(|o| o.number), &reply::bytes(letters.next()?)?, all);
         Some(())
+    }
+}
+
+/// A call of the script.
+struct Sending<'v, 'a> {
+    verdicts: &'v Verdicts<'a>,
+    /// Those whose lanes the script may need.
+    kinds: Arc<Vec<Kind>>,
+    /// Follow-ups for the shard itself, with the numbers of their verdicts.
+    here: Vec<(usize, &'a NewJob)>,
+    /// Those for other places.
+    away: Vec<(usize, &'a NewJob)>,
+}
+
+impl Sending<'_, '_> {
+    fn requests(&self) -> impl Iterator<Item = &IdempotencyKey> {
+        self.here.iter().filter_map(|(_, job)| job.idempotency.as_ref())
+    }
+
+    fn keys(&self, shard: &Shard) -> Vec<String> {
+        let mut keys: Vec<String> = self.verdicts.leases.iter().map(|l| shard.tag.lease(*l)).collect();
+        keys.extend(self.kinds.iter().map(|k| shard.tag.lane(k)));
+        keys.extend(self.requests().map(|k| shard.tag.idempotency(&k.scope, k.key.as_str())));
+        keys
+    }
+
+    fn add_args(&self, inner: &Inner, queue: &QueueName, cmd: &mut Cmd) {
+        let Verdicts { leases, completed, others } = self.verdicts;
+        cmd.arg(ms(inner.options.receipts)).arg(inner.wake.channel()).arg(queue.as_str());
+        cmd.arg(leases.len()).arg(self.kinds.len()).arg(others.len());
+        cmd.arg(self.away.len()).arg(self.here.len()).arg(self.requests().count());
+        for (packed, _) in completed {
+            cmd.arg(Raw(packed));
+        }
+        for other in others {
+            let (what, detail, error) = words(&other.settlement.verdict);
+            cmd.arg(other.lease).arg(other.place);
+            add_id(cmd, other.settlement.hold.job.as_uuid());
+            cmd.arg(what).arg(detail).arg(error);
+        }
+        for (verdict, job) in &self.away {
+            cmd.arg(verdict);
+            add_id(cmd, job.id.as_uuid());
+            cmd.arg(Raw(&encode_whole(job)));
+        }
+        let mut requests = 0;
+        for (verdict, job) in &self.here {
+            let kind = number_of(&self.kinds, &job.kind);
+            let options = Options::of(job);
+            requests += usize::from(job.idempotency.is_some());
+            let request = if job.idempotency.is_some() { requests } else { 0 };
+            cmd.arg(verdict).arg(Raw(&handle(job, kind))).arg(Raw(&encode(job, kind))).arg(options.when);
+            cmd.arg(request).arg(options.window).arg(options.unique);
+        }
+        for lease in leases {
+            add_id(cmd, lease.as_uuid());
+        }
     }
 }
 
@@ -154,8 +168,8 @@ fn sort<'a>(queue: &Queue, settlements: &'a [Settlement]) -> (Vec<Verdicts<'a>>,
         let shard = usize::try_from(shard).ok().filter(|s| *s < shards.len());
         let (Some(shard), Ok(place)) = (shard, u16::try_from(place)) else { continue };
         match first.entry((hold.lease, hold.job)) {
-            std::collections::hash_map::Entry::Occupied(earlier) => repeats.push((number, *earlier.get())),
-            std::collections::hash_map::Entry::Vacant(new) => {
+            Entry::Occupied(earlier) => repeats.push((number, *earlier.get())),
+            Entry::Vacant(new) => {
                 new.insert(number);
                 let lease = shards[shard].lease(hold.lease);
                 shards[shard].add(lease, place, number, settlement);
@@ -226,7 +240,8 @@ impl Inner {
         mut wanted: Option<&mut Wanted<'_>>,
     ) -> Result<(Value, Vec<ClaimedJob>), BackendError> {
         for _ in 0..4 {
-            let (mut keys, args) = verdicts.prepare(self, queue, shard);
+            let sending = verdicts.sending(queue, shard);
+            let mut keys = sending.keys(shard);
             let script = match &wanted {
                 None => &SETTLE_,
                 Some(wanted) => {
@@ -235,15 +250,13 @@ impl Inner {
                 }
             };
             let mut call = script.call(&shard.tag, &keys);
-            for arg in &args {
-                call.cmd.arg(Raw(arg));
-            }
+            sending.add_args(self, &queue.name, &mut call.cmd);
             if let Some(wanted) = &wanted {
                 wanted.add_args(&mut call.cmd);
             }
             let answer = self.link.run(call).await?;
             match (answer, wanted.as_mut()) {
-                (Value::Int(_), _) => self.register(shard, &verdicts.follow_ups(queue, shard, true)).await?,
+                (Value::Int(_), _) => self.register(shard, &sending.here).await?,
                 (letters, None) => return Ok((letters, Vec::new())),
                 (both, Some(wanted)) => {
                     let both = reply::array(both).ok_or_else(|| unreadable("settle and claim"))?;

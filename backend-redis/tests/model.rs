@@ -8,10 +8,9 @@ use tokio::sync::OnceCell;
 
 #[test]
 fn follows_the_model() {
-    // Fewer at a time than elsewhere: finding a job by its id asks every queue, and here each case has its own.
     // One store for all: cases have queues and keys of their own, and run side by side as workers do.
     let store = OnceCell::new();
-    model::run(model::Config::real_time().at_once(8), async || {
+    model::run(model::Config::real_time(), async || {
         store
             .get_or_init(async || {
                 RedisBackend::connect(&support::server().fresh_url()).await.expect("connects")

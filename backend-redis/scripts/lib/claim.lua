@@ -20,7 +20,7 @@ local function repeated(leases, k)
       for i = 1, #lease[2] do
         local fate = string.sub(lease[2], i, i)
         if fate == 'h' or fate == 'c' then
-          local handle = string.sub(lease[1], (i - 1) * HANDLE + 1, i * HANDLE)
+          local handle = handle_at(lease[1], i)
           answer[1][#answer[1] + 1] = handle
           -- With its place in the lease, which is not that in the answer.
           answer[4][#answer[4] + 1] = (no - 1) * 65536 + i - 1

@@ -52,6 +52,7 @@ end
 
 -- A handle is the job's id (16 bytes), the number of its kind (2) and its priority (1).
 local HANDLE = 19
+local function handle_at(handles, at) return string.sub(handles, (at - 1) * HANDLE + 1, at * HANDLE) end
 local function id_of(handle) return string.sub(handle, 1, 16) end
 local function kind_of(handle) return string.byte(handle, 17) * 256 + string.byte(handle, 18) end
 local function priority_of(handle) return string.byte(handle, 19) end
@@ -77,9 +78,4 @@ end
 -- Only a hint, so a server that refuses it harms nobody.
 local function wake(channel, queue)
   redis.pcall('PUBLISH', channel, queue)
-end
-
-local function take_id(list, fields, id)
-  list[#list + 1] = id
-  fields[#fields + 1] = id
 end

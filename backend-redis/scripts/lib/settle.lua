@@ -42,7 +42,7 @@ local function judge(lease, place, id)
   if fate == REAPED then return 'S' end
   lease.fates[place + 1] = SETTLED
   lease.gone = lease.gone + 1
-  return 'A', string.sub(lease.handles, place * HANDLE + 1, (place + 1) * HANDLE), fate
+  return 'A', handle_at(lease.handles, place + 1), fate
 end
 
 local function keep_fates(lease, receipt_ms, lease_id)
