@@ -16,7 +16,7 @@ pub struct Args {
     pub rounds: usize,
     /// Jobs in one enqueue call.
     pub batch: usize,
-    /// Only this store: one of [`STORES`].
+    /// Only this store: `memory`, `postgres` or `redis`.
     pub only: Option<String>,
     /// A server to use instead of a private one.
     pub url: Option<String>,
