@@ -6,8 +6,8 @@ use crate::sync::{Mutex, MutexGuard};
 use async_trait::async_trait;
 use job_core::{
     Backend, BackendError, BackendInfo, Cancelled, Claim, ClaimRequest, DurabilityClass, Effect, Enqueued,
-    ErrorKind, Extended, JobId, JobRecord, LeaseId, ListFilter, MaintainRequest, Maintained, NewJob, Operate,
-    Page, QueueName, QueueStats, Settled, Settlement,
+    ErrorKind, Extended, Hold, JobId, JobRecord, LeaseId, LeaseStatus, ListFilter, MaintainRequest, Maintained, NewJob, NoteEdit, Notes,
+    Operate, Page, QueueName, QueueStats, Settled, Settlement,
 };
 use std::fmt;
 use std::sync::{Arc, PoisonError};
@@ -129,6 +129,22 @@ impl Backend for MemoryBackend {
         let mut state = self.state();
         let now = state.clock.now();
         Ok(state.extend(queue, leases, lease_for, now))
+    }
+
+    async fn save(
+        &self,
+        queue: &QueueName,
+        hold: &Hold,
+        edits: &[NoteEdit],
+    ) -> Result<LeaseStatus, BackendError> {
+        let mut state = self.state();
+        let now = state.clock.now();
+        Ok(state.save(queue, hold, edits, now))
+    }
+
+    async fn notes(&self, _: &QueueName, hold: &Hold) -> Result<Notes, BackendError> {
+        let state = self.state();
+        Ok(Notes { now: state.clock.wall(state.clock.now()), notes: state.notes(hold) })
     }
 
     async fn maintain(

@@ -98,6 +98,7 @@ impl State {
             idempotency,
             unique,
             errors: Vec::new(),
+            notes: Vec::new(),
         };
         let ready = (job.place == Place::Ready).then_some(queue_no);
         let slot = self.table.insert(job);

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use job_core::{
     AttemptError, ClaimedJob, DeadReason, ErrorReport, Headers, Hold, JobId, JobRecord, JobState, Kind,
-    LeaseId, Priority, QueueName, Suspicion,
+    LeaseId, Note, NoteEdit, Priority, QueueName, Suspicion,
 };
 use std::sync::Arc;
 
@@ -58,6 +58,8 @@ pub(crate) struct Job {
     pub(crate) idempotency: Option<Arc<KeyText>>,
     pub(crate) unique: Option<Arc<KeyText>>,
     pub(crate) errors: Vec<AttemptError>,
+    /// By name.
+    pub(crate) notes: Vec<Note>,
 }
 
 impl Job {
@@ -102,6 +104,21 @@ impl Job {
         self.errors.push(AttemptError { attempt, at, error: error.as_str().to_owned() });
     }
 
+    pub(crate) fn note(&mut self, edit: &NoteEdit, at: Timestamp) {
+        let found = self.notes.binary_search_by(|n| n.name.as_str().cmp(&edit.name));
+        match (found, &edit.value) {
+            (Ok(place), None) => drop(self.notes.remove(place)),
+            (Err(_), None) => {}
+            (found, Some(value)) => {
+                let note = Note { name: edit.name.clone(), value: value.clone(), at };
+                match found {
+                    Ok(place) => self.notes[place] = note,
+                    Err(place) => self.notes.insert(place, note),
+                }
+            }
+        }
+    }
+
     pub(crate) fn state(&self) -> JobState {
         match self.place {
             Place::Ready => JobState::Ready,
@@ -129,6 +146,7 @@ impl Job {
             claims: self.claims,
             crashes: self.crashes,
             payload: self.payload.clone(),
+            headers: self.headers.clone(),
             enqueued_at: self.enqueued_at,
             run_at: match self.place {
                 Place::Waiting { due, .. } => Some(clock.wall(due)),
@@ -137,6 +155,7 @@ impl Job {
             died_at,
             dead_reason,
             errors: self.errors.clone(),
+            notes: Vec::new(),
         }
     }
 }

@@ -20,6 +20,7 @@ mod keys;
 mod lanes;
 mod leases;
 mod maintain;
+mod notes;
 mod operate;
 mod queue;
 mod settle;

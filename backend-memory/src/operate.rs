@@ -13,7 +13,8 @@ impl State {
     }
 
     pub(crate) fn get(&self, id: JobId) -> Option<JobRecord> {
-        self.table.find(id).and_then(|slot| self.table.get(slot)).map(|job| self.record(job))
+        let job = self.table.find(id).and_then(|slot| self.table.get(slot))?;
+        Some(JobRecord { notes: job.notes.clone(), ..self.record(job) })
     }
 
     /// A page; `None` if the cursor is not ours.

@@ -39,7 +39,7 @@ impl State {
         answers
     }
 
-    fn fate(&self, queue: u32, hold: &Hold) -> Option<(usize, u32, Fate)> {
+    pub(crate) fn fate(&self, queue: u32, hold: &Hold) -> Option<(usize, u32, Fate)> {
         let lease = self.queues[queue as usize].leases.get(hold.lease)?;
         let index = lease.index_of(hold)?;
         let leased = &lease.jobs[index];

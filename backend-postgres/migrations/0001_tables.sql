@@ -159,6 +159,15 @@ create table {schema}.key (
 );
 create index key_expires on {schema}.key (expires_at) where expires_at is not null;
 
+-- What handlers have noted about live and dead jobs. Gone with the job.
+create table {schema}.note (
+  job uuid not null,
+  name text not null,
+  value bytea not null,
+  at timestamptz not null default clock_timestamp(),
+  primary key (job, name)
+) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0);
+
 create table {schema}.cancel_request (
   job uuid primary key,
   queue_id int not null,

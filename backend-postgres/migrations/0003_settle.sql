@@ -19,12 +19,20 @@ begin
   end if;
 end $$;
 
-create function {schema}.finish(p_id uuid, p_scope bytea, p_key bytea) returns void language plpgsql as $$
+-- A job waits or runs no more; it may be in the dead-letter queue.
+create function {schema}.let_go(p_id uuid, p_scope bytea, p_key bytea) returns void language plpgsql as $$
 begin
   if p_key is not null then
     perform {schema}.release_key(p_scope, p_key, p_id);
   end if;
   delete from {schema}.cancel_request c where c.job = p_id;
+end $$;
+
+-- A job is gone.
+create function {schema}.finish(p_id uuid, p_scope bytea, p_key bytea) returns void language plpgsql as $$
+begin
+  perform {schema}.let_go(p_id, p_scope, p_key);
+  delete from {schema}.note n where n.job = p_id;
 end $$;
 
 create function {schema}.push_error(p_errors jsonb, p_attempt int, p_error text) returns jsonb
@@ -46,7 +54,7 @@ begin
     select b.id, b.queue_id, p_reason, r.id, r.attempt, r.max_attempts, r.claims, r.crashes, r.version, r.enqueued_at,
       r.payload, r.headers, r.errors, r.idem_scope, r.idem_key, r.unique_scope, r.unique_key
     from {schema}.lane b where b.id = {schema}.stage_lane(r.lane, 0::smallint);
-  perform {schema}.finish(r.id, r.unique_scope, r.unique_key);
+  perform {schema}.let_go(r.id, r.unique_scope, r.unique_key);
 end $$;
 
 create function {schema}.put_later(r {schema}.ready, p_state smallint, p_after bigint) returns void
@@ -130,6 +138,9 @@ begin
   if exists (select from {schema}.cancel_request) then
     delete from {schema}.cancel_request c where c.job = any(ids);
   end if;
+  if exists (select from {schema}.note) then
+    delete from {schema}.note n where n.job = any(ids);
+  end if;
   if cardinality(gone) > 0 then
     insert into {schema}.settled (lease, seqs) values (p_lease, gone);
     perform {schema}.end_lease(p_queue, p_top, p_lease, held.lanes, held.seqs, cardinality(gone) = cardinality(held.seqs));
@@ -147,7 +158,11 @@ begin
     where l.queue_id = p_queue and l.top = p_top and l.id = p_lease;
   if not found or p_seq <> all(held.seqs) then return false; end if;
   delete from {schema}.ready x where x.lane = p_lane and x.seq = p_seq returning * into r;
-  if not found then return false; end if;
+  if not found then
+    -- It was settled in a transaction of the application, which leaves the lease to whoever comes next.
+    perform {schema}.end_lease(p_queue, p_top, p_lease, held.lanes, held.seqs, false);
+    return false;
+  end if;
   perform {schema}.apply_verdict(r, p_verdict, p_after, p_error, p_reason);
   insert into {schema}.settled (lease, seqs) values (p_lease, array[p_seq]);
   perform {schema}.end_lease(p_queue, p_top, p_lease, held.lanes, held.seqs, false);

@@ -59,9 +59,12 @@ begin
   loop
     leases := leases + 1;
     for r in
-      with gone as (
-        delete from {schema}.ready d where d.lane = any(l.lanes)
-          and d.seq between l.seqs[1] and l.top and d.seq = any(l.seqs) returning d.*
+      with mine as (
+        -- A transaction of the application that completes one of them is not waited for.
+        select d.ctid from {schema}.ready d where d.lane = any(l.lanes)
+          and d.seq between l.seqs[1] and l.top and d.seq = any(l.seqs) for update skip locked
+      ), gone as (
+        delete from {schema}.ready d using mine where d.ctid = mine.ctid returning d.*
       )
       select g.* from gone g order by g.seq
     loop
@@ -69,6 +72,12 @@ begin
       returned := returned + (outcome = 1)::int;
       poisoned := poisoned + (outcome = 2)::int;
     end loop;
+    if exists (
+      select from {schema}.ready d where d.lane = any(l.lanes) and d.seq between l.seqs[1] and l.top and d.seq = any(l.seqs)
+    ) then
+      leases := leases - 1;
+      continue;
+    end if;
     -- A repeated claim must see that its lease has been.
     insert into {schema}.settled (lease, seqs) values (l.id, '{}');
     delete from {schema}.lease x where x.ctid = l.ctid;

@@ -1,7 +1,7 @@
 create view {schema}.job as
   -- A claim writes no job, so the running attempt is counted where it is seen.
   select r.id, n.queue_id, n.kind, n.priority, case held when 1 then 'running' else 'ready' end as state,
-    r.attempt + held as attempt, r.max_attempts, r.claims + held as claims, r.crashes, r.payload, r.enqueued_at,
+    r.attempt + held as attempt, r.max_attempts, r.claims + held as claims, r.crashes, r.payload, r.headers, r.enqueued_at,
     null::timestamptz as run_at, null::timestamptz as died_at, null::text as reason, r.errors
   from {schema}.ready r join {schema}.lane n on n.id = r.lane cross join lateral (
     select count(*)::int as held from (
@@ -10,11 +10,11 @@ create view {schema}.job as
   ) lease
   union all
   select l.id, l.queue_id, n.kind, n.priority, case l.state when 0 then 'scheduled' else 'retrying' end, l.attempt,
-    l.max_attempts, l.claims, l.crashes, l.payload, l.enqueued_at, l.run_at, null, null, l.errors
+    l.max_attempts, l.claims, l.crashes, l.payload, l.headers, l.enqueued_at, l.run_at, null, null, l.errors
   from {schema}.later l join {schema}.lane n on n.id = l.lane
   union all
   select d.id, d.queue_id, n.kind, n.priority, 'dead', d.attempt, d.max_attempts, d.claims, d.crashes, d.payload,
-    d.enqueued_at, null, d.died_at, d.reason, d.errors
+    d.headers, d.enqueued_at, null, d.died_at, d.reason, d.errors
   from {schema}.dead d join {schema}.lane n on n.id = d.lane;
 
 create function {schema}.replay(p_id uuid) returns boolean language plpgsql as $$
@@ -48,6 +48,7 @@ begin
   foreach one in array p_ids loop
     delete from {schema}.dead d where d.id = one;
     answers := answers || found;
+    if found then delete from {schema}.note n where n.job = one; end if;
   end loop;
   return answers;
 end $$;

@@ -6,6 +6,7 @@ use crate::connect::{pool, prepare};
 use crate::enqueue::{Batch, Lanes, Register, answers, distinct, enqueue, in_transaction, micros, register};
 use crate::error::{NAME, refused};
 use crate::maintain::{audit, extend, promote, prune, reap};
+use crate::notes::{Save, Spot, notes, save};
 use crate::options::Options;
 use crate::schema::Statements;
 use crate::settle::{self, Settle, Verdicts, follow_ups};
@@ -13,8 +14,8 @@ use crate::wake::Wake;
 use async_trait::async_trait;
 use job_core::{
     Backend, BackendError, BackendInfo, Claim, ClaimRequest, DurabilityClass, EnqueueError, Enqueued,
-    ErrorKind, Extended, Job, JobId, LeaseId, LeaseStatus, MaintainRequest, Maintained, NewJob, OwnThread,
-    QueueName, Settled, Settlement,
+    ErrorKind, Extended, Hold, Job, JobId, LeaseId, LeaseStatus, MaintainRequest, Maintained, NewJob,
+    NoteEdit, Notes, OwnThread, QueueName, Settled, Settlement,
 };
 use sqlx::{PgConnection, PgPool};
 use std::collections::{HashMap, HashSet};
@@ -340,6 +341,21 @@ impl Backend for PostgresBackend {
             leases: leases.iter().map(status).collect(),
             cancel: cancel.unwrap_or_default().into_iter().map(JobId::from_uuid).collect(),
         })
+    }
+
+    async fn save(
+        &self,
+        queue: &QueueName,
+        hold: &Hold,
+        edits: &[NoteEdit],
+    ) -> Result<LeaseStatus, BackendError> {
+        let Some(spot) = Spot::of(queue, hold) else { return Ok(LeaseStatus::Stale) };
+        let held = self.inner.calls.run("save", Save::new(spot, edits), save).await?;
+        Ok(if held { LeaseStatus::Held } else { LeaseStatus::Stale })
+    }
+
+    async fn notes(&self, _: &QueueName, hold: &Hold) -> Result<Notes, BackendError> {
+        self.inner.calls.run("notes", hold.job.as_uuid(), notes).await
     }
 
     async fn maintain(

@@ -192,7 +192,7 @@ pub(crate) fn max_attempts(max: i32) -> u32 {
 }
 
 /// Headers that somebody wrote by hand need not be texts.
-fn headers(json: Option<&str>) -> Headers {
+pub(crate) fn headers(json: Option<&str>) -> Headers {
     let Some(serde_json::Value::Object(map)) = json.and_then(|j| serde_json::from_str(j).ok()) else {
         return Headers::new();
     };

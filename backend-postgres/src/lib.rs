@@ -39,6 +39,7 @@ mod error;
 mod maintain;
 #[cfg(target_os = "linux")]
 mod nodelay;
+mod notes;
 mod operate;
 mod options;
 mod schema;

@@ -2,8 +2,9 @@
 
 use crate::backend::PostgresBackend;
 use crate::call::Reply;
-use crate::claim::max_attempts;
+use crate::claim::{headers, max_attempts};
 use crate::error::refused;
+use crate::notes::notes;
 use crate::schema::Statements;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -98,8 +99,10 @@ fn get<'c>(
     connection: &'c mut PgConnection,
 ) -> Reply<'c, Option<JobRecord>> {
     Box::pin(async move {
-        let row = sqlx::query(statements.get.clone()).bind(id).fetch_optional(connection).await?;
-        row.map(|r| record(&r)).transpose()
+        let row = sqlx::query(statements.get.clone()).bind(id).fetch_optional(&mut *connection).await?;
+        let Some(row) = row else { return Ok(None) };
+        let notes = notes(id, statements, connection).await?.notes;
+        Ok(Some(JobRecord { notes, ..record(&row)? }))
     })
 }
 
@@ -206,11 +209,13 @@ fn record(row: &PgRow) -> Result<JobRecord, sqlx::Error> {
         claims: u64::try_from(row.try_get::<i64, _>("claims")?).unwrap_or(0),
         crashes: count("crashes")?,
         payload: Bytes::from(row.try_get::<Vec<u8>, _>("payload")?),
+        headers: headers(row.try_get::<Option<String>, _>("headers")?.as_deref()),
         enqueued_at: time("enqueued_us")?.unwrap_or_default(),
         run_at: time("run_us")?,
         died_at: time("died_us")?,
         dead_reason: reason.as_deref().and_then(DeadReason::from_word),
         errors: errors(row.try_get::<Option<String>, _>("errors")?.as_deref()),
+        notes: Vec::new(),
     })
 }
 

@@ -38,13 +38,14 @@ impl Schema {
 }
 
 /// Every migration, in order; its number is its place, from 1.
-pub(crate) const MIGRATIONS: [&str; 6] = [
+pub(crate) const MIGRATIONS: [&str; 7] = [
     include_str!("../migrations/0001_tables.sql"),
     include_str!("../migrations/0002_enqueue.sql"),
     include_str!("../migrations/0003_settle.sql"),
     include_str!("../migrations/0004_claim.sql"),
     include_str!("../migrations/0005_maintain.sql"),
     include_str!("../migrations/0006_operate.sql"),
+    include_str!("../migrations/0007_notes.sql"),
 ];
 
 macro_rules! statements {
@@ -66,7 +67,7 @@ macro_rules! statements {
 statements! {
     version, has_migrations, prepare_schema, note_migration, settings,
     register, enqueue, notify,
-    claim, settle, payloads, extend,
+    claim, settle, payloads, extend, save, notes, complete_in,
     promote, reap, prune, audit,
     get, list, replay, discard, cancel, set_paused, stats, queues,
 }

@@ -31,7 +31,7 @@ fn imprint(job: JobId) -> i64 {
     i64::try_from(job.as_uuid().as_u128() & 0x7fff_ffff).expect("31 bits")
 }
 
-fn lane_of(hold: &Hold) -> Option<i32> {
+pub(crate) fn lane_of(hold: &Hold) -> Option<i32> {
     let whole = hold.locator[0];
     if whole >> 32 == imprint(hold.job) { i32::try_from(whole & 0x7fff_ffff).ok() } else { None }
 }

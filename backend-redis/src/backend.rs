@@ -15,7 +15,7 @@ use crate::wake::Wake;
 use async_trait::async_trait;
 use job_core::{
     Backend, BackendError, BackendInfo, Claim, ClaimRequest, DurabilityClass, Enqueued, ErrorKind, Extended,
-    LeaseId, LeaseStatus, MaintainRequest, Maintained, NewJob, OwnThread, QueueName, Settled, Settlement,
+    Hold, LeaseId, LeaseStatus, MaintainRequest, Maintained, NewJob, NoteEdit, Notes, OwnThread, QueueName, Settled, Settlement,
 };
 use redis::Value;
 use std::collections::HashMap;
@@ -281,6 +281,21 @@ impl Backend for RedisBackend {
         }
         let queue = self.inner.queue(queue).await?;
         self.inner.extend(&queue, leases, lease_for).await
+    }
+
+    async fn save(
+        &self,
+        queue: &QueueName,
+        hold: &Hold,
+        edits: &[NoteEdit],
+    ) -> Result<LeaseStatus, BackendError> {
+        let queue = self.inner.queue(queue).await?;
+        self.inner.save(&queue, hold, edits).await
+    }
+
+    async fn notes(&self, queue: &QueueName, hold: &Hold) -> Result<Notes, BackendError> {
+        let queue = self.inner.queue(queue).await?;
+        self.inner.notes(&queue, hold).await
     }
 
     async fn maintain(

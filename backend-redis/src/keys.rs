@@ -5,7 +5,7 @@ use redis::{Cmd, RedisWrite, ToRedisArgs};
 use uuid::Uuid;
 
 /// The keys that every script gets first, in this order, and their types.
-const HEAD: [(&str, &str); 14] = [
+const HEAD: [(&str, &str); 15] = [
     ("q", "hash"),
     ("j", "hash"),
     ("m", "hash"),
@@ -20,6 +20,7 @@ const HEAD: [(&str, &str); 14] = [
     ("wr", "zset"),
     ("d", "zset"),
     ("o", "hash"),
+    ("n", "hash"),
 ];
 
 /// One shard of a queue: where its keys are.
@@ -45,6 +46,7 @@ pub(crate) enum Part {
     Retrying = 11,
     Dead = 12,
     Outbox = 13,
+    Notes = 14,
 }
 
 impl Tag {

@@ -69,6 +69,7 @@ mod keys;
 mod link;
 mod list;
 mod maintain;
+mod notes;
 mod operate;
 mod options;
 mod queue;

@@ -4,6 +4,7 @@ use crate::backend::{Inner, RedisBackend};
 use crate::claim::{Meta, job_id};
 use crate::error::{refused, unreadable};
 use crate::keys::{Part, Raw, add_id};
+use crate::notes::kept_notes;
 use crate::queue::{Queue, Shard};
 use crate::record::{decode, instant};
 use crate::reply;
@@ -219,7 +220,7 @@ fn either(answers: &mut [bool], letters: Value) -> Option<()> {
 
 /// A row of `get.lua`: the job, and its score in the set that it was found in.
 pub(crate) fn record(row: Value, queue: &QueueName) -> Option<(JobRecord, i64)> {
-    let [id, state, score, job, meta, errors] = <[Value; 6]>::try_from(reply::array(row)?).ok()?;
+    let [id, state, score, job, meta, errors, notes] = <[Value; 7]>::try_from(reply::array(row)?).ok()?;
     let state = JobState::from_word(&reply::text(state)?)?;
     let score = reply::int(&score)?;
     let stored = decode(reply::bytes(job)?, &[]).ok()?;
@@ -238,11 +239,13 @@ pub(crate) fn record(row: Value, queue: &QueueName) -> Option<(JobRecord, i64)> 
         claims: meta.claims + u64::from(running),
         crashes: meta.crashes,
         payload: stored.payload,
+        headers: stored.headers,
         enqueued_at: stored.enqueued_at,
         run_at: waits.then(|| instant(score)),
         died_at: dead.then(|| instant(score)),
         dead_reason: if dead { DeadReason::from_word(&meta.reason) } else { None },
         errors: kept_errors(&Bytes::from(reply::bytes(errors)?)),
+        notes: kept_notes(Bytes::from(reply::bytes(notes)?)),
     };
     Some((record, score))
 }

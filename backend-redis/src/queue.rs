@@ -1,7 +1,7 @@
 //! What this process knows about a queue: its shards, and the numbers of its kinds there.
 
 use crate::keys::Tag;
-use job_core::{Kind, LeaseId, NewJob, QueueName};
+use job_core::{Hold, Kind, LeaseId, NewJob, QueueName};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -59,6 +59,13 @@ impl Queue {
     fn spread(&self, id: Uuid) -> usize {
         let [.., a, b] = *id.as_bytes();
         usize::from(u16::from_be_bytes([a, b])) % self.shards.len()
+    }
+
+    /// The shard of a hold, and the place of its job in the lease there.
+    pub(crate) fn place_of(&self, hold: &Hold) -> Option<(&Shard, u16)> {
+        let [place, shard, _] = hold.locator;
+        let shard = self.shards.get(usize::try_from(shard).ok()?)?;
+        Some((shard, u16::try_from(place).ok()?))
     }
 
     fn from(&self, start: usize) -> impl Iterator<Item = &Shard> {

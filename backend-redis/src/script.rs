@@ -34,6 +34,8 @@ scripts! {
     SETTLE_ = "settle", "settle.lua", [FINISH, STORE, SETTLE];
     SETTLE_AND_CLAIM = "settle and claim", "settle_and_claim.lua", [FINISH, STORE, SETTLE, CLAIM];
     EXTEND = "extend", "extend.lua", [];
+    SAVE = "save", "save.lua", [];
+    NOTES = "notes", "notes.lua", [];
     PROMOTE = "promote", "promote.lua", [];
     REAP = "reap", "reap.lua", [FINISH];
     GET = "get", "get.lua", [];

@@ -2,6 +2,7 @@
 
 use crate::error::BackendError;
 use crate::new_job::{Headers, NewJob, Priority};
+use crate::note::{NoteEdit, Notes};
 use crate::verdict::{Settled, Settlement};
 use crate::{JobId, Kind, LeaseId, QueueName, WorkerId};
 use async_trait::async_trait;
@@ -34,6 +35,8 @@ use std::time::Duration;
 ///   all; a store that keeps queues apart may apply one for several queues part by part, and answers `Unknown` if it
 ///   fails in between.
 /// - **C10** A claim returns only the kinds it names; other kinds lose no attempt. Payloads come back byte for byte.
+/// - **C13** Notes are written under the lease of their job, all of a call or none; a lease that is no longer current
+///   changes nothing. They live as long as the job: until it completes, is cancelled or is discarded.
 #[async_trait]
 pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// What the store is and what it promises, as read when the backend connected.
@@ -73,6 +76,17 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
         leases: &[LeaseId],
         lease_for: Duration,
     ) -> Result<Extended, BackendError>;
+
+    /// Writes notes of one job, durably, if the hold is current; answers whether it is (C13).
+    async fn save(
+        &self,
+        queue: &QueueName,
+        hold: &Hold,
+        edits: &[NoteEdit],
+    ) -> Result<LeaseStatus, BackendError>;
+
+    /// The notes of the job that this hold is, or was, the right to. None if the job is gone.
+    async fn notes(&self, queue: &QueueName, hold: &Hold) -> Result<Notes, BackendError>;
 
     /// Makes due jobs ready, ends expired leases, deletes what retention allows; a bounded amount of each. Any number
     /// of processes may call it at any time.

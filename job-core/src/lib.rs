@@ -15,6 +15,7 @@ mod job;
 mod key;
 mod names;
 mod new_job;
+mod note;
 mod operate;
 mod outcome;
 mod own_thread;
@@ -36,6 +37,7 @@ pub use job::{Job, JobSpec, StateNeed};
 pub use key::{IdempotencyKey, KEY_BYTES_MAX, Key, KeyPart, UniqueKey};
 pub use names::{InvalidName, Kind, QueueName};
 pub use new_job::{Headers, NewJob, Priority, When};
+pub use note::{Note, NoteEdit, Notes};
 pub use operate::{
     AttemptError, Cancelled, Cursor, IntoBackend, JobRecord, JobState, ListFilter, Operate, Page, QueueStats,
 };

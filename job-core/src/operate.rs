@@ -2,7 +2,8 @@
 
 use crate::backend::Backend;
 use crate::error::BackendError;
-use crate::new_job::Priority;
+use crate::new_job::{Headers, Priority};
+use crate::note::Note;
 use crate::verdict::DeadReason;
 use crate::{JobId, Kind, QueueName};
 use async_trait::async_trait;
@@ -15,7 +16,7 @@ use std::time::Duration;
 /// A store with its administration. Every backend has it; a runtime takes it as `Arc<dyn Operate>`.
 #[async_trait]
 pub trait Operate: Backend {
-    /// The job with this id, or `None` if it never was, or has completed and is not kept.
+    /// The job with this id and its notes, or `None` if it never was, or has completed and is not kept.
     async fn get(&self, id: JobId) -> Result<Option<JobRecord>, BackendError>;
 
     /// A page of jobs in one state, oldest first.
@@ -125,6 +126,8 @@ pub struct JobRecord {
     pub crashes: u32,
     /// The arguments.
     pub payload: Bytes,
+    /// Trace context and the like.
+    pub headers: Headers,
     /// When the store took it.
     pub enqueued_at: Timestamp,
     /// When it may run, for scheduled and retrying jobs.
@@ -135,6 +138,8 @@ pub struct JobRecord {
     pub dead_reason: Option<DeadReason>,
     /// What went wrong: the first 2 and the last 8 failures.
     pub errors: Vec<AttemptError>,
+    /// What its handlers have noted, by name; left out of lists.
+    pub notes: Vec<Note>,
 }
 
 impl JobRecord {

@@ -184,6 +184,20 @@ macro_rules! __checks {
                 version_and_headers_come_back,
                 a_nul_in_a_header_is_kept_or_refused,
             }
+            c13_notes {
+                notes_reach_the_next_attempt,
+                notes_survive_a_lost_lease,
+                notes_survive_death_and_replay,
+                a_lost_lease_writes_no_note,
+                a_settled_lease_writes_no_note,
+                an_expired_lease_may_write_until_reaped,
+                a_forged_hold_writes_no_note,
+                one_call_writes_several_notes,
+                a_large_note_arrives,
+                notes_end_with_their_job,
+                a_note_has_its_time,
+                a_note_and_a_reap_never_both_win,
+            }
             operate {
                 a_dead_job_says_why,
                 a_replayed_job_starts_again,

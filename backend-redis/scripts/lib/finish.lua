@@ -12,10 +12,11 @@ local function finish(ids)
   if #ids == 0 then return end
   many('HDEL', J, ids)
   free_keys(ids)
-  if redis.call('EXISTS', M, E, V) > 0 then
+  if redis.call('EXISTS', M, E, V, N) > 0 then
     many('HDEL', M, ids)
     many('HDEL', E, ids)
     many('HDEL', V, ids)
+    many('HDEL', N, ids)
   end
 end
 

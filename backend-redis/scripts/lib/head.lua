@@ -1,6 +1,6 @@
-local Q, J, M, E, V, U, KINDS, RUN, X, XI, WS, WR, D, O = unpack(KEYS, 1, 14)
-local HEAD = 14
-local TYPES = { 'hash', 'hash', 'hash', 'hash', 'hash', 'hash', 'hash', 'hash', 'zset', 'zset', 'zset', 'zset', 'zset', 'hash' }
+local Q, J, M, E, V, U, KINDS, RUN, X, XI, WS, WR, D, O, N = unpack(KEYS, 1, 15)
+local HEAD = 15
+local TYPES = { 'hash', 'hash', 'hash', 'hash', 'hash', 'hash', 'hash', 'hash', 'zset', 'zset', 'zset', 'zset', 'zset', 'hash', 'hash' }
 -- A call takes its arguments from the stack, which has room for some thousands.
 local ROOM = 4000
 local SUSPECT, SOLO, FRESH, PRIORITY = 2 ^ 50, 2 ^ 51, 2 ^ 45, 2 ^ 46

@@ -1,11 +1,12 @@
 //! The wrapper.
 
-use super::call::{Call, ClaimJobs, Enqueue, Extend, Maintain, Settle, SettleAndClaim};
+use super::call::{Call, ClaimJobs, Enqueue, Extend, Maintain, ReadNotes, Save, Settle, SettleAndClaim};
 use super::fault::{Drawn, Fault, Faults, Operation, Tally};
 use async_trait::async_trait;
 use job_core::{
     Backend, BackendError, BackendInfo, Claim, ClaimRequest, Effect, Enqueued, ErrorKind, Extended,
-    IntoBackend, LeaseId, MaintainRequest, Maintained, NewJob, Operate, QueueName, Settled, Settlement,
+    Hold, IntoBackend, LeaseId, LeaseStatus, MaintainRequest, Maintained, NewJob, NoteEdit, Notes, Operate,
+    QueueName, Settled, Settlement,
 };
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -271,6 +272,19 @@ impl Backend for ChaosBackend {
         lease_for: Duration,
     ) -> Result<Extended, BackendError> {
         self.carry(Extend(queue.clone(), leases.to_vec(), lease_for)).await
+    }
+
+    async fn save(
+        &self,
+        queue: &QueueName,
+        hold: &Hold,
+        edits: &[NoteEdit],
+    ) -> Result<LeaseStatus, BackendError> {
+        self.carry(Save(queue.clone(), *hold, edits.to_vec())).await
+    }
+
+    async fn notes(&self, queue: &QueueName, hold: &Hold) -> Result<Notes, BackendError> {
+        self.carry(ReadNotes(queue.clone(), *hold)).await
     }
 
     async fn maintain(

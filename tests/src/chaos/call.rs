@@ -2,8 +2,8 @@
 
 use super::fault::Operation;
 use job_core::{
-    BackendError, Claim, ClaimRequest, Enqueued, Extended, Kind, LeaseId, MaintainRequest, Maintained,
-    NewJob, Operate, QueueName, Settled, Settlement, WorkerId,
+    BackendError, Claim, ClaimRequest, Enqueued, Extended, Hold, Kind, LeaseId, LeaseStatus, MaintainRequest,
+    Maintained, NewJob, NoteEdit, Notes, Operate, QueueName, Settled, Settlement, WorkerId,
 };
 use std::future::Future;
 use std::time::Duration;
@@ -140,5 +140,27 @@ impl Call for Maintain {
 
     async fn send(&self, store: &dyn Operate) -> Answered<Maintained> {
         store.maintain(&self.0, &self.1).await
+    }
+}
+
+pub(super) struct Save(pub(super) QueueName, pub(super) Hold, pub(super) Vec<NoteEdit>);
+
+impl Call for Save {
+    type Answer = LeaseStatus;
+    const OPERATION: Operation = Operation::Save;
+
+    async fn send(&self, store: &dyn Operate) -> Answered<LeaseStatus> {
+        store.save(&self.0, &self.1, &self.2).await
+    }
+}
+
+pub(super) struct ReadNotes(pub(super) QueueName, pub(super) Hold);
+
+impl Call for ReadNotes {
+    type Answer = Notes;
+    const OPERATION: Operation = Operation::Notes;
+
+    async fn send(&self, store: &dyn Operate) -> Answered<Notes> {
+        store.notes(&self.0, &self.1).await
     }
 }

@@ -20,6 +20,10 @@ pub enum Operation {
     SettleAndClaim,
     /// `extend`.
     Extend,
+    /// `save`.
+    Save,
+    /// `notes`.
+    Notes,
     /// `maintain`.
     Maintain,
     /// `wait`.
@@ -36,6 +40,8 @@ impl Operation {
             Self::Settle => "settle",
             Self::SettleAndClaim => "settle_and_claim",
             Self::Extend => "extend",
+            Self::Save => "save",
+            Self::Notes => "notes",
             Self::Maintain => "maintain",
             Self::Wait => "wait",
         }

@@ -1,6 +1,7 @@
 //! The checks, by clause of the contract.
 
 pub mod c10_kinds;
+pub mod c13_notes;
 pub mod c1_durability;
 pub mod c2_one_lease;
 pub mod c3_fencing;

@@ -6,8 +6,8 @@ use crate::judge::event::{Event, Sent, Word};
 use crate::judge::point::Point;
 use async_trait::async_trait;
 use job_core::{
-    Backend, BackendError, BackendInfo, Claim, ClaimRequest, Effect, Enqueued, ErrorKind, Extended, LeaseId,
-    MaintainRequest, Maintained, NewJob, Operate, QueueName, Settled, Settlement,
+    Backend, BackendError, BackendInfo, Claim, ClaimRequest, Effect, Enqueued, ErrorKind, Extended, Hold,
+    LeaseId, LeaseStatus, MaintainRequest, Maintained, NewJob, NoteEdit, Notes, Operate, QueueName, Settled, Settlement,
 };
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -141,6 +141,19 @@ impl Backend for CrashBackend {
             self.history.write(Event::extended(&answer));
         }
         Ok(answer)
+    }
+
+    async fn save(
+        &self,
+        queue: &QueueName,
+        hold: &Hold,
+        edits: &[NoteEdit],
+    ) -> Result<LeaseStatus, BackendError> {
+        self.inner.save(queue, hold, edits).await
+    }
+
+    async fn notes(&self, queue: &QueueName, hold: &Hold) -> Result<Notes, BackendError> {
+        self.inner.notes(queue, hold).await
     }
 
     async fn maintain(

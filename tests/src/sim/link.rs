@@ -6,8 +6,8 @@ use crate::chaos::{ChaosBackend, Fault, Operation};
 use crate::judge::event::{Event, Sent, Word};
 use async_trait::async_trait;
 use job_core::{
-    Backend, BackendError, BackendInfo, Claim, ClaimRequest, Effect, Enqueued, ErrorKind, Extended, LeaseId,
-    LeaseStatus, MaintainRequest, Maintained, NewJob, QueueName, Settled, Settlement,
+    Backend, BackendError, BackendInfo, Claim, ClaimRequest, Effect, Enqueued, ErrorKind, Extended, Hold,
+    LeaseId, LeaseStatus, MaintainRequest, Maintained, NewJob, NoteEdit, Notes, QueueName, Settled, Settlement,
 };
 use std::future::Future;
 use std::sync::Arc;
@@ -173,6 +173,21 @@ impl Backend for Link {
         drop(ledger);
         self.tape.write(self.process, Event::extended(&answer));
         Ok(answer)
+    }
+
+    async fn save(
+        &self,
+        queue: &QueueName,
+        hold: &Hold,
+        edits: &[NoteEdit],
+    ) -> Result<LeaseStatus, BackendError> {
+        let chaos = self.chaos.under(self.fault(Operation::Save));
+        self.call(chaos.save(queue, hold, edits)).await
+    }
+
+    async fn notes(&self, queue: &QueueName, hold: &Hold) -> Result<Notes, BackendError> {
+        let chaos = self.chaos.under(self.fault(Operation::Notes));
+        self.call(chaos.notes(queue, hold)).await
     }
 
     async fn maintain(

@@ -7,8 +7,8 @@ use backend_memory::MemoryBackend;
 pub(super) use defect::Defect;
 use job_core::{
     Backend, BackendError, BackendInfo, Cancelled, Claim, ClaimRequest, ClaimedJob, Enqueued, ErrorReport,
-    Extended, Hold, JobId, JobRecord, Kind, LeaseId, ListFilter, MaintainRequest, Maintained, NewJob,
-    Operate, Page, Priority, QueueName, QueueStats, Settled, Settlement, UniqueKey, Verdict, When,
+    Extended, Hold, JobId, JobRecord, Kind, LeaseId, LeaseStatus, ListFilter, MaintainRequest, Maintained, NewJob,
+    NoteEdit, Notes, Operate, Page, Priority, QueueName, QueueStats, Settled, Settlement, UniqueKey, Verdict, When,
 };
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard};
@@ -284,6 +284,19 @@ impl Backend for Broken {
             extended.cancel.clear();
         }
         Ok(extended)
+    }
+
+    async fn save(
+        &self,
+        queue: &QueueName,
+        hold: &Hold,
+        edits: &[NoteEdit],
+    ) -> Result<LeaseStatus, BackendError> {
+        self.inner.save(queue, hold, edits).await
+    }
+
+    async fn notes(&self, queue: &QueueName, hold: &Hold) -> Result<Notes, BackendError> {
+        self.inner.notes(queue, hold).await
     }
 
     async fn maintain(

@@ -4,8 +4,8 @@
 use async_trait::async_trait;
 use job_core::{
     Backend, BackendError, BackendInfo, Claim, ClaimRequest, Client, Effect, Enqueued, ErrorKind, Extended,
-    Job, JobContext, JobError, JobRecord, JobSpec, JobState, Kind, LeaseId, ListFilter, MaintainRequest,
-    Maintained, NewJob, Operate, Queue, QueueName, Runtime, RuntimeBuilder, Settled, Settlement,
+    Hold, Job, JobContext, JobError, JobRecord, JobSpec, JobState, Kind, LeaseId, LeaseStatus, ListFilter,
+    MaintainRequest, Maintained, NewJob, NoteEdit, Notes, Operate, Queue, QueueName, Runtime, RuntimeBuilder, Settled, Settlement,
 };
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -198,6 +198,17 @@ impl Backend for Faulty {
         lease_for: Duration,
     ) -> Result<Extended, BackendError> {
         self.call("extend", self.inner.extend(queue, leases, lease_for)).await
+    }
+    async fn save(
+        &self,
+        queue: &QueueName,
+        hold: &Hold,
+        edits: &[NoteEdit],
+    ) -> Result<LeaseStatus, BackendError> {
+        self.call("save", self.inner.save(queue, hold, edits)).await
+    }
+    async fn notes(&self, queue: &QueueName, hold: &Hold) -> Result<Notes, BackendError> {
+        self.call("notes", self.inner.notes(queue, hold)).await
     }
     async fn maintain(
         &self,

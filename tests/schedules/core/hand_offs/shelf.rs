@@ -2,9 +2,10 @@
 
 use crate::backend::{
     Backend, BackendInfo, Claim, ClaimRequest, ClaimedJob, DurabilityClass, Enqueued, Extended, Hold,
-    MaintainRequest, Maintained, Suspicion,
+    LeaseStatus, MaintainRequest, Maintained, Suspicion,
 };
 use crate::error::{BackendError, Effect, ErrorKind};
+use crate::note::{NoteEdit, Notes};
 use crate::operate::{Cancelled, JobRecord, ListFilter, Operate, Page, QueueStats};
 use crate::verdict::{Settled, Settlement, Verdict};
 use crate::{Headers, JobId, Kind, LeaseId, NewJob, Priority, QueueName};
@@ -134,6 +135,14 @@ impl Backend for Shelf {
 
     async fn extend(&self, _: &QueueName, _: &[LeaseId], _: Duration) -> Result<Extended, BackendError> {
         unreachable!("no lease is extended")
+    }
+
+    async fn save(&self, _: &QueueName, _: &Hold, _: &[NoteEdit]) -> Result<LeaseStatus, BackendError> {
+        unreachable!("nobody takes notes")
+    }
+
+    async fn notes(&self, _: &QueueName, _: &Hold) -> Result<Notes, BackendError> {
+        unreachable!("nobody takes notes")
     }
 
     async fn maintain(&self, _: &QueueName, _: &MaintainRequest) -> Result<Maintained, BackendError> {

@@ -1,0 +1,1 @@
+select {schema}.complete_in($1, $2, $3, $4, $5, $6)
