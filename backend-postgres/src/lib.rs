@@ -33,6 +33,7 @@
 mod backend;
 mod call;
 mod claim;
+mod complete;
 mod connect;
 mod enqueue;
 mod error;

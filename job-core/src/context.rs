@@ -1,6 +1,9 @@
 //! What a handler gets besides its arguments.
 
+use crate::attempt::{Attempt, Ending};
 use crate::backend::ClaimedJob;
+use crate::notebook::Desk;
+use crate::runtime::Env;
 use crate::{JobId, Kind, LeaseId, QueueName};
 use jiff::Timestamp;
 use std::any::{Any, TypeId};
@@ -96,6 +99,9 @@ struct Inner {
     token: FencingToken,
     cancelled: CancellationToken,
     states: Arc<States>,
+    desk: Desk,
+    /// Made by whatever needs it first: most handlers need nothing of it.
+    memory: OnceLock<Box<Attempt>>,
 }
 
 impl JobContext {
@@ -103,12 +109,14 @@ impl JobContext {
         job: &ClaimedJob,
         queue: QueueName,
         cancelled: CancellationToken,
-        states: Arc<States>,
+        env: &Arc<Env>,
     ) -> Self {
         let idempotency_key = job.idempotency_key.clone().map(OnceLock::from).unwrap_or_default();
         let inner = Inner {
             id: job.hold.job,
             kind: job.kind.clone(),
+            desk: Desk::Store { env: Arc::clone(env), queue: queue.clone(), hold: job.hold },
+            memory: OnceLock::new(),
             queue,
             attempt: job.attempt,
             max_attempts: job.max_attempts,
@@ -116,13 +124,13 @@ impl JobContext {
             enqueued_at: job.enqueued_at,
             token: FencingToken { claims: job.hold.claims, lease: job.hold.lease },
             cancelled,
-            states,
+            states: Arc::clone(&env.states),
         };
         Self { inner: Arc::new(inner) }
     }
 
     /// A context for unit tests that call a handler directly: attempt 1 of 1, states as given by
-    /// [`with_state`](Self::with_state).
+    /// [`with_state`](Self::with_state). Effects and checkpoints are remembered by this context and its clones alone.
     #[must_use]
     pub fn test() -> Self {
         let id = JobId::new();
@@ -137,6 +145,8 @@ impl JobContext {
             token: FencingToken { claims: 1, lease: LeaseId::random() },
             cancelled: CancellationToken::new(),
             states: Arc::default(),
+            desk: Desk::Test,
+            memory: OnceLock::new(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -154,6 +164,19 @@ impl JobContext {
         let inner = Arc::make_mut(&mut self.inner);
         Arc::make_mut(&mut inner.states).insert(Arc::new(value));
         self
+    }
+
+    pub(crate) fn desk(&self) -> &Desk {
+        &self.inner.desk
+    }
+
+    pub(crate) fn memory(&self) -> &Attempt {
+        self.inner.memory.get_or_init(Box::default)
+    }
+
+    /// What this attempt leaves to do when it ends; nothing if it used none of it.
+    pub(crate) fn take_ending(&self) -> Option<Ending> {
+        self.inner.memory.get().map(|a| a.take_ending())
     }
 
     /// The identity of the job, the same in every attempt.

@@ -1,11 +1,14 @@
 //! The contract, client and runtime of Steadfast background jobs. Applications use the `steadfast` crate; authors of
 //! backends depend on this one.
 
+mod attempt;
 mod backend;
 mod bells;
 mod chance;
+mod checkpoint;
 mod client;
 mod context;
+mod effect;
 mod error;
 #[doc(hidden)]
 pub mod faults;
@@ -16,6 +19,7 @@ mod key;
 mod names;
 mod new_job;
 mod note;
+mod notebook;
 mod operate;
 mod outcome;
 mod own_thread;
@@ -29,8 +33,10 @@ pub use backend::{
     LeaseStatus, MaintainRequest, Maintained, Suspicion,
 };
 pub use bells::Bells;
+pub use checkpoint::Progress;
 pub use client::{Client, EnqueueJob};
 pub use context::{FencingToken, JobContext, State};
+pub use effect::{EffectCall, EffectKind, Verified};
 pub use error::{BackendError, BuildError, Effect, EnqueueError, ErrorKind};
 pub use id::{JobId, LeaseId, WorkerId};
 pub use job::{Job, JobSpec, StateNeed};
@@ -41,7 +47,7 @@ pub use note::{Note, NoteEdit, Notes};
 pub use operate::{
     AttemptError, Cancelled, Cursor, IntoBackend, JobRecord, JobState, ListFilter, Operate, Page, QueueStats,
 };
-pub use outcome::{Action, IntoJobError, JobError, JobResult, Permanent, ResultExt};
+pub use outcome::{Action, IntoJobError, JobError, JobResult, NotSent, Permanent, ResultExt};
 pub use own_thread::OwnThread;
 pub use registry::Registration;
 pub use retry::{Backoff, FailureInfo, Jitter};

@@ -91,6 +91,8 @@ impl NewJob {
     pub const PAYLOAD_BYTES_MAX: usize = 256 * 1024;
     /// The most bytes of headers, keys and values together: 8 KiB.
     pub const HEADER_BYTES_MAX: usize = 8 * 1024;
+    /// The header of a job that another one has enqueued: its id.
+    pub const PARENT_HEADER: &str = "steadfast-parent";
 
     /// A job of this kind with these argument bytes; everything else has its default.
     #[must_use]

@@ -29,6 +29,8 @@ pub enum Action {
     Cancelled,
     /// Not an error: run again after this long, and do not count the attempt.
     Snooze(Duration),
+    /// Nobody knows whether an effect has happened that must not happen twice: into the dead-letter queue.
+    InDoubt,
 }
 
 impl JobError {
@@ -59,17 +61,36 @@ impl JobError {
         Self { action: Action::Snooze(delay), source: "snoozed".into() }
     }
 
+    pub(crate) fn in_doubt(text: String) -> Self {
+        Self { action: Action::InDoubt, source: text.into() }
+    }
+
+    pub(crate) fn lease_lost() -> Self {
+        Self { action: Action::Retry, source: Box::new(LeaseLost) }
+    }
+
+    pub(crate) fn is_lease_lost(&self) -> bool {
+        self.chain().any(<dyn StdError>::is::<LeaseLost>)
+    }
+
+    /// True if somebody said of this error that [nothing was sent](ResultExt::not_sent).
+    pub(crate) fn is_not_sent(&self) -> bool {
+        self.chain().any(<dyn StdError>::is::<NotSent>)
+    }
+
+    fn chain(&self) -> impl Iterator<Item = &(dyn StdError + 'static)> {
+        let first: &(dyn StdError + 'static) = self.source.as_ref();
+        std::iter::successors(Some(first), |error: &&(dyn StdError + 'static)| (*error).source())
+    }
+
     /// What should happen next. A [`Permanent`] marker anywhere in the chain of sources counts, so it survives
     /// `anyhow` and friends.
     #[must_use]
     pub fn action(&self) -> Action {
         if self.action == Action::Retry {
-            let mut next: Option<&(dyn StdError + 'static)> = Some(self.source.as_ref());
-            while let Some(error) = next {
-                if let Some(marker) = error.downcast_ref::<Marked>() {
-                    return marker.action;
-                }
-                next = error.source();
+            let mut marks = self.chain().filter_map(|e| e.downcast_ref::<Marked>());
+            if let Some(marker) = marks.next() {
+                return marker.action;
             }
         }
         self.action
@@ -79,15 +100,13 @@ impl JobError {
     #[must_use]
     pub fn report(&self) -> String {
         let mut text = self.source.to_string();
-        let mut next = self.source.source();
-        while let Some(error) = next {
+        for error in self.chain().skip(1) {
             let cause = error.to_string();
             // Many error types already print their cause.
             if !text.contains(&cause) {
                 text.push_str(": ");
                 text.push_str(&cause);
             }
-            next = error.source();
         }
         text
     }
@@ -159,6 +178,34 @@ impl StdError for Permanent {
     }
 }
 
+/// An error of an effect that did not happen, see [`ResultExt::not_sent`].
+#[derive(Debug)]
+pub struct NotSent(Source);
+
+impl fmt::Display for NotSent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl StdError for NotSent {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(self.0.as_ref())
+    }
+}
+
+/// The store has ended the lease under which a handler runs.
+#[derive(Debug)]
+struct LeaseLost;
+
+impl fmt::Display for LeaseLost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the lease on this job has ended: it runs elsewhere")
+    }
+}
+
+impl StdError for LeaseLost {}
+
 /// Says what should happen when a step of a handler fails.
 pub trait ResultExt<T> {
     /// Never run the job again on this error.
@@ -172,6 +219,13 @@ pub trait ResultExt<T> {
     /// # Errors
     /// The error with the delay.
     fn retry_after(self, delay: Duration) -> Result<T, JobError>;
+
+    /// In an [effect](crate::JobContext::effect): on this error it is certain that nothing has happened (no connection,
+    /// a refusal), so it may be called again whatever its kind.
+    ///
+    /// # Errors
+    /// The error, marked; it keeps its mark inside `anyhow` and friends.
+    fn not_sent(self) -> Result<T, NotSent>;
 }
 
 impl<T, E: Into<Source>> ResultExt<T> for Result<T, E> {
@@ -181,6 +235,10 @@ impl<T, E: Into<Source>> ResultExt<T> for Result<T, E> {
 
     fn retry_after(self, delay: Duration) -> Result<T, JobError> {
         self.map_err(|e| JobError::retry_after(e, delay))
+    }
+
+    fn not_sent(self) -> Result<T, NotSent> {
+        self.map_err(|e| NotSent(e.into()))
     }
 }
 

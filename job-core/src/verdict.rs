@@ -67,11 +67,14 @@ pub enum DeadReason {
     Undecodable,
     /// It killed its process too often.
     Poisoned,
+    /// Nobody knows whether one of its effects has happened, and it must not happen twice.
+    EffectInDoubt,
 }
 
 impl DeadReason {
     /// Every reason.
-    pub const ALL: [Self; 4] = [Self::Exhausted, Self::Permanent, Self::Undecodable, Self::Poisoned];
+    pub const ALL: [Self; 5] =
+        [Self::Exhausted, Self::Permanent, Self::Undecodable, Self::Poisoned, Self::EffectInDoubt];
 
     /// The word for it, in stores and on screens.
     #[must_use]
@@ -81,6 +84,7 @@ impl DeadReason {
             Self::Permanent => "permanent",
             Self::Undecodable => "undecodable",
             Self::Poisoned => "poisoned",
+            Self::EffectInDoubt => "effect_in_doubt",
         }
     }
 

@@ -3,10 +3,12 @@
 use super::core::Start;
 use super::shared::QueueShared;
 use super::slots::{Slot, StopReason};
+use crate::attempt::Ending;
 use crate::backend::{ClaimedJob, Hold};
 use crate::chance::Chance;
 use crate::context::JobContext;
 use crate::job::JobSpec;
+use crate::new_job::NewJob;
 use crate::outcome::{Action, JobError};
 use crate::registry::BoxedRun;
 use crate::retry::{Backoff, FailureInfo};
@@ -28,10 +30,10 @@ pub(crate) async fn run_jobs(queue: Arc<QueueShared>, first: Start) {
     while let Some(start) = next.take() {
         let guard = EndGuard { queue: &queue, slot: start.slot, hold: start.job.hold, ended: false };
         let _ = fault_point!(queue.name.as_str(), "job.started");
-        let verdict = execute(&queue, start).await;
+        let (verdict, follow_ups) = execute(&queue, start).await;
         let _ = fault_point!(queue.name.as_str(), "job.returned");
         let undecodable = matches!(verdict, Verdict::Dead { reason: DeadReason::Undecodable, .. });
-        next = guard.end(verdict).filter(|_| !(undecodable && seeded_bug!("undecodable_ends_batch")));
+        next = guard.end(verdict, follow_ups).filter(|_| !(undecodable && seeded_bug!("undecodable_ends_batch")));
         // Handlers that never wait must not keep other tasks from running.
         tokio::task::consume_budget().await;
     }
@@ -46,13 +48,13 @@ struct EndGuard<'a> {
 }
 
 impl EndGuard<'_> {
-    fn end(mut self, verdict: Verdict) -> Option<Start> {
+    fn end(mut self, verdict: Verdict, follow_ups: Vec<NewJob>) -> Option<Start> {
         self.ended = true;
-        self.tell(verdict)
+        self.tell(verdict, follow_ups)
     }
 
-    fn tell(&self, verdict: Verdict) -> Option<Start> {
-        let settlement = Settlement::new(self.hold, verdict);
+    fn tell(&self, verdict: Verdict, follow_ups: Vec<NewJob>) -> Option<Start> {
+        let settlement = Settlement { hold: self.hold, verdict, follow_ups };
         let (next, nudge) = self.queue.core().job_ended(Instant::now(), self.slot, settlement);
         self.queue.tell(nudge);
         self.queue.tell_changed();
@@ -64,7 +66,7 @@ impl Drop for EndGuard<'_> {
     fn drop(&mut self) {
         if !self.ended
             && !seeded_bug!("no_end_guard")
-            && let Some(next) = self.tell(Verdict::Release)
+            && let Some(next) = self.tell(Verdict::Release, Vec::new())
             && tokio::runtime::Handle::try_current().is_ok()
         {
             self.queue.spawn(vec![next]);
@@ -72,16 +74,17 @@ impl Drop for EndGuard<'_> {
     }
 }
 
-async fn execute(queue: &Arc<QueueShared>, start: Start) -> Verdict {
+async fn execute(queue: &Arc<QueueShared>, start: Start) -> (Verdict, Vec<NewJob>) {
     let Start { slot, mut job, stop } = start;
     let env = &queue.env;
     let Some(handler) = env.handlers.get(&job.kind) else {
         tracing::error!(job = %job.hold.job, kind = %job.kind, "the store returned a kind that was not asked for");
-        return Verdict::Release;
+        return (Verdict::Release, Vec::new());
     };
     let spec = handler.spec();
     let payload = std::mem::take(&mut job.payload);
-    let ctx = JobContext::new(&job, queue.name.clone(), stop.clone(), Arc::clone(&env.states));
+    let ctx = JobContext::new(&job, queue.name.clone(), stop.clone(), env);
+    let kept = ctx.clone();
     let span = tracing::info_span!("job", id = %job.hold.job, kind = %job.kind, queue = %queue.name, attempt = job.attempt);
     let ended = if stop.is_cancelled() {
         // Its task waited so long for a thread that the lease was lost, or the job was cancelled.
@@ -100,7 +103,7 @@ async fn execute(queue: &Arc<QueueShared>, start: Start) -> Verdict {
     // Only a job that was asked to stop needs the lock.
     let reason = if stop.is_cancelled() { queue.core().stop_reason(slot) } else { None };
     let chance = &env.chance;
-    span.in_scope(|| {
+    let verdict = span.in_scope(|| {
         // The text of an error and a custom backoff are user code too.
         catch_unwind(AssertUnwindSafe(|| verdict(ended, reason, spec, &job, chance))).unwrap_or_else(
             |panic| {
@@ -109,7 +112,34 @@ async fn execute(queue: &Arc<QueueShared>, start: Start) -> Verdict {
                 failed(&text, Some(Backoff::DEFAULT.delay_by(&failure, chance)), spec, &job, chance)
             },
         )
-    })
+    });
+    match kept.take_ending() {
+        None => (verdict, Vec::new()),
+        Some(ending) => span.in_scope(|| settled(verdict, ending, spec, &job, chance)),
+    }
+}
+
+/// The verdict and the jobs that come with it, after what the handler has done through its context.
+fn settled(
+    verdict: Verdict,
+    ending: Ending,
+    spec: &JobSpec,
+    job: &ClaimedJob,
+    chance: &Chance,
+) -> (Verdict, Vec<NewJob>) {
+    if let Some(text) = ending.in_doubt {
+        let error = ErrorReport::new(text);
+        return (Verdict::Dead { reason: DeadReason::EffectInDoubt, error }, Vec::new());
+    }
+    match verdict {
+        // If the transaction was committed, this verdict finds the job gone.
+        Verdict::Complete if ending.completed && !seeded_bug!("rolled_back_is_complete") => {
+            let text = "its transaction was not committed, although the job was completed in it";
+            (after_failure(text, None, spec, job, chance), Vec::new())
+        }
+        Verdict::Complete => (Verdict::Complete, ending.follow_ups),
+        other => (other, Vec::new()),
+    }
 }
 
 struct Limits {
@@ -236,6 +266,10 @@ fn verdict(
         }
         Ended::Returned(Err(error)) => match (error.action(), reason) {
             (Action::Snooze(delay), _) => return Verdict::Snooze { delay },
+            (Action::InDoubt, _) => {
+                let error = ErrorReport::new(error.report());
+                return Verdict::Dead { reason: DeadReason::EffectInDoubt, error };
+            }
             (Action::Permanent, _) if !seeded_bug!("permanent_retried") => {
                 let text = error.report();
                 tracing::error!(error = %text, "job is dead: permanent error");
@@ -254,14 +288,27 @@ fn verdict(
 }
 
 fn failed(text: &str, after: Option<Duration>, spec: &JobSpec, job: &ClaimedJob, chance: &Chance) -> Verdict {
+    let verdict = after_failure(text, after, spec, job, chance);
+    match &verdict {
+        Verdict::Retry { after, .. } => tracing::warn!(error = %text, ?after, "job failed, will retry"),
+        _ => tracing::error!(error = %text, attempts = job.attempt, "job is dead: no attempt is left"),
+    }
+    verdict
+}
+
+fn after_failure(
+    text: &str,
+    after: Option<Duration>,
+    spec: &JobSpec,
+    job: &ClaimedJob,
+    chance: &Chance,
+) -> Verdict {
     let error = ErrorReport::new(text);
     if job.attempt >= job.max_attempts && !(after.is_some() && seeded_bug!("retry_after_unlimited")) {
-        tracing::error!(error = %text, attempts = job.attempt, "job is dead: no attempt is left");
         return Verdict::Dead { reason: DeadReason::Exhausted, error };
     }
     let failure = FailureInfo { attempt: job.attempt, error: text };
     let after = after.unwrap_or_else(|| spec.backoff.delay_by(&failure, chance));
-    tracing::warn!(error = %text, ?after, "job failed, will retry");
     Verdict::Retry { after, error }
 }
 

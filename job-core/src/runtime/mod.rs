@@ -32,7 +32,9 @@ pub use shutdown::{Report, RunningRuntime, RuntimeError};
 use crate::WorkerId;
 use crate::client::Client;
 use crate::operate::{IntoBackend, Operate};
-use shared::{Env, QueueShared};
+pub(crate) use claimer::timed_out;
+pub(crate) use shared::Env;
+use shared::QueueShared;
 use std::future::Future;
 use std::sync::Arc;
 

@@ -1,0 +1,152 @@
+//! The notes of a job, as its running attempt reads and writes them.
+
+use crate::backend::{Hold, LeaseStatus};
+use crate::error::BackendError;
+use crate::note::{Note, NoteEdit, Notes};
+use crate::outcome::JobError;
+use crate::runtime::Env;
+use crate::{QueueName, fault_point, seeded_bug};
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::OnceCell;
+use tokio::time::{Instant, sleep, timeout};
+
+/// How often a call whose failure was transient is made again.
+const REPEATS: u32 = 5;
+const REPEAT_BASE: Duration = Duration::from_millis(50);
+
+/// Where the notes are: in the store, or nowhere, for handlers that a unit test calls.
+#[derive(Debug, Clone)]
+pub(crate) enum Desk {
+    Store { env: Arc<Env>, queue: QueueName, hold: Hold },
+    Test,
+}
+
+/// What this attempt knows of the notes.
+#[derive(Debug, Default)]
+pub(crate) struct Notebook {
+    read: OnceCell<Mutex<Pages>>,
+}
+
+#[derive(Debug)]
+struct Pages {
+    notes: BTreeMap<String, Note>,
+    /// The store's clock, and ours at the same moment.
+    clock: (Timestamp, Instant),
+}
+
+impl Pages {
+    fn of(notes: Notes) -> Self {
+        let clock = (notes.now, Instant::now());
+        Self { notes: notes.notes.into_iter().map(|n| (n.name.clone(), n)).collect(), clock }
+    }
+
+    fn now(&self) -> Timestamp {
+        let (then, read) = self.clock;
+        then.checked_add(read.elapsed()).unwrap_or(Timestamp::MAX)
+    }
+}
+
+fn lock(pages: &Mutex<Pages>) -> MutexGuard<'_, Pages> {
+    // Every change is one call of the map.
+    pages.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Notebook {
+    async fn pages(&self, desk: &Desk) -> Result<MutexGuard<'_, Pages>, JobError> {
+        let pages = self.read.get_or_try_init(|| async {
+            let nothing = || Notes { now: Timestamp::now(), notes: Vec::new() };
+            let notes = match desk {
+                Desk::Test => nothing(),
+                Desk::Store { hold, .. } if hold.claims == 1 => nothing(),
+                Desk::Store { env, queue, hold } => {
+                    repeated(env, "notes", || env.backend.notes(queue, hold)).await.map_err(failed)?
+                }
+            };
+            Ok::<_, JobError>(Mutex::new(Pages::of(notes)))
+        });
+        Ok(lock(pages.await?))
+    }
+
+    /// The note, and how long ago it was written, by the store's clock.
+    pub(crate) async fn read(&self, desk: &Desk, name: &str) -> Result<Option<(Note, Duration)>, JobError> {
+        let pages = self.pages(desk).await?;
+        let note = pages.notes.get(name).cloned();
+        Ok(note.map(|note| {
+            let age = Duration::try_from(pages.now().duration_since(note.at)).unwrap_or_default();
+            (note, age)
+        }))
+    }
+
+    /// Writes it down for good.
+    pub(crate) async fn write(&self, desk: &Desk, edit: NoteEdit) -> Result<(), JobError> {
+        {
+            let pages = self.pages(desk).await?;
+            check(&edit, &pages)?;
+        }
+        if let Desk::Store { env, queue, hold } = desk {
+            let _ = fault_point!(queue.as_str(), "notes.before_save");
+            let edits = std::slice::from_ref(&edit);
+            let saved = repeated(env, "save", || env.backend.save(queue, hold, edits)).await;
+            let _ = fault_point!(queue.as_str(), "notes.after_save");
+            if saved.map_err(failed)? == LeaseStatus::Stale && !seeded_bug!("stale_note_believed") {
+                return Err(JobError::lease_lost());
+            }
+        }
+        let mut pages = self.pages(desk).await?;
+        let at = pages.now();
+        match edit.value {
+            Some(value) => drop(pages.notes.insert(edit.name.clone(), Note { name: edit.name, value, at })),
+            None => drop(pages.notes.remove(&edit.name)),
+        }
+        Ok(())
+    }
+}
+
+fn check(edit: &NoteEdit, pages: &Pages) -> Result<(), JobError> {
+    let refused = |text: String| Err(JobError::permanent(text));
+    let size = edit.value.as_ref().map_or(0, bytes::Bytes::len);
+    if size > Note::VALUE_BYTES_MAX {
+        return refused(format!(
+            "{:?} is {size} bytes, the limit is {}: store the data elsewhere and keep its id",
+            edit.name,
+            Note::VALUE_BYTES_MAX
+        ));
+    }
+    if edit.value.is_some()
+        && pages.notes.len() >= Note::PER_JOB_MAX
+        && !pages.notes.contains_key(&edit.name)
+    {
+        return refused(format!(
+            "{:?} would be more than {} effects and checkpoints of one job: split the job up",
+            edit.name,
+            Note::PER_JOB_MAX
+        ));
+    }
+    Ok(())
+}
+
+fn failed(error: BackendError) -> JobError {
+    JobError::retry(error)
+}
+
+/// A call with a bound on its time, made again while its failures are transient.
+async fn repeated<T, F: Future<Output = Result<T, BackendError>>>(
+    env: &Env,
+    operation: &'static str,
+    call: impl Fn() -> F,
+) -> Result<T, BackendError> {
+    let mut repeats = 0;
+    loop {
+        let answer = timeout(env.timing.call_timeout, call()).await;
+        match answer.unwrap_or_else(|_| Err(crate::runtime::timed_out(operation))) {
+            Err(error) if error.is_transient() && repeats < REPEATS => {
+                sleep(env.chance.shorten(REPEAT_BASE * 2u32.pow(repeats), 50)).await;
+                repeats += 1;
+            }
+            answer => return answer,
+        }
+    }
+}
