@@ -6,6 +6,8 @@ mod bells;
 mod chance;
 mod client;
 mod context;
+#[cfg(feature = "encryption")]
+mod encryption;
 mod error;
 #[doc(hidden)]
 pub mod faults;
@@ -13,14 +15,17 @@ mod id;
 mod into_outcome;
 mod job;
 mod key;
+mod middleware;
 mod names;
 mod new_job;
 mod operate;
 mod outcome;
 mod own_thread;
+mod redact;
 mod registry;
 mod retry;
 mod runtime;
+mod sealed;
 mod verdict;
 
 pub use backend::{
@@ -30,10 +35,13 @@ pub use backend::{
 pub use bells::Bells;
 pub use client::{Client, EnqueueJob};
 pub use context::{FencingToken, JobContext, State};
+#[cfg(feature = "encryption")]
+pub use encryption::{Encryption, KeyError, Keyring, SecretKey};
 pub use error::{BackendError, BuildError, Effect, EnqueueError, ErrorKind};
 pub use id::{JobId, LeaseId, WorkerId};
-pub use job::{Job, JobSpec, StateNeed};
+pub use job::{Job, JobSpec, StateNeed, Upgrade};
 pub use key::{IdempotencyKey, KEY_BYTES_MAX, Key, KeyPart, UniqueKey};
+pub use middleware::{JobFuture, Middleware};
 pub use names::{InvalidName, Kind, QueueName};
 pub use new_job::{Headers, NewJob, Priority, When};
 pub use operate::{

@@ -1,5 +1,6 @@
 //! The task that runs jobs: decode, run under a timeout, catch panics, say what became of it. All user code runs here.
 
+use super::begin::begin;
 use super::core::Start;
 use super::shared::QueueShared;
 use super::slots::{Slot, StopReason};
@@ -8,7 +9,7 @@ use crate::chance::Chance;
 use crate::context::JobContext;
 use crate::job::JobSpec;
 use crate::outcome::{Action, JobError};
-use crate::registry::BoxedRun;
+use crate::middleware::JobFuture;
 use crate::retry::{Backoff, FailureInfo};
 use crate::verdict::{DeadReason, ErrorReport, Settlement, Verdict};
 use crate::{fault_point, seeded_bug};
@@ -82,18 +83,19 @@ async fn execute(queue: &Arc<QueueShared>, start: Start) -> Verdict {
     let spec = handler.spec();
     let payload = std::mem::take(&mut job.payload);
     let ctx = JobContext::new(&job, queue.name.clone(), stop.clone(), Arc::clone(&env.states));
+    let attempt = env.layers.attempt(&ctx);
     let span = tracing::info_span!("job", id = %job.hold.job, kind = %job.kind, queue = %queue.name, attempt = job.attempt);
     let ended = if stop.is_cancelled() {
         // Its task waited so long for a thread that the lease was lost, or the job was cancelled.
         Ended::Dropped
     } else {
-        match catch_unwind(AssertUnwindSafe(|| handler.start(payload, ctx))) {
+        match catch_unwind(AssertUnwindSafe(|| span.in_scope(|| begin(env, handler, &job, payload, ctx)))) {
             Ok(Ok(run)) => {
                 let limits = Limits { timeout: spec.timeout, blocking: spec.blocking };
                 let grace = grace(queue, slot);
                 supervise(run, &limits, &stop, grace).instrument(span.clone()).await
             }
-            Ok(Err(text)) => Ended::Undecodable(text),
+            Ok(Err(ended)) => ended,
             Err(panic) => Ended::Panicked(panic_text(&*panic)),
         }
     };
@@ -102,13 +104,16 @@ async fn execute(queue: &Arc<QueueShared>, start: Start) -> Verdict {
     let chance = &env.chance;
     span.in_scope(|| {
         // The text of an error and a custom backoff are user code too.
-        catch_unwind(AssertUnwindSafe(|| verdict(ended, reason, spec, &job, chance))).unwrap_or_else(
-            |panic| {
+        let verdict = catch_unwind(AssertUnwindSafe(|| verdict(ended, reason, spec, &job, chance)))
+            .unwrap_or_else(|panic| {
                 let text = panic_text(&*panic);
                 let failure = FailureInfo { attempt: job.attempt, error: &text };
                 failed(&text, Some(Backoff::DEFAULT.delay_by(&failure, chance)), spec, &job, chance)
-            },
-        )
+            });
+        if let Some(attempt) = attempt {
+            attempt.ended(&verdict);
+        }
+        verdict
     })
 }
 
@@ -139,7 +144,7 @@ async fn grace(queue: &QueueShared, slot: Slot) {
 }
 
 /// How an attempt ended.
-enum Ended {
+pub(super) enum Ended {
     Returned(Result<(), JobError>),
     Panicked(String),
     Undecodable(String),
@@ -150,7 +155,7 @@ enum Ended {
 }
 
 async fn supervise(
-    run: BoxedRun,
+    run: JobFuture,
     limits: &Limits,
     stop: &CancellationToken,
     grace: impl Future<Output = ()>,
@@ -201,7 +206,7 @@ fn returned(ended: Result<Result<(), JobError>, Box<dyn Any + Send>>) -> Ended {
     }
 }
 
-pub(super) fn panic_text(panic: &(dyn Any + Send)) -> String {
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
     let text = panic
         .downcast_ref::<&str>()
         .copied()
