@@ -249,7 +249,9 @@ impl Keyring {
     fn open(&self, sealed: &Sealed<'_>, bound: &Bound<'_>) -> Result<Vec<u8>, String> {
         let key = sealed.key;
         let cipher = self.cipher(key).ok_or_else(|| {
-            format!("are encrypted with the key {key:?}, which is not in the keyring: add it, then replay the job")
+            format!(
+                "are encrypted with the key {key:?}, which is not in the keyring: add it, then replay the job"
+            )
         })?;
         let data = bound.data(key);
         cipher.decrypt(&XNonce::from(sealed.nonce), Payload { msg: sealed.body, aad: &data }).map_err(|_| {

@@ -55,7 +55,10 @@ impl JobSpec {
             return if self.shown.is_none() || names_only {
                 text
             } else {
-                format!("the arguments do not fit; why is not shown, for {} has redacted arguments", self.kind)
+                format!(
+                    "the arguments do not fit; why is not shown, for {} has redacted arguments",
+                    self.kind
+                )
             };
         }
         let argument = path.split(['.', '[']).next().unwrap_or_default();
@@ -83,10 +86,7 @@ mod tests {
     fn what_is_not_listed_is_hidden() {
         let payload = br#"{"order": {"id": 7}, "card": "4111", "pan": "an older name"}"#;
         let shown = spec().redacted(payload);
-        assert_eq!(
-            shown,
-            serde_json::json!({"order": {"id": 7}, "card": "[redacted]", "pan": "[redacted]"})
-        );
+        assert_eq!(shown, serde_json::json!({"order": {"id": 7}, "card": "[redacted]", "pan": "[redacted]"}));
         assert_eq!(spec().redacted(b"\"4111\""), "[redacted]");
         assert_eq!(spec().redacted(b"4111 1111"), "[9 bytes that are no JSON]");
         let all = JobSpec::new(Kind::from_static("plain")).redacted(payload);

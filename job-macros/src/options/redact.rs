@@ -3,6 +3,7 @@
 use super::values::string;
 use crate::args::{as_ident, bare, source};
 use crate::errors::{Errors, help};
+use crate::key::ident;
 use proc_macro2::Ident;
 use syn::{Expr, LitStr};
 
@@ -29,9 +30,7 @@ pub(super) fn parse(expr: &Expr, errors: &mut Errors) -> syn::Result<Vec<Ident>>
 }
 
 fn name(text: &LitStr) -> syn::Result<Ident> {
-    // Raw names too: an argument may be called `r#type`.
-    let ident = text.parse::<Ident>().or_else(|_| format!("r#{}", text.value()).parse().map(|_: proc_macro2::TokenStream| Ident::new_raw(&text.value(), text.span())));
-    ident.map_err(|_| {
+    ident(&text.value(), text.span()).ok_or_else(|| {
         let fix = "name whole arguments, as in `redact = [\"card_number\"]`";
         syn::Error::new_spanned(text, help(format!("{} is no argument", source(text)), fix))
     })
