@@ -147,7 +147,7 @@ async fn a_panic_around_a_handler_is_a_failure_of_the_attempt() {
             assert_eq!((dead.len(), log.lines()), (0, vec!["1 attempt 3".to_owned()]));
         } else {
             let errors: Vec<_> = dead[0].errors.iter().map(|e| e.error.as_str()).collect();
-            assert_eq!(errors, [format!("panicked: bomb at {place}"); 3]);
+            assert_eq!(errors, [format!("panicked: bomb at {place}").as_str(); 3]);
             assert_eq!(dead[0].dead_reason, Some(DeadReason::Exhausted));
         }
         running.shutdown().await.unwrap();

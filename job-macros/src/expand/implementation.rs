@@ -131,7 +131,8 @@ fn spec(job: &Model, p: &TokenStream) -> TokenStream {
 
 /// Spanned at the path: what does not fit is underlined there.
 fn upgrade(path: &ExprPath, p: &TokenStream) -> TokenStream {
-    let (from, args, function) = (local("from"), local("args"), local("upgrade"));
+    let here = |name: &str| Ident::new(name, Span::mixed_site().located_at(path.span()));
+    let (from, args, function) = (here("from"), here("args"), here("upgrade"));
     let p = at(p, path.span());
     let call = quote_spanned!(path.span()=> #p::upgraded(#function(#from, #args)));
     quote! {

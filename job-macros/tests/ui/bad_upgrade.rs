@@ -9,8 +9,8 @@ fn upgrade(_: u32, args: serde_json::Value) -> Result<serde_json::Value, String>
 async fn no_version(id: u64) {}
 #[job(version = 1, upgrade = upgrade)]
 async fn version_one(id: u64) {}
-#[job(version = 2, upgrade = |_, args| Ok(args))]
-async fn closure(id: u64) {}
+#[job(version = 2, upgrade = "upgrade")]
+async fn text(id: u64) {}
 #[job(version = 0, upgrade = upgrade)]
 async fn one_mistake(id: u64) {}
 
