@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use steadfast::memory::MemoryBackend;
 use steadfast::{
-    Encryption, EnqueueError, JobContext, JobFuture, JobResult, Keyring, Middleware, NewJob, Runtime,
+    Encryption, EnqueueError, Job, JobContext, JobFuture, JobResult, Keyring, Middleware, NewJob, Runtime,
     SecretKey, Verdict, job, jobs,
 };
 
@@ -53,7 +53,7 @@ fn in_cents(from: u32, mut args: serde_json::Value) -> Result<serde_json::Value,
     Ok(args)
 }
 
-#[job(version = 2, upgrade = in_cents, redact = ["card_number"], backoff("fixed", base = "50ms"))]
+#[job(version = 2, upgrade = in_cents, redact = ["card_number"], backoff(fixed, base = "50ms"))]
 async fn charge(cents: u64, card_number: String, ctx: JobContext) -> JobResult {
     if ctx.attempt() == 1 {
         return Err("the bank did not answer".into());
@@ -77,7 +77,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let job = Charge::new(1250, "4111 1111 1111 1111".into());
     println!("enqueueing {job:?}");
-    let stored = TRACE.scope("00-4bf92f35-01".into(), client.enqueue(job)).await?;
+    let stored = TRACE.scope("00-4bf92f35-01".into(), async { client.enqueue(job).await }).await?;
     if let Some(record) = client.backend().get(stored.id).await? {
         println!("stored as {}", Charge::spec().redacted(&record.payload));
     }

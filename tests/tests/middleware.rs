@@ -157,9 +157,17 @@ async fn a_panic_around_a_handler_is_a_failure_of_the_attempt() {
 #[tokio::test(start_paused = true)]
 async fn a_panic_at_the_end_leaves_the_verdict() {
     let log = Log::default();
-    let running = runtime(memory(), one(&log)).middleware(Bomb("ended")).build().unwrap().start();
+    let seen = log.clone();
+    let script = Script::new(move |n, _| {
+        seen.add(format!("{n}"));
+        async {
+            sleep(Duration::from_secs(1)).await;
+            Ok(())
+        }
+    });
+    let running = runtime(memory(), script).middleware(Bomb("ended")).build().unwrap().start();
     running.client().enqueue_all((0..20).map(|n| Act { n })).await.unwrap();
-    sleep(Duration::from_secs(5)).await;
+    sleep(Duration::from_secs(60)).await;
     assert_eq!(log.lines().len(), 20, "each runs once");
     until_drained(running.client()).await;
     assert_eq!(running.shutdown().await.unwrap().left_to_expire, 0);
