@@ -213,20 +213,20 @@ async fn drain(backend: &Arc<dyn Operate>, encryption: Option<Encryption>) -> (V
     if let Some(encryption) = encryption {
         builder = builder.middleware(encryption);
     }
-    let running = builder.build().unwrap().start();
+    let running = builder.build().expect("builds").start();
     until_drained(running.client()).await;
     let mut dead = dead(running.client()).await;
     dead.sort_by_key(|j| j.id);
     assert!(dead.iter().all(|j| j.dead_reason == Some(DeadReason::Undecodable) && j.attempt == 1));
-    running.shutdown().await.unwrap();
+    running.shutdown().await.expect("the store answers");
     let texts = dead.iter().map(|j| j.errors.last().map(|e| e.error.clone()).unwrap_or_default());
     (log.lines(), texts.collect())
 }
 
 async fn replay(backend: &Arc<dyn Operate>) {
-    let dead = backend.list(&ListFilter::new(QUEUE, JobState::Dead)).await.unwrap().jobs;
+    let dead = backend.list(&ListFilter::new(QUEUE, JobState::Dead)).await.expect("the store answers").jobs;
     let ids: Vec<_> = dead.iter().map(|j| j.id).collect();
-    assert!(backend.replay(&ids).await.unwrap().iter().all(|replayed| *replayed));
+    assert!(backend.replay(&ids).await.expect("the store answers").iter().all(|replayed| *replayed));
 }
 
 #[tokio::test(start_paused = true)]
