@@ -6,8 +6,8 @@ use crate::sync::{Mutex, MutexGuard};
 use async_trait::async_trait;
 use job_core::{
     Backend, BackendError, BackendInfo, Cancelled, Claim, ClaimRequest, DurabilityClass, Effect, Enqueued,
-    ErrorKind, Extended, Hold, JobId, JobRecord, LeaseId, LeaseStatus, ListFilter, MaintainRequest, Maintained, NewJob, NoteEdit, Notes,
-    Operate, Page, QueueName, QueueStats, Settled, Settlement,
+    ErrorKind, Extended, Hold, JobId, JobRecord, LeaseId, LeaseStatus, ListFilter, MaintainRequest,
+    Maintained, NewJob, NoteEdit, Notes, Operate, Page, QueueName, QueueStats, Settled, Settlement,
 };
 use std::fmt;
 use std::sync::{Arc, PoisonError};

@@ -6,7 +6,13 @@ use crate::state::State;
 use job_core::{Hold, LeaseStatus, Note, NoteEdit, QueueName, seeded_bug};
 
 impl State {
-    pub(crate) fn save(&mut self, queue: &QueueName, hold: &Hold, edits: &[NoteEdit], now: Tick) -> LeaseStatus {
+    pub(crate) fn save(
+        &mut self,
+        queue: &QueueName,
+        hold: &Hold,
+        edits: &[NoteEdit],
+        now: Tick,
+    ) -> LeaseStatus {
         let Some(number) = self.queue_number(queue) else { return LeaseStatus::Stale };
         let at = self.clock.wall(now);
         let slot = match self.fate(number, hold) {

@@ -36,7 +36,9 @@ impl PostgresBackend {
         let Some((spot, follow_ups)) =
             ours.and_then(|(hold, jobs)| Some((Spot::of(ctx.queue(), &hold)?, jobs)))
         else {
-            return Err(JobError::permanent("complete_tx needs the context of a job that runs on this store"));
+            return Err(JobError::permanent(
+                "complete_tx needs the context of a job that runs on this store",
+            ));
         };
         let answer: i32 = sqlx::query_scalar(self.calls().statements.complete_in.clone())
             .bind(&spot.queue)

@@ -15,7 +15,8 @@ use crate::wake::Wake;
 use async_trait::async_trait;
 use job_core::{
     Backend, BackendError, BackendInfo, Claim, ClaimRequest, DurabilityClass, Enqueued, ErrorKind, Extended,
-    Hold, LeaseId, LeaseStatus, MaintainRequest, Maintained, NewJob, NoteEdit, Notes, OwnThread, QueueName, Settled, Settlement,
+    Hold, LeaseId, LeaseStatus, MaintainRequest, Maintained, NewJob, NoteEdit, Notes, OwnThread, QueueName,
+    Settled, Settlement,
 };
 use redis::Value;
 use std::collections::HashMap;

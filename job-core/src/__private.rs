@@ -63,6 +63,28 @@ pub fn state<T: ?Sized + Send + Sync + 'static>(ctx: &JobContext) -> Result<Stat
     })
 }
 
+/// Named for the error text: what an `upgrade` function may fail with.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the error of an `upgrade` function",
+    note = "the error is stored as text: use `String`, `serde_json::Error`, `anyhow::Error`, or anything that implements `Display`"
+)]
+pub trait UpgradeError {
+    /// The text, with causes where the type prints them.
+    fn text(&self) -> String;
+}
+
+#[diagnostic::do_not_recommend]
+impl<E: fmt::Display> UpgradeError for E {
+    fn text(&self) -> String {
+        format!("{self:#}")
+    }
+}
+
+/// What the user's `upgrade` function made of older arguments.
+pub fn upgraded<E: UpgradeError>(result: Result<serde_json::Value, E>) -> Result<serde_json::Value, String> {
+    result.map_err(|error| error.text())
+}
+
 /// A key made by the user's function.
 pub fn key_by<'a, A, K: Into<Key>>(args: &'a A, make: impl FnOnce(&'a A) -> K) -> Key {
     make(args).into()

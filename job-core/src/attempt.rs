@@ -83,7 +83,7 @@ impl JobContext {
     /// The new job carries the header `steadfast-parent` with the id of this one.
     ///
     /// # Errors
-    /// [`EnqueueError::Rejected`] if the job breaks a limit.
+    /// [`EnqueueError::Rejected`] if the job breaks a limit, or middleware refuses it.
     pub fn then<J: Job>(&self, job: J) -> Result<(), EnqueueError> {
         self.then_new(NewJob::of(&job)?)
     }
@@ -95,6 +95,9 @@ impl JobContext {
     pub fn then_new(&self, mut job: NewJob) -> Result<(), EnqueueError> {
         job.headers.entry(NewJob::PARENT_HEADER.to_owned()).or_insert_with(|| self.id().to_string());
         job.check(NewJob::PAYLOAD_BYTES_MAX)?;
+        if let Desk::Store { env, .. } = self.desk() {
+            env.layers.enqueue(&mut job)?;
+        }
         lock(&self.memory().ending).follow_ups.push(job);
         Ok(())
     }

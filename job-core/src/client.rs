@@ -5,10 +5,13 @@ use crate::chance::Chance;
 use crate::error::{BackendError, Effect, EnqueueError};
 use crate::job::Job;
 use crate::key::{IdempotencyKey, Key};
+use crate::middleware::{Layers, Middleware};
 use crate::names::QueueName;
 use crate::new_job::{NewJob, Priority, When};
 use crate::operate::{IntoBackend, Operate};
+use crate::seeded_bug;
 use jiff::Timestamp;
+use std::borrow::Cow;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -19,6 +22,7 @@ use std::time::Duration;
 pub struct Client {
     backend: Arc<dyn Operate>,
     payload_max: usize,
+    layers: Layers,
     chance: Chance,
 }
 
@@ -33,11 +37,24 @@ impl Client {
         Self {
             backend: backend.into_backend(),
             payload_max: NewJob::PAYLOAD_BYTES_MAX,
+            layers: Layers::default(),
             chance: Chance::default(),
         }
     }
 
-    /// The same client with another limit on the size of arguments, in bytes (256 KiB by default).
+    pub(crate) fn with_layers(backend: Arc<dyn Operate>, layers: Layers) -> Self {
+        Self { layers, ..Self::new(backend) }
+    }
+
+    /// The same client with one more [`Middleware`], after those it has. The workers need it too if it changes payloads.
+    #[must_use]
+    pub fn middleware(mut self, middleware: impl Middleware) -> Self {
+        self.layers.push(middleware);
+        self
+    }
+
+    /// The same client with another limit on the size of arguments, in bytes (256 KiB by default). What middleware
+    /// makes of them may be larger.
     #[must_use]
     pub fn payload_max(mut self, bytes: usize) -> Self {
         self.payload_max = bytes;
@@ -85,12 +102,16 @@ impl Client {
     /// job.
     ///
     /// # Errors
-    /// [`EnqueueError::Rejected`] if any job breaks a limit: then none is stored.
+    /// [`EnqueueError::Rejected`] if any job breaks a limit, or middleware refuses it: then none is stored.
     /// [`EnqueueError::NotApplied`] if the store could not be reached; [`EnqueueError::Unknown`] if the jobs may be
     /// stored. Where the jobs were split into parts, earlier parts are stored: repeating the call is safe.
     pub async fn enqueue_new(&self, jobs: &[NewJob]) -> Result<Vec<Enqueued>, EnqueueError> {
         for job in jobs {
             job.check(self.payload_max)?;
+        }
+        let mut jobs = Cow::Borrowed(jobs);
+        if !self.layers.is_empty() {
+            jobs.to_mut().iter_mut().try_for_each(|job| self.layers.enqueue(job))?;
         }
         let mut answers = Vec::with_capacity(jobs.len());
         let mut earlier_parts = false;
@@ -208,12 +229,17 @@ impl<'a> EnqueueJob<'a> {
         })
     }
 
-    /// The job as it would be enqueued, for a backend's transactional enqueue.
+    /// The job as it would be enqueued, with what the client's middleware adds, for a backend's transactional enqueue.
     ///
     /// # Errors
-    /// [`EnqueueError::Rejected`] if an option or the arguments are bad.
+    /// [`EnqueueError::Rejected`] if an option or the arguments are bad, or middleware refuses it.
     pub fn prepare(self) -> Result<NewJob, EnqueueError> {
-        self.job
+        let mut job = self.job?;
+        job.check(self.client.payload_max)?;
+        if !seeded_bug!("prepared_without_middleware") {
+            self.client.layers.enqueue(&mut job)?;
+        }
+        Ok(job)
     }
 }
 

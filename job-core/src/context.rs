@@ -2,6 +2,7 @@
 
 use crate::attempt::{Attempt, Ending};
 use crate::backend::ClaimedJob;
+use crate::new_job::Headers;
 use crate::notebook::Desk;
 use crate::runtime::Env;
 use crate::{JobId, Kind, LeaseId, QueueName};
@@ -96,6 +97,7 @@ struct Inner {
     /// Made when it is first asked for, unless the job has one of its own.
     idempotency_key: OnceLock<String>,
     enqueued_at: Timestamp,
+    headers: Headers,
     token: FencingToken,
     cancelled: CancellationToken,
     states: Arc<States>,
@@ -122,6 +124,7 @@ impl JobContext {
             max_attempts: job.max_attempts,
             idempotency_key,
             enqueued_at: job.enqueued_at,
+            headers: job.headers.clone(),
             token: FencingToken { claims: job.hold.claims, lease: job.hold.lease },
             cancelled,
             states: Arc::clone(&env.states),
@@ -142,6 +145,7 @@ impl JobContext {
             max_attempts: 1,
             idempotency_key: OnceLock::new(),
             enqueued_at: Timestamp::now(),
+            headers: Headers::new(),
             token: FencingToken { claims: 1, lease: LeaseId::random() },
             cancelled: CancellationToken::new(),
             states: Arc::default(),
@@ -163,6 +167,13 @@ impl JobContext {
     pub fn with_state<T: Send + Sync + 'static>(mut self, value: T) -> Self {
         let inner = Arc::make_mut(&mut self.inner);
         Arc::make_mut(&mut inner.states).insert(Arc::new(value));
+        self
+    }
+
+    /// The same context with one more header, for unit tests of handlers and middleware.
+    #[must_use]
+    pub fn with_header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        Arc::make_mut(&mut self.inner).headers.insert(name.into(), value.into());
         self
     }
 
@@ -219,6 +230,11 @@ impl JobContext {
     #[must_use]
     pub fn enqueued_at(&self) -> Timestamp {
         self.inner.enqueued_at
+    }
+    /// What the job was enqueued with beside its arguments: trace context and the like.
+    #[must_use]
+    pub fn headers(&self) -> &Headers {
+        &self.inner.headers
     }
     /// The proof of the right to this job, see [`FencingToken`].
     #[must_use]

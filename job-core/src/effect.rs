@@ -123,7 +123,9 @@ impl JobContext {
                     return Err(self.doubt(name, "an earlier attempt ended while it was under way"));
                 }
                 EffectKind::IdempotentByKey { remote_ttl } if age >= remote_ttl => {
-                    let text = format!("an earlier attempt began it {age:?} ago, when the other side forgets keys after {remote_ttl:?}");
+                    let text = format!(
+                        "an earlier attempt began it {age:?} ago, when the other side forgets keys after {remote_ttl:?}"
+                    );
                     return Err(self.doubt(name, &text));
                 }
                 _ => {}
@@ -160,7 +162,10 @@ impl JobContext {
                     Verified::Done(result) => return self.keep(name, &note, false, Ok(result)).await,
                     Verified::NotDone => {}
                     Verified::CannotTell => {
-                        return Err(self.doubt(name, "an earlier attempt ended while it was under way, and nobody can tell"));
+                        return Err(self.doubt(
+                            name,
+                            "an earlier attempt ended while it was under way, and nobody can tell",
+                        ));
                     }
                 }
             }
@@ -182,8 +187,9 @@ impl JobContext {
     }
 
     fn kept<T: DeserializeOwned>(&self, name: &str, result: serde_json::Value) -> Result<T, JobError> {
-        serde_json::from_value(result)
-            .map_err(|e| JobError::permanent(format!("the kept result of the effect {name:?} does not fit: {e}")))
+        serde_json::from_value(result).map_err(|e| {
+            JobError::permanent(format!("the kept result of the effect {name:?} does not fit: {e}"))
+        })
     }
 
     async fn note_started(&self, note: &str) -> Result<(), JobError> {
@@ -221,8 +227,9 @@ impl JobContext {
             Err(error) if at_most_once => return Err(self.doubt(name, &error.report())),
             Err(error) => return Err(error),
         };
-        let value = serde_json::to_value(&result)
-            .map_err(|e| JobError::permanent(format!("the result of the effect {name:?} cannot be kept: {e}")))?;
+        let value = serde_json::to_value(&result).map_err(|e| {
+            JobError::permanent(format!("the result of the effect {name:?} cannot be kept: {e}"))
+        })?;
         match self.write_record(note, &Record::Done { result: value }).await {
             Ok(()) => Ok(result),
             Err(error) if error.is_lease_lost() => Err(error),

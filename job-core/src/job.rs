@@ -8,6 +8,7 @@ use crate::retry::Backoff;
 use crate::{Kind, QueueName};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use std::any::TypeId;
 use std::future::Future;
 use std::time::Duration;
@@ -35,6 +36,10 @@ pub trait Job: Serialize + DeserializeOwned + Send + 'static {
     }
 }
 
+/// From the version that a job was stored with, and its arguments, to arguments of the current version; in one call,
+/// however many versions lie between. An error sends the job to the dead-letter queue as `undecodable`.
+pub type Upgrade = fn(from: u32, args: Value) -> Result<Value, String>;
+
 /// The options of a type of job, as plain data.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -53,8 +58,15 @@ pub struct JobSpec {
     pub backoff: Backoff,
     /// How long one attempt may take; `None` is for ever.
     pub timeout: Option<Duration>,
-    /// The version of the arguments.
+    /// The version of the arguments. A job that was stored with a newer one is not run and not changed: it waits for a
+    /// process that knows its version, looked at again after a second at first and five minutes at last. No attempt is
+    /// counted.
     pub version: u32,
+    /// Makes arguments of this version from those of an older one. Without it they are decoded as they are.
+    pub upgrade: Option<Upgrade>,
+    /// The arguments that tools, logs and error texts may show, by their names in the store; `None` shows all. What
+    /// `redact = [..]` names is not among them.
+    pub shown: Option<Vec<&'static str>>,
     /// The handler runs on the blocking pool: it cannot be dropped, so it keeps its lease until it ends.
     pub blocking: bool,
     /// What the handler takes from the runtime.
@@ -79,6 +91,8 @@ impl JobSpec {
             backoff: Backoff::DEFAULT,
             timeout: Some(Self::DEFAULT_TIMEOUT),
             version: 1,
+            upgrade: None,
+            shown: None,
             blocking: false,
             states: Vec::new(),
         }

@@ -9,6 +9,8 @@ mod checkpoint;
 mod client;
 mod context;
 mod effect;
+#[cfg(feature = "encryption")]
+mod encryption;
 mod error;
 #[doc(hidden)]
 pub mod faults;
@@ -16,6 +18,7 @@ mod id;
 mod into_outcome;
 mod job;
 mod key;
+mod middleware;
 mod names;
 mod new_job;
 mod note;
@@ -23,9 +26,11 @@ mod notebook;
 mod operate;
 mod outcome;
 mod own_thread;
+mod redact;
 mod registry;
 mod retry;
 mod runtime;
+mod sealed;
 mod verdict;
 
 pub use backend::{
@@ -37,10 +42,13 @@ pub use checkpoint::Progress;
 pub use client::{Client, EnqueueJob};
 pub use context::{FencingToken, JobContext, State};
 pub use effect::{EffectCall, EffectKind, Verified};
+#[cfg(feature = "encryption")]
+pub use encryption::{Encryption, KeyError, Keyring, SecretKey};
 pub use error::{BackendError, BuildError, Effect, EnqueueError, ErrorKind};
 pub use id::{JobId, LeaseId, WorkerId};
-pub use job::{Job, JobSpec, StateNeed};
+pub use job::{Job, JobSpec, StateNeed, Upgrade};
 pub use key::{IdempotencyKey, KEY_BYTES_MAX, Key, KeyPart, UniqueKey};
+pub use middleware::{JobFuture, Middleware};
 pub use names::{InvalidName, Kind, QueueName};
 pub use new_job::{Headers, NewJob, Priority, When};
 pub use note::{Note, NoteEdit, Notes};

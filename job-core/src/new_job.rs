@@ -119,7 +119,9 @@ impl NewJob {
     pub fn of<J: Job>(job: &J) -> Result<Self, EnqueueError> {
         let spec = J::spec();
         let payload = serde_json::to_vec(job).map_err(|e| {
-            EnqueueError::rejected(format!("the arguments of {} cannot be written as JSON: {e}", spec.kind))
+            // The text may quote them.
+            let why = if spec.shown.is_none() { format!(": {e}") } else { String::new() };
+            EnqueueError::rejected(format!("the arguments of {} cannot be written as JSON{why}", spec.kind))
         })?;
         Ok(Self {
             priority: spec.priority,

@@ -115,9 +115,7 @@ fn check(edit: &NoteEdit, pages: &Pages) -> Result<(), JobError> {
             Note::VALUE_BYTES_MAX
         ));
     }
-    if edit.value.is_some()
-        && pages.notes.len() >= Note::PER_JOB_MAX
-        && !pages.notes.contains_key(&edit.name)
+    if edit.value.is_some() && pages.notes.len() >= Note::PER_JOB_MAX && !pages.notes.contains_key(&edit.name)
     {
         return refused(format!(
             "{:?} would be more than {} effects and checkpoints of one job: split the job up",

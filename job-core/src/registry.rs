@@ -1,16 +1,13 @@
 //! Which handler runs which kind.
 
 use crate::context::JobContext;
-use crate::job::{Job, JobSpec};
-use crate::outcome::JobError;
+use crate::job::{Job, JobSpec, Upgrade};
+use crate::middleware::JobFuture;
+use crate::{sealed, seeded_bug};
 use bytes::Bytes;
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
 
-/// A handler's future with its type erased.
-pub(crate) type BoxedRun = Pin<Box<dyn Future<Output = Result<(), JobError>> + Send>>;
-type Start = fn(Bytes, JobContext) -> Result<BoxedRun, String>;
+type Start = fn(Bytes, JobContext) -> Result<JobFuture, String>;
 
 /// One type of job for a runtime: its options and its handler. `jobs![send_invoice, …]` makes a list of them.
 #[derive(Clone)]
@@ -32,9 +29,15 @@ impl Registration {
         self.spec
     }
 
-    /// Decodes the arguments and makes the handler's future; the error says where the arguments do not fit.
-    pub(crate) fn start(&self, payload: Bytes, ctx: JobContext) -> Result<BoxedRun, String> {
-        (self.start)(payload, ctx)
+    /// Decodes arguments of this version or an older one and makes the handler's future; the error says where the arguments
+    /// do not fit.
+    pub(crate) fn start(&self, version: u32, payload: Bytes, ctx: JobContext) -> Result<JobFuture, String> {
+        match self.spec.upgrade {
+            Some(upgrade) if version < self.spec.version && !seeded_bug!("upgrade_skipped") => {
+                (self.start)(upgraded(version, &payload, upgrade)?, ctx)
+            }
+            _ => (self.start)(payload, ctx),
+        }
     }
 }
 
@@ -44,8 +47,24 @@ impl fmt::Debug for Registration {
     }
 }
 
+fn upgraded(version: u32, payload: &[u8], upgrade: Upgrade) -> Result<Bytes, String> {
+    let failed = |text: String| format!("the arguments are of version {version}: {text}");
+    let args = serde_json::from_slice(payload).map_err(|e| unreadable(payload).unwrap_or(e.to_string()))?;
+    let args = upgrade(version, args).map_err(failed)?;
+    serde_json::to_vec(&args).map(Bytes::from).map_err(|e| failed(e.to_string()))
+}
+
+/// What is to be said of a payload that no decoder can read.
+fn unreadable(payload: &[u8]) -> Option<String> {
+    let key = sealed::parse(payload)?.key;
+    Some(format!(
+        "the arguments are encrypted with the key {key:?}, and this runtime has no keyring: give it one \
+         (`.middleware(Encryption::new(..))`, feature `encryption`), then replay the job"
+    ))
+}
+
 #[expect(clippy::needless_pass_by_value, reason = "the function pointer owns what the job task gives it")]
-fn start<J: Job>(payload: Bytes, ctx: JobContext) -> Result<BoxedRun, String> {
+fn start<J: Job>(payload: Bytes, ctx: JobContext) -> Result<JobFuture, String> {
     // Keeping track of the path costs as much again as decoding, so that is done only for what does not fit.
     let job: J = match serde_json::from_slice(&payload) {
         Ok(job) => job,
@@ -56,11 +75,12 @@ fn start<J: Job>(payload: Bytes, ctx: JobContext) -> Result<BoxedRun, String> {
 
 /// The arguments, or where and why they do not fit.
 fn decode_with_path<J: Job>(payload: &[u8]) -> Result<J, String> {
+    if let Some(text) = unreadable(payload) {
+        return Err(text);
+    }
     let mut json = serde_json::Deserializer::from_slice(payload);
-    let job = serde_path_to_error::deserialize(&mut json).map_err(|e| {
-        let path = e.path().to_string();
-        if path == "." { e.inner().to_string() } else { format!("at `{path}`: {}", e.inner()) }
-    })?;
+    let job = serde_path_to_error::deserialize(&mut json)
+        .map_err(|e| J::spec().misfit(&e.path().to_string(), e.inner()))?;
     json.end().map_err(|e| e.to_string())?;
     Ok(job)
 }
@@ -79,3 +99,7 @@ macro_rules! jobs {
         list
     }};
 }
+
+#[cfg(test)]
+#[path = "registry_tests.rs"]
+mod tests;

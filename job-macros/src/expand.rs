@@ -8,6 +8,7 @@ use crate::signature::{Arg, ArgDefault};
 use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::{quote, quote_spanned};
 use syn::Visibility;
+use syn::ext::IdentExt as _;
 use syn::spanned::Spanned;
 
 /// Everything, from a model without mistakes in its signature.
@@ -74,7 +75,7 @@ fn definition(job: &Model) -> TokenStream {
     let serde_path = quote!(#p::serde).to_string().replace(' ', "");
     let docs = struct_docs(job);
     let fields = job.params.args.iter().map(|arg| {
-        let Arg { name, ty, docs, serde, default } = arg;
+        let Arg { name, ty, docs, serde, default, .. } = arg;
         let doc = if docs.is_empty() {
             let text = format!(" The argument `{}`.", crate::signature::plain(name));
             quote!(#[doc = #text])
@@ -86,13 +87,42 @@ fn definition(job: &Model) -> TokenStream {
             .then(|| quote!(#[serde(default)]));
         quote! { #doc #(#serde)* #implied #vis #name: #ty }
     });
+    let debug = debug(job);
+    let derived = debug.is_empty().then(|| quote!(Debug,));
     quote! {
         #(#cfgs)*
         #docs
-        #[derive(Debug, Clone, #p::serde::Serialize, #p::serde::Deserialize)]
+        #[derive(#derived Clone, #p::serde::Serialize, #p::serde::Deserialize)]
         #[serde(crate = #serde_path)]
         #[allow(dead_code)]
         #vis struct #name { #(#fields),* }
+        #debug
+    }
+}
+
+/// `Debug` without what is redacted; nothing if it can be derived.
+fn debug(job: &Model) -> TokenStream {
+    if !job.params.args.iter().any(|arg| arg.redacted) {
+        return TokenStream::new();
+    }
+    let (name, cfgs) = (&job.args, job.cfgs());
+    let fields = job.params.args.iter().map(|arg| {
+        let (field, text) = (&arg.name, crate::signature::plain(&arg.name));
+        if arg.redacted {
+            quote!(.field(#text, &::core::format_args!("[redacted]")))
+        } else {
+            quote!(.field(#text, &self.#field))
+        }
+    });
+    let shown = name.unraw().to_string();
+    quote! {
+        #(#cfgs)*
+        #[automatically_derived]
+        impl ::core::fmt::Debug for #name {
+            fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                f.debug_struct(#shown)#(#fields)*.finish()
+            }
+        }
     }
 }
 

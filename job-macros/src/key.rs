@@ -20,6 +20,21 @@ pub(crate) enum KeyExpr {
     Call(Expr),
 }
 
+impl KeyExpr {
+    /// True if the key is seen to be made of this argument, among others.
+    pub(crate) fn names(&self, arg: &Ident) -> bool {
+        match self {
+            Self::Field(path) => path.arg == *arg,
+            Self::Text(pieces) => {
+                pieces.iter().any(|piece| matches!(piece, Piece::Capture(path) if path.arg == *arg))
+            }
+            Self::Tuple(paths) => paths.iter().any(|path| path.arg == *arg),
+            Self::All => true,
+            Self::Call(_) => false,
+        }
+    }
+}
+
 /// A part of a key text.
 pub(crate) enum Piece {
     Literal(String),
@@ -44,6 +59,11 @@ pub(crate) struct Names<'a> {
 
 impl Names<'_> {
     fn check(&self, name: &Ident) -> syn::Result<Ident> {
+        self.argument(name, "it cannot be part of a key")
+    }
+
+    /// The argument of this name; `so` says what follows for one that is injected.
+    pub(crate) fn argument(&self, name: &Ident, so: &str) -> syn::Result<Ident> {
         let text = name.unraw().to_string();
         if let Some(arg) = self.args.iter().find(|arg| arg.unraw() == text) {
             // The field's own spelling (it may be raw) at the place where the key names it.
@@ -52,7 +72,7 @@ impl Names<'_> {
             return Ok(arg);
         }
         if self.injected.iter().any(|known| known.unraw() == text) {
-            let text = format!("`{text}` is injected, not an argument, so it cannot be part of a key");
+            let text = format!("`{text}` is injected, not an argument, so {so}");
             return Err(syn::Error::new(name.span(), text));
         }
         let known: Vec<String> = self.args.iter().map(|arg| arg.unraw().to_string()).collect();
@@ -219,7 +239,7 @@ fn field_of_text(text: &str, literal: &LitStr, names: &Names<'_>) -> syn::Result
 }
 
 /// The identifier of this text, raw if it is a keyword.
-fn ident(text: &str, span: Span) -> Option<Ident> {
+pub(crate) fn ident(text: &str, span: Span) -> Option<Ident> {
     let parsed = syn::parse_str::<Ident>(text).or_else(|_| syn::parse_str(&format!("r#{text}")));
     parsed.ok().map(|mut ident| {
         ident.set_span(span);

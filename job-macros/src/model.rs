@@ -47,7 +47,7 @@ impl Model {
         let mut options = options::parse(attr, errors);
         let before = errors.len();
         check_function(&func, &options, errors);
-        let params = signature::parse(&mut func.sig, errors);
+        let mut params = signature::parse(&mut func.sig, errors);
         let signature_ok = errors.len() == before;
 
         let kind = kind(&func, &options, errors);
@@ -70,13 +70,22 @@ impl Model {
         }
         let arg_names: Vec<Ident> = params.args.iter().map(|arg| arg.name.clone()).collect();
         let names = Names { args: &arg_names, injected: &params.injected, complete: signature_ok };
+        let redacted = redacted(&options, &names, errors);
         let mut read = |name: &str, option: Option<KeyOption>| {
             let option = option?;
             let key = errors.keep(key::parse(name, &option.key, &names))??;
+            if let Some(arg) = redacted.iter().find(|arg| key.names(arg)) {
+                let fix = "make the key of something else, or of a hash: `|args| hash(&args.…)`";
+                let text = format!("`{arg}` is redacted, but keys are stored and shown as they are");
+                errors.at(&option.key, help(text, fix));
+            }
             Some((key, option))
         };
         let idempotency = read("idempotency", options.idempotency.take());
         let unique = read("unique", options.unique.take());
+        for arg in &mut params.args {
+            arg.redacted = redacted.contains(&arg.name);
+        }
         let support = options.krate.clone().map_or_else(find_support, Ok).unwrap_or_else(|text| {
             errors.push(syn::Error::new(Span::call_site(), text));
             syn::parse_quote!(::steadfast)
@@ -103,6 +112,13 @@ impl Model {
             }
         }
     }
+}
+
+/// The arguments that are redacted.
+fn redacted(options: &Options, names: &Names<'_>, errors: &mut Errors) -> Vec<Ident> {
+    let known = options.redact.iter().map(|name| names.argument(name, "there is nothing to hide"));
+    // A parameter that was rejected may have been meant.
+    known.filter(|name| name.is_ok() || names.complete).filter_map(|name| errors.keep(name)).collect()
 }
 
 fn kind(func: &ItemFn, options: &Options, errors: &mut Errors) -> LitStr {

@@ -1,6 +1,7 @@
 //! The options, each checked by itself.
 
 mod keys;
+mod redact;
 mod values;
 
 pub(crate) use keys::{KeyOption, Scope};
@@ -12,9 +13,9 @@ use crate::backoff::{self, BackoffValue};
 use crate::errors::{Errors, did_you_mean, help};
 use proc_macro2::{Ident, TokenStream};
 use quote::ToTokens;
-use syn::{Expr, Lit, LitStr, Path};
+use syn::{Expr, ExprPath, Lit, LitStr, Path};
 
-const NAMES: [&str; 14] = [
+const NAMES: [&str; 16] = [
     "name",
     "aliases",
     "queue",
@@ -26,13 +27,15 @@ const NAMES: [&str; 14] = [
     "idempotency",
     "unique",
     "version",
+    "upgrade",
+    "redact",
     "blocking",
     "args",
     "crate",
 ];
 
 /// Designed, and refused by name until they do something.
-const LATER: [&str; 18] = [
+const LATER: [&str; 16] = [
     "cron",
     "concurrency",
     "rate_limit",
@@ -45,9 +48,7 @@ const LATER: [&str; 18] = [
     "retention",
     "tags",
     "encrypt",
-    "redact",
     "span_fields",
-    "upgrade",
     "retry_if",
     "singleton",
     "derive",
@@ -67,6 +68,9 @@ pub(crate) struct Options {
     pub(crate) idempotency: Option<KeyOption>,
     pub(crate) unique: Option<KeyOption>,
     pub(crate) version: Option<u32>,
+    pub(crate) upgrade: Option<ExprPath>,
+    /// The arguments that are named, as they are named.
+    pub(crate) redact: Vec<Ident>,
     pub(crate) blocking: Option<Ident>,
     pub(crate) args: Option<Ident>,
     pub(crate) krate: Option<Path>,
@@ -109,6 +113,16 @@ pub(crate) fn parse(tokens: TokenStream, errors: &mut Errors) -> Options {
         }
         seen.push(name);
     }
+    // A version that is wrong is one mistake.
+    if let Some(upgrade) = &options.upgrade
+        && (options.version == Some(1) || !seen.iter().any(|name| name == "version"))
+    {
+        let text = help(
+            "`upgrade` is for arguments of an older version, and this is version 1",
+            "write `version = 2` beside it, or take it away",
+        );
+        errors.at(upgrade, text);
+    }
     options
 }
 
@@ -131,6 +145,8 @@ fn set(options: &mut Options, name: &str, arg: &Arg, errors: &mut Errors) -> syn
             *slot = Some(key);
         }
         "version" => options.version = Some(version(arg.expr("version = 2")?)?),
+        "upgrade" => options.upgrade = Some(upgrade(arg.expr("upgrade = path::to::function")?)?),
+        "redact" => options.redact = redact::parse(arg.expr(r#"redact = ["card_number"]"#)?, errors)?,
         "blocking" => match &arg.value {
             Value::Flag => options.blocking = Some(arg.key.clone()),
             _ => return Err(syn::Error::new_spanned(&arg.key, "`blocking` takes no value")),
@@ -212,6 +228,20 @@ fn version(expr: &Expr) -> syn::Result<u32> {
     match integer("version", expr)? {
         0 => Err(syn::Error::new_spanned(expr, "versions begin at 1")),
         n => Ok(n),
+    }
+}
+
+fn upgrade(expr: &Expr) -> syn::Result<ExprPath> {
+    match bare(expr) {
+        Expr::Path(path) => Ok(path.clone()),
+        other => {
+            let text = help(
+                "`upgrade` is the path of a function",
+                "write `fn upgrade(from: u32, args: serde_json::Value) -> Result<serde_json::Value, String>`, and \
+                 `upgrade = upgrade`",
+            );
+            Err(syn::Error::new_spanned(other, text))
+        }
     }
 }
 

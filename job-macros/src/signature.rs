@@ -6,8 +6,8 @@ use quote::ToTokens;
 use syn::ext::IdentExt;
 use syn::visit::Visit;
 use syn::{
-    Attribute, ExprPath, FnArg, GenericArgument, Meta, Pat, PatIdent, PatType, PathArguments, PathSegment,
-    Signature, Type,
+    Attribute, ExprPath, FnArg, GenericArgument, LitStr, Meta, Pat, PatIdent, PatType, PathArguments,
+    PathSegment, Signature, Type,
 };
 
 /// More than this many stored arguments belong into a struct.
@@ -44,6 +44,8 @@ pub(crate) struct Arg {
     pub(crate) docs: Vec<Attribute>,
     pub(crate) serde: Vec<Attribute>,
     pub(crate) default: ArgDefault,
+    /// Its value is never shown.
+    pub(crate) redacted: bool,
 }
 
 impl Arg {
@@ -56,6 +58,44 @@ impl Arg {
                 _ => false,
             })
         })
+    }
+
+    /// What it is called in the stored arguments: its name or what serde renames it to, and its aliases. Nothing for one
+    /// whose fields are stored in its place.
+    pub(crate) fn stored_names(&self) -> Vec<String> {
+        let (mut renamed, mut aliases, mut flat) = (Vec::new(), Vec::new(), false);
+        for attr in &self.serde {
+            // What cannot be read here serde reports.
+            let _ = attr.parse_nested_meta(|meta| {
+                flat |= meta.path.is_ident("flatten");
+                if meta.path.is_ident("rename") && meta.input.peek(syn::token::Paren) {
+                    return meta.parse_nested_meta(|part| {
+                        renamed.push(part.value()?.parse::<LitStr>()?.value());
+                        Ok(())
+                    });
+                }
+                if meta.input.peek(syn::token::Paren) {
+                    meta.input.parse::<TokenTree>()?;
+                } else if meta.input.peek(syn::Token![=]) {
+                    let value = meta.value()?.parse::<syn::Expr>()?;
+                    let names = match () {
+                        () if meta.path.is_ident("rename") => &mut renamed,
+                        () if meta.path.is_ident("alias") => &mut aliases,
+                        () => return Ok(()),
+                    };
+                    names.push(crate::options::string("a name", &value)?.value());
+                }
+                Ok(())
+            });
+        }
+        if flat {
+            return Vec::new();
+        }
+        if renamed.is_empty() {
+            renamed.push(plain(&self.name));
+        }
+        renamed.append(&mut aliases);
+        renamed
     }
 }
 
@@ -216,7 +256,7 @@ fn argument(
         errors.at(&name, text);
         return None;
     }
-    Some(Arg { name, ty: (*param.ty).clone(), docs, serde, default })
+    Some(Arg { name, ty: (*param.ty).clone(), docs, serde, default, redacted: false })
 }
 
 struct BadTypes<'a> {

@@ -56,6 +56,19 @@ fn all_options() {
 }
 
 #[test]
+fn payload() {
+    check(
+        "payload",
+        r#"version = 3, upgrade = older::card, redact = ["card_number", r#type]"#,
+        "async fn charge(
+            #[serde(rename = \"cents\", alias = \"amount\")] total: u64,
+            card_number: String,
+            r#type: Option<String>,
+        ) {}",
+    );
+}
+
+#[test]
 fn injection() {
     check(
         "injection",

@@ -260,7 +260,7 @@ async fn a_key_before_the_mail_loses_it_and_an_effect_does_not() {
     let keys = Log::default();
     let (mails, outside) = (naive.clone(), guarded.clone());
     let dead = run(memory(), move |ctx| {
-        let (keys, mails, outside) = (keys.clone(), mails.clone(), outside.clone());
+        let (keys, mails) = (keys.clone(), mails.clone());
         async move {
             // What many guides show: "insert the key; if it was there already, the mail has been sent".
             let inserted = keys.count(ctx.idempotency_key()) == 0;

@@ -8,6 +8,7 @@ use crate::chance::Chance;
 use crate::context::States;
 use crate::error::BuildError;
 use crate::job::Job;
+use crate::middleware::{Layers, Middleware};
 use crate::operate::Operate;
 use crate::registry::Registration;
 use crate::{Kind, QueueName, WorkerId};
@@ -54,6 +55,7 @@ pub struct RuntimeBuilder {
     backend: Arc<dyn Operate>,
     registrations: Vec<Registration>,
     states: States,
+    layers: Layers,
     queues: Vec<(String, Queue)>,
     default_queue: Queue,
     only: Option<Vec<String>>,
@@ -76,6 +78,7 @@ impl RuntimeBuilder {
             backend,
             registrations: Vec::new(),
             states: States::default(),
+            layers: Layers::default(),
             queues: Vec::new(),
             default_queue: Queue::default(),
             only: None,
@@ -117,6 +120,13 @@ impl RuntimeBuilder {
             self.problems
                 .push(format!("State<{name}> is given twice; wrap one of them in a type of its own"));
         }
+        self
+    }
+
+    /// Puts a [`Middleware`] around every job of this runtime, and around what its clients enqueue; after those it has.
+    #[must_use]
+    pub fn middleware(mut self, middleware: impl Middleware) -> Self {
+        self.layers.push(middleware);
         self
     }
 
@@ -221,6 +231,7 @@ impl RuntimeBuilder {
             handlers,
             kinds,
             states: Arc::new(self.states),
+            layers: self.layers,
             timing,
             chance: self.chance,
             main: OnceLock::new(),

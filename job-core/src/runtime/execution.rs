@@ -1,5 +1,6 @@
 //! The task that runs jobs: decode, run under a timeout, catch panics, say what became of it. All user code runs here.
 
+use super::begin::begin;
 use super::core::Start;
 use super::shared::QueueShared;
 use super::slots::{Slot, StopReason};
@@ -8,9 +9,9 @@ use crate::backend::{ClaimedJob, Hold};
 use crate::chance::Chance;
 use crate::context::JobContext;
 use crate::job::JobSpec;
+use crate::middleware::JobFuture;
 use crate::new_job::NewJob;
 use crate::outcome::{Action, JobError};
-use crate::registry::BoxedRun;
 use crate::retry::{Backoff, FailureInfo};
 use crate::verdict::{DeadReason, ErrorReport, Settlement, Verdict};
 use crate::{fault_point, seeded_bug};
@@ -33,7 +34,9 @@ pub(crate) async fn run_jobs(queue: Arc<QueueShared>, first: Start) {
         let (verdict, follow_ups) = execute(&queue, start).await;
         let _ = fault_point!(queue.name.as_str(), "job.returned");
         let undecodable = matches!(verdict, Verdict::Dead { reason: DeadReason::Undecodable, .. });
-        next = guard.end(verdict, follow_ups).filter(|_| !(undecodable && seeded_bug!("undecodable_ends_batch")));
+        next = guard
+            .end(verdict, follow_ups)
+            .filter(|_| !(undecodable && seeded_bug!("undecodable_ends_batch")));
         // Handlers that never wait must not keep other tasks from running.
         tokio::task::consume_budget().await;
     }
@@ -85,38 +88,42 @@ async fn execute(queue: &Arc<QueueShared>, start: Start) -> (Verdict, Vec<NewJob
     let payload = std::mem::take(&mut job.payload);
     let ctx = JobContext::new(&job, queue.name.clone(), stop.clone(), env);
     let kept = ctx.clone();
+    let attempt = env.layers.attempt(&kept);
     let span = tracing::info_span!("job", id = %job.hold.job, kind = %job.kind, queue = %queue.name, attempt = job.attempt);
     let ended = if stop.is_cancelled() {
         // Its task waited so long for a thread that the lease was lost, or the job was cancelled.
         Ended::Dropped
     } else {
-        match catch_unwind(AssertUnwindSafe(|| handler.start(payload, ctx))) {
+        match catch_unwind(AssertUnwindSafe(|| span.in_scope(|| begin(env, handler, &job, payload, ctx)))) {
             Ok(Ok(run)) => {
                 let limits = Limits { timeout: spec.timeout, blocking: spec.blocking };
                 let grace = grace(queue, slot);
                 supervise(run, &limits, &stop, grace).instrument(span.clone()).await
             }
-            Ok(Err(text)) => Ended::Undecodable(text),
+            Ok(Err(ended)) => ended,
             Err(panic) => Ended::Panicked(panic_text(&*panic)),
         }
     };
     // Only a job that was asked to stop needs the lock.
     let reason = if stop.is_cancelled() { queue.core().stop_reason(slot) } else { None };
     let chance = &env.chance;
-    let verdict = span.in_scope(|| {
+    span.in_scope(|| {
         // The text of an error and a custom backoff are user code too.
-        catch_unwind(AssertUnwindSafe(|| verdict(ended, reason, spec, &job, chance))).unwrap_or_else(
-            |panic| {
+        let verdict = catch_unwind(AssertUnwindSafe(|| verdict(ended, reason, spec, &job, chance)))
+            .unwrap_or_else(|panic| {
                 let text = panic_text(&*panic);
                 let failure = FailureInfo { attempt: job.attempt, error: &text };
                 failed(&text, Some(Backoff::DEFAULT.delay_by(&failure, chance)), spec, &job, chance)
-            },
-        )
-    });
-    match kept.take_ending() {
-        None => (verdict, Vec::new()),
-        Some(ending) => span.in_scope(|| settled(verdict, ending, spec, &job, chance)),
-    }
+            });
+        let (verdict, follow_ups) = match kept.take_ending() {
+            None => (verdict, Vec::new()),
+            Some(ending) => settled(verdict, ending, spec, &job, chance),
+        };
+        if let Some(attempt) = attempt {
+            attempt.ended(&verdict);
+        }
+        (verdict, follow_ups)
+    })
 }
 
 /// The verdict and the jobs that come with it, after what the handler has done through its context.
@@ -169,7 +176,7 @@ async fn grace(queue: &QueueShared, slot: Slot) {
 }
 
 /// How an attempt ended.
-enum Ended {
+pub(super) enum Ended {
     Returned(Result<(), JobError>),
     Panicked(String),
     Undecodable(String),
@@ -180,7 +187,7 @@ enum Ended {
 }
 
 async fn supervise(
-    run: BoxedRun,
+    run: JobFuture,
     limits: &Limits,
     stop: &CancellationToken,
     grace: impl Future<Output = ()>,
@@ -231,7 +238,7 @@ fn returned(ended: Result<Result<(), JobError>, Box<dyn Any + Send>>) -> Ended {
     }
 }
 
-pub(super) fn panic_text(panic: &(dyn Any + Send)) -> String {
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
     let text = panic
         .downcast_ref::<&str>()
         .copied()

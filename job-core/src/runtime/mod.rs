@@ -1,6 +1,7 @@
 //! The part that runs jobs. Nothing outside this folder knows actors.
 
 mod backoff;
+mod begin;
 mod builder;
 mod claimer;
 mod core;
@@ -25,6 +26,8 @@ mod sync;
 #[cfg(all(test, schedules))]
 #[path = "../../../tests/schedules/core/hand_offs/mod.rs"]
 mod hand_offs;
+
+pub(crate) use execution::panic_text;
 
 pub use builder::{Queue, RuntimeBuilder};
 pub use shutdown::{Report, RunningRuntime, RuntimeError};
@@ -54,10 +57,10 @@ impl Runtime {
         RuntimeBuilder::new(backend.into_backend())
     }
 
-    /// A client of the same backend.
+    /// A client of the same backend, with the middleware of this runtime.
     #[must_use]
     pub fn client(&self) -> Client {
-        Client::new(Arc::clone(&self.env.backend))
+        Client::with_layers(Arc::clone(&self.env.backend), self.env.layers.clone())
     }
 
     /// The backend, for looking, replaying, cancelling and pausing.

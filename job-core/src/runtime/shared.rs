@@ -9,6 +9,7 @@ use super::settler::SettlerMsg;
 use super::sync::{AtomicBool, Mutex, MutexGuard, Notify, Ordering, TaskTracker};
 use crate::chance::Chance;
 use crate::context::States;
+use crate::middleware::Layers;
 use crate::operate::Operate;
 use crate::registry::Registration;
 use crate::{Kind, QueueName, WorkerId};
@@ -41,6 +42,7 @@ pub(crate) struct Env {
     pub(crate) handlers: HashMap<Kind, Registration>,
     pub(crate) kinds: Vec<Kind>,
     pub(crate) states: Arc<States>,
+    pub(crate) layers: Layers,
     pub(crate) timing: Timing,
     pub(crate) chance: Chance,
     /// Where handlers run, whoever starts them.

@@ -4,9 +4,10 @@ use super::{at, keys, private};
 use crate::backoff::BackoffValue;
 use crate::model::Model;
 use crate::options::{DurationValue, QueueValue, TimeoutValue};
-use crate::signature::Param;
+use crate::signature::{Arg, Param};
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
+use syn::ExprPath;
 use syn::spanned::Spanned;
 
 pub(super) fn implementation(job: &Model) -> TokenStream {
@@ -93,6 +94,13 @@ fn spec(job: &Model, p: &TokenStream) -> TokenStream {
     if let Some(version) = options.version {
         set.push(quote!(spec.version = #version;));
     }
+    if let Some(path) = &options.upgrade {
+        set.push(upgrade(path, p));
+    }
+    if job.params.args.iter().any(|arg| arg.redacted) {
+        let shown = job.params.args.iter().filter(|arg| !arg.redacted).flat_map(Arg::stored_names);
+        set.push(quote!(spec.shown = ::core::option::Option::Some(::std::vec![#(#shown),*]);));
+    }
     if options.blocking.is_some() {
         set.push(quote!(spec.blocking = true;));
     }
@@ -118,6 +126,23 @@ fn spec(job: &Model, p: &TokenStream) -> TokenStream {
             });
             &SPEC
         }
+    }
+}
+
+/// Spanned at the path: what does not fit is underlined there.
+fn upgrade(path: &ExprPath, p: &TokenStream) -> TokenStream {
+    let here = |name: &str| Ident::new(name, Span::mixed_site().located_at(path.span()));
+    let (from, args, function) = (here("from"), here("args"), here("upgrade"));
+    let p = at(p, path.span());
+    let call = quote_spanned!(path.span()=> #p::upgraded(#function(#from, #args)));
+    quote! {
+        spec.upgrade = ::core::option::Option::Some(|#from, #args| {
+            let #function: fn(
+                ::core::primitive::u32,
+                #p::serde_json::Value,
+            ) -> ::core::result::Result<#p::serde_json::Value, _> = #path;
+            #call
+        });
     }
 }
 

@@ -3,6 +3,7 @@
 mod blocking;
 mod keys;
 mod outcomes;
+mod payload;
 
 use job_core::{
     Backoff, FailureInfo, IdempotencyKey, Jitter, Job, JobContext, JobResult, JobSpec, Key, Priority,

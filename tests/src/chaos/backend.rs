@@ -4,8 +4,8 @@ use super::call::{Call, ClaimJobs, Enqueue, Extend, Maintain, ReadNotes, Save, S
 use super::fault::{Drawn, Fault, Faults, Operation, Tally};
 use async_trait::async_trait;
 use job_core::{
-    Backend, BackendError, BackendInfo, Claim, ClaimRequest, Effect, Enqueued, ErrorKind, Extended,
-    Hold, IntoBackend, LeaseId, LeaseStatus, MaintainRequest, Maintained, NewJob, NoteEdit, Notes, Operate,
+    Backend, BackendError, BackendInfo, Claim, ClaimRequest, Effect, Enqueued, ErrorKind, Extended, Hold,
+    IntoBackend, LeaseId, LeaseStatus, MaintainRequest, Maintained, NewJob, NoteEdit, Notes, Operate,
     QueueName, Settled, Settlement,
 };
 use rand::rngs::StdRng;

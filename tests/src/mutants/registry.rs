@@ -50,6 +50,13 @@ const IN_CODE: &[Bug] = &[
     bug("retry_after_unlimited", "job-core/src/runtime/execution.rs", "a delay chosen by the handler bypasses the last attempt"),
     bug("backoff_unbounded", "job-core/src/retry.rs", "delays grow without an end"),
     bug("no_jitter", "job-core/src/retry.rs", "jobs that failed together come back together"),
+    bug("middleware_panic_loses_verdict", "job-core/src/middleware.rs", "a middleware that panics at the end of an attempt takes the verdict with it"),
+    bug("prepared_without_middleware", "job-core/src/client.rs", "a job that is prepared for a transaction passes no middleware"),
+    bug("encryption_unbound", "job-core/src/encryption.rs", "encrypted arguments belong to no job"),
+    bug("encryption_not_required", "job-core/src/encryption.rs", "arguments in the clear run although encryption is required"),
+    bug("upgrade_skipped", "job-core/src/registry.rs", "arguments of an older version are decoded as they are"),
+    bug("newer_version_decoded", "job-core/src/runtime/begin.rs", "arguments of a newer version are decoded as if they were known"),
+    bug("redacted_shown", "job-core/src/redact.rs", "texts show redacted arguments"),
     bug("memory_reap_is_no_end", "backend-memory/src/leases.rs", "verdicts of a lease that was ended are said to be applied"),
     bug("memory_extend_shortens", "backend-memory/src/leases.rs", "an extension can shorten a lease"),
     bug("memory_ids_forgotten", "backend-memory/src/table.rs", "a repeated enqueue revives a job that has ended"),
@@ -84,7 +91,14 @@ impl Bug {
     pub fn suites(&self) -> &'static [Suite] {
         let home = self.file.split('/').next().unwrap_or_default();
         match home {
-            "job-core" => &[Suite::Core, Suite::Runtime, Suite::Shutdown, Suite::Guard, Suite::Blocking],
+            "job-core" => &[
+                Suite::Core,
+                Suite::Middleware,
+                Suite::Runtime,
+                Suite::Shutdown,
+                Suite::Guard,
+                Suite::Blocking,
+            ],
             "backend-memory" => &[Suite::Memory, Suite::MemoryModel],
             "backend-redis" => &[Suite::Redis, Suite::RedisFsck],
             _ if RARE.contains(&self.name) => &[Suite::Log, Suite::Postgres, Suite::Stress],

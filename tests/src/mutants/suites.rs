@@ -19,6 +19,8 @@ pub enum Suite {
     Shutdown,
     /// Blocking handlers.
     Blocking,
+    /// Middleware, encryption and versions in whole runtimes.
+    Middleware,
     /// Bugs of the runtime itself.
     Guard,
     /// The kit on the memory store.
@@ -41,11 +43,12 @@ pub enum Suite {
 
 impl Suite {
     /// Every suite.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Core,
         Self::Runtime,
         Self::Shutdown,
         Self::Blocking,
+        Self::Middleware,
         Self::Guard,
         Self::Memory,
         Self::MemoryModel,
@@ -65,6 +68,7 @@ impl Suite {
             Self::Runtime => "job-conformance/runtime",
             Self::Shutdown => "job-conformance/shutdown",
             Self::Blocking => "job-conformance/blocking",
+            Self::Middleware => "job-conformance/middleware",
             Self::Guard => "job-conformance/guard",
             Self::Memory => "backend-memory/conformance",
             Self::MemoryModel => "backend-memory/model",
@@ -87,7 +91,9 @@ impl Suite {
     fn limit(self) -> Duration {
         Duration::from_secs(match self {
             Self::Core | Self::Memory | Self::Guard | Self::RedisFsck => 20,
-            Self::Runtime | Self::Shutdown | Self::Blocking | Self::Log | Self::Redis => 60,
+            Self::Runtime | Self::Shutdown | Self::Blocking | Self::Middleware | Self::Log | Self::Redis => {
+                60
+            }
             Self::MemoryModel | Self::Server | Self::Stress | Self::Postgres => 120,
         })
     }

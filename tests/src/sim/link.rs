@@ -7,7 +7,8 @@ use crate::judge::event::{Event, Sent, Word};
 use async_trait::async_trait;
 use job_core::{
     Backend, BackendError, BackendInfo, Claim, ClaimRequest, Effect, Enqueued, ErrorKind, Extended, Hold,
-    LeaseId, LeaseStatus, MaintainRequest, Maintained, NewJob, NoteEdit, Notes, QueueName, Settled, Settlement,
+    LeaseId, LeaseStatus, MaintainRequest, Maintained, NewJob, NoteEdit, Notes, QueueName, Settled,
+    Settlement,
 };
 use std::future::Future;
 use std::sync::Arc;

@@ -7,8 +7,9 @@ use backend_memory::MemoryBackend;
 pub(super) use defect::Defect;
 use job_core::{
     Backend, BackendError, BackendInfo, Cancelled, Claim, ClaimRequest, ClaimedJob, Enqueued, ErrorReport,
-    Extended, Hold, JobId, JobRecord, Kind, LeaseId, LeaseStatus, ListFilter, MaintainRequest, Maintained, NewJob,
-    NoteEdit, Notes, Operate, Page, Priority, QueueName, QueueStats, Settled, Settlement, UniqueKey, Verdict, When,
+    Extended, Hold, JobId, JobRecord, Kind, LeaseId, LeaseStatus, ListFilter, MaintainRequest, Maintained,
+    NewJob, NoteEdit, Notes, Operate, Page, Priority, QueueName, QueueStats, Settled, Settlement, UniqueKey,
+    Verdict, When,
 };
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard};

@@ -5,7 +5,8 @@ use async_trait::async_trait;
 use job_core::{
     Backend, BackendError, BackendInfo, Claim, ClaimRequest, Client, Effect, Enqueued, ErrorKind, Extended,
     Hold, Job, JobContext, JobError, JobRecord, JobSpec, JobState, Kind, LeaseId, LeaseStatus, ListFilter,
-    MaintainRequest, Maintained, NewJob, NoteEdit, Notes, Operate, Queue, QueueName, Runtime, RuntimeBuilder, Settled, Settlement,
+    MaintainRequest, Maintained, NewJob, NoteEdit, Notes, Operate, Queue, QueueName, Runtime, RuntimeBuilder,
+    Settled, Settlement,
 };
 use serde::{Deserialize, Serialize};
 use std::fmt;
