@@ -90,7 +90,11 @@ async fn a_shutdown_keeps_the_place_and_costs_no_attempt() {
             }
         })
     };
-    let build = |seen| runtime(Arc::clone(&store), script(seen)).shutdown_deadline(Duration::from_secs(2));
+    let build = |seen| {
+        runtime(Arc::clone(&store), script(seen))
+            .shutdown_deadline(Duration::from_secs(2))
+            .cancel_grace(Duration::from_secs(1))
+    };
     let running = build(log.clone()).build().unwrap().start();
     let id = running.client().enqueue(Act { n: 1 }).await.unwrap().id;
     let client = running.client().clone();
