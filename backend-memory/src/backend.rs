@@ -6,8 +6,8 @@ use crate::sync::{Mutex, MutexGuard};
 use async_trait::async_trait;
 use job_core::{
     Backend, BackendError, BackendInfo, Cancelled, Claim, ClaimRequest, DurabilityClass, Effect, Enqueued,
-    ErrorKind, Extended, JobId, JobRecord, LeaseId, ListFilter, MaintainRequest, Maintained, NewJob, Operate,
-    Page, QueueName, QueueStats, Settled, Settlement,
+    ErrorKind, Extended, Gauges, JobId, JobRecord, LeaseId, ListFilter, MaintainRequest, Maintained, NewJob,
+    Operate, Page, QueueName, QueueStats, Settled, Settlement,
 };
 use std::fmt;
 use std::sync::{Arc, PoisonError};
@@ -214,6 +214,10 @@ impl Operate for MemoryBackend {
 
     async fn stats(&self, queue: &QueueName) -> Result<QueueStats, BackendError> {
         Ok(self.state().stats(queue))
+    }
+
+    async fn gauges(&self, queue: &QueueName, _: u32) -> Result<Gauges, BackendError> {
+        Ok(self.state().gauges(queue))
     }
 
     async fn queues(&self) -> Result<Vec<QueueName>, BackendError> {

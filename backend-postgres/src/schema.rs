@@ -38,13 +38,14 @@ impl Schema {
 }
 
 /// Every migration, in order; its number is its place, from 1.
-pub(crate) const MIGRATIONS: [&str; 6] = [
+pub(crate) const MIGRATIONS: [&str; 7] = [
     include_str!("../migrations/0001_tables.sql"),
     include_str!("../migrations/0002_enqueue.sql"),
     include_str!("../migrations/0003_settle.sql"),
     include_str!("../migrations/0004_claim.sql"),
     include_str!("../migrations/0005_maintain.sql"),
     include_str!("../migrations/0006_operate.sql"),
+    include_str!("../migrations/0007_gauges.sql"),
 ];
 
 macro_rules! statements {
@@ -68,7 +69,7 @@ statements! {
     register, enqueue, notify,
     claim, settle, payloads, extend,
     promote, reap, prune, audit,
-    get, list, replay, discard, cancel, set_paused, stats, queues,
+    get, list, replay, discard, cancel, set_paused, stats, gauges, queues,
 }
 
 #[cfg(test)]

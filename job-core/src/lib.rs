@@ -9,6 +9,7 @@ mod context;
 mod error;
 #[doc(hidden)]
 pub mod faults;
+mod gauges;
 mod id;
 mod into_outcome;
 mod job;
@@ -31,6 +32,7 @@ pub use bells::Bells;
 pub use client::{Client, EnqueueJob};
 pub use context::{FencingToken, JobContext, State};
 pub use error::{BackendError, BuildError, Effect, EnqueueError, ErrorKind};
+pub use gauges::{Gauges, KindGauge};
 pub use id::{JobId, LeaseId, WorkerId};
 pub use job::{Job, JobSpec, StateNeed};
 pub use key::{IdempotencyKey, KEY_BYTES_MAX, Key, KeyPart, UniqueKey};

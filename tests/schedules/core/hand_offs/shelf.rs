@@ -5,6 +5,7 @@ use crate::backend::{
     MaintainRequest, Maintained, Suspicion,
 };
 use crate::error::{BackendError, Effect, ErrorKind};
+use crate::gauges::Gauges;
 use crate::operate::{Cancelled, JobRecord, ListFilter, Operate, Page, QueueStats};
 use crate::verdict::{Settled, Settlement, Verdict};
 use crate::{Headers, JobId, Kind, LeaseId, NewJob, Priority, QueueName};
@@ -176,6 +177,10 @@ impl Operate for Shelf {
     }
 
     async fn stats(&self, _: &QueueName) -> Result<QueueStats, BackendError> {
+        unreachable!("nobody looks")
+    }
+
+    async fn gauges(&self, _: &QueueName, _: u32) -> Result<Gauges, BackendError> {
         unreachable!("nobody looks")
     }
 
