@@ -1,6 +1,7 @@
 //! The contract, client and runtime of Steadfast background jobs. Applications use the `steadfast` crate; authors of
 //! backends depend on this one.
 
+mod alerts;
 mod backend;
 mod bells;
 mod chance;
@@ -24,6 +25,7 @@ mod retry;
 mod runtime;
 mod verdict;
 
+pub use alerts::{ActiveAlert, AlertChange, AlertEvent, Alerts, Rule};
 pub use backend::{
     Backend, BackendInfo, Claim, ClaimRequest, ClaimedJob, DurabilityClass, Enqueued, Extended, Hold,
     LeaseStatus, MaintainRequest, Maintained, Suspicion,

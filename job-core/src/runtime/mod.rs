@@ -30,6 +30,7 @@ pub use builder::{Queue, RuntimeBuilder};
 pub use shutdown::{Report, RunningRuntime, RuntimeError};
 
 use crate::WorkerId;
+use crate::alerts::{Alerts, Board};
 use crate::client::Client;
 use crate::operate::{IntoBackend, Operate};
 use shared::{Env, QueueShared};
@@ -43,6 +44,8 @@ use std::sync::Arc;
 pub struct Runtime {
     env: Arc<Env>,
     queues: Vec<Arc<QueueShared>>,
+    alerts: Alerts,
+    board: Board,
 }
 
 impl Runtime {
