@@ -92,7 +92,10 @@ impl Mailbox {
             waiting.changes.pop_front();
             waiting.dropped += 1;
             if waiting.dropped.is_power_of_two() {
-                tracing::error!(dropped = waiting.dropped, "a receiver of alerts is too slow, the oldest are dropped");
+                tracing::error!(
+                    dropped = waiting.dropped,
+                    "a receiver of alerts is too slow, the oldest are dropped"
+                );
             }
         }
         waiting.changes.push_back(change);

@@ -66,7 +66,9 @@ impl History {
     pub(super) fn ready_for(&self, gauge: &KindGauge, now: Instant) -> Duration {
         let seen = self.given.get(gauge.part);
         let given_by = seen.and_then(|seen| seen.iter().find(|(_, given)| *given >= gauge.number));
-        given_by.map_or(Duration::ZERO, |(at, _)| now.saturating_duration_since(*at)).min(gauge.since_enqueued)
+        given_by
+            .map_or(Duration::ZERO, |(at, _)| now.saturating_duration_since(*at))
+            .min(gauge.since_enqueued)
     }
 
     /// For how long nobody has taken the first ready job of this kind.

@@ -21,6 +21,7 @@ pub(super) struct Levels {
 }
 
 impl Latch {
+    #[cfg(test)]
     pub(super) fn is_raised(&self) -> bool {
         self.raised
     }

@@ -145,7 +145,10 @@ impl Rule {
     pub(super) fn problem(&self) -> Option<String> {
         let name = &self.name;
         if let Err(error) = QueueName::new(name) {
-            return Some(format!("the name of an alert rule: {}", error.to_string().replace("queue name ", "")));
+            return Some(format!(
+                "the name of an alert rule: {}",
+                error.to_string().replace("queue name ", "")
+            ));
         }
         if let Some(error) = self.queues.iter().find_map(|q| QueueName::new(q).err()) {
             return Some(format!("alert rule {name}: {error}"));
@@ -155,10 +158,15 @@ impl Rule {
         }
         if self.clears_below == 0 || self.clears_below > self.raises_at {
             let (low, high, unit) = (self.clears_below, self.raises_at, self.measure.unit());
-            return Some(format!("alert rule {name} raises at {high} {unit}, so it must clear below 1 to {high}, not {low}"));
+            return Some(format!(
+                "alert rule {name} raises at {high} {unit}, so it must clear below 1 to {high}, not {low}"
+            ));
         }
         if self.measure.unit() == "jobs" && self.raises_at > JOBS_MAX {
-            return Some(format!("alert rule {name} counts to {}; at most {JOBS_MAX} are counted", self.raises_at));
+            return Some(format!(
+                "alert rule {name} counts to {}; at most {JOBS_MAX} are counted",
+                self.raises_at
+            ));
         }
         match self.measure {
             Measure::DeadGrowth(within) if within.is_zero() || within > Duration::from_secs(24 * 60 * 60) => {

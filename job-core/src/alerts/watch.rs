@@ -136,10 +136,18 @@ impl Watch {
         let alert = &change.alert;
         match event {
             AlertEvent::Raised => {
-                tracing::error!(key, value = alert.value, threshold = alert.threshold, unit = alert.unit,
-                    "alert raised: {}", alert.message);
+                tracing::error!(
+                    key,
+                    value = alert.value,
+                    threshold = alert.threshold,
+                    unit = alert.unit,
+                    "alert raised: {}",
+                    alert.message
+                );
             }
-            AlertEvent::Cleared => tracing::info!(key, value = alert.value, "alert cleared: {}", alert.message),
+            AlertEvent::Cleared => {
+                tracing::info!(key, value = alert.value, "alert cleared: {}", alert.message)
+            }
         }
     }
 }

@@ -44,7 +44,8 @@ impl fmt::Display for Target {
 
 impl Target {
     pub(super) fn parse(url: &str) -> Result<Self, String> {
-        let bad = |why: &str| format!("the URL of an alert webhook {why}; it is like https://example.com/alerts");
+        let bad =
+            |why: &str| format!("the URL of an alert webhook {why}; it is like https://example.com/alerts");
         let uri: Uri = url.parse().map_err(|_| bad("cannot be read"))?;
         let tls = match uri.scheme_str() {
             Some("http") => false,
@@ -141,7 +142,8 @@ mod tests {
         assert_eq!((target.path.as_str(), target.to_string().as_str()), ("/hook/secret?x=1", "[::1]:8443"));
         let short = Target::parse("http://example.com").expect("it is one");
         assert_eq!((short.port, short.path.as_str()), (80, "/"));
-        for bad in ["", "example.com/x", "ftp://example.com", "https://", "http://me:pass@example.com/", "/x"] {
+        for bad in ["", "example.com/x", "ftp://example.com", "https://", "http://me:pass@example.com/", "/x"]
+        {
             let problem = Target::parse(bad).expect_err(bad);
             assert!(problem.contains("alert webhook") && !problem.contains("pass"), "{problem}");
         }

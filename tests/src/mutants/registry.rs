@@ -50,6 +50,8 @@ const IN_CODE: &[Bug] = &[
     bug("retry_after_unlimited", "job-core/src/runtime/execution.rs", "a delay chosen by the handler bypasses the last attempt"),
     bug("backoff_unbounded", "job-core/src/retry.rs", "delays grow without an end"),
     bug("no_jitter", "job-core/src/retry.rs", "jobs that failed together come back together"),
+    bug("alert_clears_where_it_raises", "job-core/src/alerts/latch.rs", "an alert is cleared as soon as its level is not reached, and flaps"),
+    bug("alert_does_not_hold", "job-core/src/alerts/latch.rs", "an alert is raised and cleared by one look, however long it must hold"),
     bug("memory_reap_is_no_end", "backend-memory/src/leases.rs", "verdicts of a lease that was ended are said to be applied"),
     bug("memory_extend_shortens", "backend-memory/src/leases.rs", "an extension can shorten a lease"),
     bug("memory_ids_forgotten", "backend-memory/src/table.rs", "a repeated enqueue revives a job that has ended"),
