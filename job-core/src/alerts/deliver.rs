@@ -40,7 +40,6 @@ impl fmt::Debug for Sink {
 }
 
 impl Sink {
-    #[cfg_attr(not(feature = "webhook"), expect(clippy::unused_self, reason = "a callback is always right"))]
     pub(super) fn problem(&self) -> Option<String> {
         match self {
             Self::Callback(_) => None,
