@@ -6,7 +6,7 @@ use crate::sync::{Mutex, MutexGuard};
 use async_trait::async_trait;
 use job_core::{
     Backend, BackendError, BackendInfo, Cancelled, Claim, ClaimRequest, DurabilityClass, Effect, Enqueued,
-    ErrorKind, Extended, Hold, JobId, JobRecord, LeaseId, LeaseStatus, ListFilter, MaintainRequest,
+    ErrorKind, Extended, Gauges, Hold, JobId, JobRecord, LeaseId, LeaseStatus, ListFilter, MaintainRequest,
     Maintained, NewJob, NoteEdit, Notes, Operate, Page, QueueName, QueueStats, Settled, Settlement,
 };
 use std::fmt;
@@ -230,6 +230,10 @@ impl Operate for MemoryBackend {
 
     async fn stats(&self, queue: &QueueName) -> Result<QueueStats, BackendError> {
         Ok(self.state().stats(queue))
+    }
+
+    async fn gauges(&self, queue: &QueueName, _: u32) -> Result<Gauges, BackendError> {
+        Ok(self.state().gauges(queue))
     }
 
     async fn queues(&self) -> Result<Vec<QueueName>, BackendError> {

@@ -69,6 +69,27 @@ impl Lanes {
         self.ready[lane].head(table)
     }
 
+    /// How many jobs can be claimed.
+    pub(crate) fn ready(&self) -> usize {
+        self.count + self.suspects.len() + self.solo.len()
+    }
+
+    /// The seq and slot of the job that became ready first, in whatever lane.
+    pub(crate) fn oldest(&mut self, table: &Table) -> Option<(u64, u32)> {
+        let lanes = self.ready.iter_mut().filter_map(|lane| {
+            lane.head(table)?;
+            lane.entries.front().copied()
+        });
+        let oldest = lanes.min();
+        let first_of_each_priority = |jobs: &Suspects| {
+            let priorities = (0..=9).filter_map(Priority::new);
+            let firsts = priorities.filter_map(|p| jobs.range((p, 0)..=(p, u64::MAX)).next());
+            firsts.map(|(&(_, seq), &slot)| (seq, slot)).min()
+        };
+        let others = [first_of_each_priority(&self.suspects), first_of_each_priority(&self.solo)];
+        others.into_iter().flatten().chain(oldest).min()
+    }
+
     /// Takes the job that [`head`](Self::head) found.
     pub(crate) fn pop(&mut self, lane: usize) -> Option<u32> {
         let (_, slot) = self.ready[lane].entries.pop_front()?;

@@ -3,7 +3,8 @@
 use crate::job::{Job, Place, Stage};
 use crate::state::State;
 use job_core::{
-    Cancelled, Cursor, JobId, JobRecord, JobState, ListFilter, Page, QueueName, QueueStats, seeded_bug,
+    Cancelled, Cursor, Gauges, JobId, JobRecord, JobState, KindGauge, ListFilter, Page, QueueName,
+    QueueStats, seeded_bug,
 };
 use std::time::Duration;
 
@@ -58,6 +59,7 @@ impl State {
         job.charged = 0;
         job.crashes = 0;
         let queue = job.queue_no as usize;
+        self.queues[queue].dead -= 1;
         self.make_ready(slot, Stage::Fresh);
         self.queues[queue].wake();
         true
@@ -68,6 +70,9 @@ impl State {
         let slot = self.table.find(id);
         let slot = slot.filter(|&s| self.table.get(s).is_some_and(|j| j.state() == JobState::Dead));
         if let Some(slot) = slot {
+            if let Some(job) = self.table.get(slot) {
+                self.queues[job.queue_no as usize].dead -= 1;
+            }
             self.finish(slot, now);
         }
         slot.is_some()
@@ -110,6 +115,26 @@ impl State {
         let now = self.clock.wall(self.clock.now());
         stats.oldest_ready = oldest.map(|at| Duration::try_from(now.duration_since(at)).unwrap_or_default());
         stats
+    }
+
+    pub(crate) fn gauges(&mut self, queue: &QueueName) -> Gauges {
+        let mut gauges = Gauges::default();
+        let Some(number) = self.queue_number(queue) else { return gauges };
+        let (now, last) = (self.clock.wall(self.clock.now()), self.last_seq());
+        let queue = &mut self.queues[number as usize];
+        gauges.paused = queue.paused;
+        gauges.dead = queue.dead;
+        gauges.ready = queue.lanes.iter().map(|lanes| lanes.ready() as u64).sum();
+        gauges.given = vec![last];
+        let kinds: Vec<_> = queue.kinds().map(|(kind, number)| (kind.clone(), number)).collect();
+        for (kind, number) in kinds {
+            let Some((number, slot)) = queue.lanes[number as usize].oldest(&self.table) else { continue };
+            let Some(job) = self.table.get(slot) else { continue };
+            let since_enqueued = Duration::try_from(now.duration_since(job.enqueued_at)).unwrap_or_default();
+            gauges.kinds.push(KindGauge { kind, part: 0, number, since_enqueued });
+        }
+        gauges.kinds.sort_unstable_by(|a, b| a.kind.cmp(&b.kind));
+        gauges
     }
 
     pub(crate) fn queues(&self) -> Vec<QueueName> {

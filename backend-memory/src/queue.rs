@@ -16,6 +16,8 @@ pub(crate) struct Queue {
     pub(crate) paused: bool,
     /// False while it was only asked about.
     pub(crate) had_job: bool,
+    /// How many jobs are dead.
+    pub(crate) dead: u64,
     kind_numbers: HashMap<Kind, u32>,
     pub(crate) lanes: Vec<Lanes>,
     /// Scheduled and retrying jobs by when they are due; the seq only tells equal instants apart.
@@ -32,6 +34,7 @@ impl Queue {
             name,
             paused: false,
             had_job: false,
+            dead: 0,
             kind_numbers: HashMap::new(),
             lanes: Vec::new(),
             waiting: BTreeMap::new(),
@@ -44,6 +47,11 @@ impl Queue {
     /// The number of a kind that the queue has seen.
     pub(crate) fn kind_number(&self, kind: &Kind) -> Option<u32> {
         self.kind_numbers.get(kind).copied()
+    }
+
+    /// The kinds by their numbers.
+    pub(crate) fn kinds(&self) -> impl Iterator<Item = (&Kind, u32)> {
+        self.kind_numbers.iter().map(|(kind, &number)| (kind, number))
     }
 
     /// The number of a kind, given now if it is new.

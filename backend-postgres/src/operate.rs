@@ -10,8 +10,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
 use job_core::{
-    AttemptError, BackendError, Cancelled, Cursor, DeadReason, ErrorKind, JobId, JobRecord, JobState, Kind,
-    ListFilter, Operate, Page, Priority, QueueName, QueueStats,
+    AttemptError, BackendError, Cancelled, Cursor, DeadReason, ErrorKind, Gauges, JobId, JobRecord, JobState,
+    Kind, KindGauge, ListFilter, Operate, Page, Priority, QueueName, QueueStats,
 };
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
@@ -77,6 +77,11 @@ impl Operate for PostgresBackend {
 
     async fn stats(&self, queue: &QueueName) -> Result<QueueStats, BackendError> {
         self.calls().run("stats", queue.as_str().to_owned(), stats).await
+    }
+
+    async fn gauges(&self, queue: &QueueName, count_to: u32) -> Result<Gauges, BackendError> {
+        let count_to = i32::try_from(count_to).unwrap_or(i32::MAX);
+        self.calls().run("gauges", (queue.as_str().to_owned(), count_to), gauges).await
     }
 
     async fn queues(&self) -> Result<Vec<QueueName>, BackendError> {
@@ -173,6 +178,32 @@ fn stats<'c>(
         stats.oldest_ready = oldest.map(|us| Duration::from_micros(u64::try_from(us).unwrap_or(0)));
         stats.paused = row.try_get("paused")?;
         Ok(stats)
+    })
+}
+
+fn gauges<'c>(
+    args: &'c (String, i32),
+    statements: &'c Statements,
+    connection: &'c mut PgConnection,
+) -> Reply<'c, Gauges> {
+    Box::pin(async move {
+        let row =
+            sqlx::query(statements.gauges.clone()).bind(&args.0).bind(args.1).fetch_one(connection).await?;
+        let whole = |number: i64| u64::try_from(number).unwrap_or(0);
+        let mut gauges = Gauges::default();
+        gauges.paused = row.try_get("paused")?;
+        gauges.dead = whole(row.try_get("dead")?);
+        gauges.ready = whole(row.try_get("ready")?);
+        gauges.given = row.try_get::<Option<i64>, _>("given")?.map(whole).into_iter().collect();
+        let kinds: Vec<String> = row.try_get::<Option<_>, _>("kinds")?.unwrap_or_default();
+        let numbers: Vec<i64> = row.try_get::<Option<_>, _>("numbers")?.unwrap_or_default();
+        let ages: Vec<i64> = row.try_get::<Option<_>, _>("ages_us")?.unwrap_or_default();
+        for ((kind, number), age) in kinds.iter().zip(numbers).zip(ages) {
+            let kind = Kind::new(kind).map_err(bad)?;
+            let since_enqueued = Duration::from_micros(whole(age));
+            gauges.kinds.push(KindGauge { kind, part: 0, number: whole(number), since_enqueued });
+        }
+        Ok(gauges)
     })
 }
 

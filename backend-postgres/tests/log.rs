@@ -332,6 +332,14 @@ async fn wrong_statistics_do_not_change_what_is_read() {
             "{name}: {read} rows read to take {}",
             ROUNDS * BATCH
         );
+        let before = store.reads().await;
+        for _ in 0..ROUNDS {
+            let seen = store.backend.gauges(&QUEUE, 100).await.expect("gauges work");
+            assert_eq!((seen.ready, seen.kinds.len()), (100, 1), "{name}");
+        }
+        let after = store.reads().await;
+        assert_eq!(after.0 - before.0, 0, "{name}: gauges scanned a table");
+        assert!(after.1 - before.1 <= ROUNDS * (100 + 1), "{name}: gauges read {} rows", after.1 - before.1);
     }
 }
 

@@ -65,6 +65,7 @@ mod claim;
 mod enqueue;
 mod error;
 mod fsck;
+mod gauges;
 mod keys;
 mod link;
 mod list;

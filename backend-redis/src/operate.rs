@@ -13,8 +13,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::try_join_all;
 use job_core::{
-    AttemptError, BackendError, Cancelled, DeadReason, ErrorKind, JobId, JobRecord, JobState, ListFilter,
-    Operate, Page, QueueName, QueueStats,
+    AttemptError, BackendError, Cancelled, DeadReason, ErrorKind, Gauges, JobId, JobRecord, JobState,
+    ListFilter, Operate, Page, QueueName, QueueStats,
 };
 use redis::{Cmd, Value};
 use std::sync::Arc;
@@ -100,6 +100,15 @@ impl Operate for RedisBackend {
             stats.oldest_ready = stats.oldest_ready.max(answer.oldest_ready);
         }
         Ok(stats)
+    }
+
+    async fn gauges(&self, queue: &QueueName, _: u32) -> Result<Gauges, BackendError> {
+        let queue = self.inner().queue(queue).await?;
+        let mut gauges = Gauges::default();
+        for shard in &queue.shards {
+            self.inner().add_gauges(shard, &mut gauges).await?;
+        }
+        Ok(gauges)
     }
 
     async fn queues(&self) -> Result<Vec<QueueName>, BackendError> {

@@ -45,6 +45,7 @@ scripts! {
     DISCARD = "discard", "discard.lua", [FINISH];
     CANCEL = "cancel", "cancel.lua", [FINISH];
     STATS = "stats", "stats.lua", [];
+    GAUGES = "gauges", "gauges.lua", [];
     PAUSE = "pause", "pause.lua", [];
     FSCK_JOBS = "fsck", "fsck_jobs.lua", [];
     FSCK_ENTRIES = "fsck", "fsck_entries.lua", [];

@@ -1,6 +1,7 @@
 //! The contract, client and runtime of Steadfast background jobs. Applications use the `steadfast` crate; authors of
 //! backends depend on this one.
 
+mod alerts;
 mod attempt;
 mod backend;
 mod bells;
@@ -14,6 +15,7 @@ mod encryption;
 mod error;
 #[doc(hidden)]
 pub mod faults;
+mod gauges;
 mod id;
 mod into_outcome;
 mod job;
@@ -33,6 +35,7 @@ mod runtime;
 mod sealed;
 mod verdict;
 
+pub use alerts::{ActiveAlert, AlertChange, AlertEvent, Alerts, Rule};
 pub use backend::{
     Backend, BackendInfo, Claim, ClaimRequest, ClaimedJob, DurabilityClass, Enqueued, Extended, Hold,
     LeaseStatus, MaintainRequest, Maintained, Suspicion,
@@ -45,6 +48,7 @@ pub use effect::{EffectCall, EffectKind, Verified};
 #[cfg(feature = "encryption")]
 pub use encryption::{Encryption, KeyError, Keyring, SecretKey};
 pub use error::{BackendError, BuildError, Effect, EnqueueError, ErrorKind};
+pub use gauges::{Gauges, KindGauge};
 pub use id::{JobId, LeaseId, WorkerId};
 pub use job::{Job, JobSpec, StateNeed, Upgrade};
 pub use key::{IdempotencyKey, KEY_BYTES_MAX, Key, KeyPart, UniqueKey};

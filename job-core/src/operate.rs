@@ -2,6 +2,7 @@
 
 use crate::backend::Backend;
 use crate::error::BackendError;
+use crate::gauges::Gauges;
 use crate::new_job::{Headers, Priority};
 use crate::note::Note;
 use crate::verdict::DeadReason;
@@ -40,6 +41,10 @@ pub trait Operate: Backend {
 
     /// The numbers of one queue. May scan; not for a hot path.
     async fn stats(&self, queue: &QueueName) -> Result<QueueStats, BackendError>;
+
+    /// The numbers that alerts are made of. Every runtime asks for them every few seconds, so the time they take must not
+    /// grow with the number of jobs. Counts may stop at `count_to`; those that are cheap may go on.
+    async fn gauges(&self, queue: &QueueName, count_to: u32) -> Result<Gauges, BackendError>;
 
     /// Every queue that ever had a job, by name.
     async fn queues(&self) -> Result<Vec<QueueName>, BackendError>;

@@ -34,6 +34,9 @@ macro_rules! forward_operate {
             async fn stats(&self, queue: &::job_core::QueueName) -> Result<::job_core::QueueStats, ::job_core::BackendError> {
                 self.$($field).+.stats(queue).await
             }
+            async fn gauges(&self, queue: &::job_core::QueueName, count_to: u32) -> Result<::job_core::Gauges, ::job_core::BackendError> {
+                self.$($field).+.gauges(queue, count_to).await
+            }
             async fn queues(&self) -> Result<Vec<::job_core::QueueName>, ::job_core::BackendError> {
                 self.$($field).+.queues().await
             }

@@ -216,6 +216,13 @@ macro_rules! __checks {
                 an_unused_queue_is_empty,
                 a_wait_ends_with_an_enqueue,
             }
+            gauges {
+                they_count_what_there_is,
+                counts_go_as_far_as_asked,
+                the_first_ready_job_of_each_kind_is_named,
+                a_job_that_comes_back_has_a_new_number,
+                an_unused_queue_shows_nothing,
+            }
         }
     };
 }

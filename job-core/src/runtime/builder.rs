@@ -3,6 +3,7 @@
 use super::Runtime;
 use super::core::{CoreConfig, QueueCore};
 use super::shared::{Env, QueueShared, Timing};
+use crate::alerts::{Alerts, Board};
 use crate::backend::DurabilityClass;
 use crate::chance::Chance;
 use crate::context::States;
@@ -66,6 +67,7 @@ pub struct RuntimeBuilder {
     poison_limit: u32,
     require: Option<DurabilityClass>,
     chance: Chance,
+    alerts: Alerts,
     problems: Vec<String>,
 }
 
@@ -89,6 +91,7 @@ impl RuntimeBuilder {
             poison_limit: 3,
             require: None,
             chance: Chance::default(),
+            alerts: Alerts::default(),
             problems: Vec::new(),
         }
     }
@@ -194,6 +197,13 @@ impl RuntimeBuilder {
         self
     }
 
+    /// What is watched, and who is told; [`Alerts::default`] unless set.
+    #[must_use]
+    pub fn alerts(mut self, alerts: Alerts) -> Self {
+        self.alerts = alerts;
+        self
+    }
+
     /// Makes every delay that is drawn by chance a function of this seed, for simulations.
     #[doc(hidden)]
     #[must_use]
@@ -211,6 +221,7 @@ impl RuntimeBuilder {
         let handlers = self.check_handlers();
         let queues = self.check_queues();
         self.check_durability();
+        self.problems.extend(self.alerts.problems());
         if !self.problems.is_empty() {
             return Err(BuildError::new(self.problems));
         }
@@ -252,7 +263,7 @@ impl RuntimeBuilder {
             Arc::new(QueueShared::new(name, Arc::clone(&env), core))
         });
         let queues = queues.collect();
-        Ok(Runtime { env, queues })
+        Ok(Runtime { env, queues, alerts: self.alerts, board: Board::default() })
     }
 
     fn check_times(&mut self) {

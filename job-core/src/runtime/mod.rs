@@ -33,6 +33,7 @@ pub use builder::{Queue, RuntimeBuilder};
 pub use shutdown::{Report, RunningRuntime, RuntimeError};
 
 use crate::WorkerId;
+use crate::alerts::{Alerts, Board};
 use crate::client::Client;
 use crate::operate::{IntoBackend, Operate};
 pub(crate) use claimer::timed_out;
@@ -48,6 +49,8 @@ use std::sync::Arc;
 pub struct Runtime {
     env: Arc<Env>,
     queues: Vec<Arc<QueueShared>>,
+    alerts: Alerts,
+    board: Board,
 }
 
 impl Runtime {

@@ -5,6 +5,7 @@ use super::Runtime;
 use super::keepers;
 use super::root::Root;
 use super::shared::QueueShared;
+use crate::alerts::{ActiveAlert, Board, Watched, Watcher};
 use crate::seeded_bug;
 use std::fmt;
 use std::future::Future;
@@ -58,6 +59,7 @@ impl Report {
 #[derive(Debug)]
 pub struct RunningRuntime {
     client: crate::Client,
+    board: Board,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<Result<Report, RuntimeError>>,
 }
@@ -65,6 +67,7 @@ pub struct RunningRuntime {
 impl RunningRuntime {
     pub(super) fn start(runtime: Runtime) -> Self {
         let client = runtime.client();
+        let board = runtime.board.clone();
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(run(
             runtime,
@@ -74,13 +77,19 @@ impl RunningRuntime {
             },
             std::future::pending(),
         ));
-        Self { client, stop: Some(stop), task }
+        Self { client, board, stop: Some(stop), task }
     }
 
     /// A client of the same backend.
     #[must_use]
     pub fn client(&self) -> &crate::Client {
         &self.client
+    }
+
+    /// What this runtime has raised and not cleared, by key.
+    #[must_use]
+    pub fn alerts(&self) -> Vec<ActiveAlert> {
+        self.board.list()
     }
 
     /// Shuts down within the deadline.
@@ -100,12 +109,20 @@ pub(super) async fn run(
     stop: impl Future<Output = ()> + Send,
     hurry: impl Future<Output = ()> + Send,
 ) -> Result<Report, RuntimeError> {
-    let Runtime { env, queues } = runtime;
+    let Runtime { env, queues, alerts, board } = runtime;
     let mut fatal = env.fatal.subscribe();
     let keepers = keepers::start(&env)?;
     let root = Root::start(Arc::clone(&env), queues.clone(), keepers);
     let info = env.backend.info();
     tracing::info!(worker = %env.worker, backend = info.name, durability = ?info.durability, queues = queues.len(), "runtime started");
+    let watched = Watched {
+        backend: Arc::clone(&env.backend),
+        worker: env.worker,
+        queues: queues.iter().map(|q| q.name.clone()).collect(),
+        kinds: env.kinds.clone(),
+        call_timeout: env.timing.call_timeout,
+    };
+    let watcher = Watcher::start(alerts, watched, board);
     let failure = tokio::select! {
         // In order, so that a simulation decides the same each time.
         biased;
@@ -115,6 +132,9 @@ pub(super) async fn run(
     let began = Instant::now();
     let report = end(&queues, &env.timing, hurry).await;
     root.stop().await;
+    if let Some(watcher) = watcher {
+        watcher.end().await;
+    }
     tracing::info!(left_to_expire = report, took = ?began.elapsed(), "runtime ended");
     match failure {
         Some(message) => Err(RuntimeError::new(message)),

@@ -57,6 +57,8 @@ const IN_CODE: &[Bug] = &[
     bug("upgrade_skipped", "job-core/src/registry.rs", "arguments of an older version are decoded as they are"),
     bug("newer_version_decoded", "job-core/src/runtime/begin.rs", "arguments of a newer version are decoded as if they were known"),
     bug("redacted_shown", "job-core/src/redact.rs", "texts show redacted arguments"),
+    bug("alert_clears_where_it_raises", "job-core/src/alerts/latch.rs", "an alert is cleared as soon as its level is not reached, and flaps"),
+    bug("alert_does_not_hold", "job-core/src/alerts/latch.rs", "an alert is raised and cleared by one look, however long it must hold"),
     bug("memory_reap_is_no_end", "backend-memory/src/leases.rs", "verdicts of a lease that was ended are said to be applied"),
     bug("memory_extend_shortens", "backend-memory/src/leases.rs", "an extension can shorten a lease"),
     bug("memory_ids_forgotten", "backend-memory/src/table.rs", "a repeated enqueue revives a job that has ended"),

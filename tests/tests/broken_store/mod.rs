@@ -7,9 +7,9 @@ use backend_memory::MemoryBackend;
 pub(super) use defect::Defect;
 use job_core::{
     Backend, BackendError, BackendInfo, Cancelled, Claim, ClaimRequest, ClaimedJob, Enqueued, ErrorReport,
-    Extended, Hold, JobId, JobRecord, Kind, LeaseId, LeaseStatus, ListFilter, MaintainRequest, Maintained,
-    NewJob, NoteEdit, Notes, Operate, Page, Priority, QueueName, QueueStats, Settled, Settlement, UniqueKey,
-    Verdict, When,
+    Extended, Gauges, Hold, JobId, JobRecord, Kind, LeaseId, LeaseStatus, ListFilter, MaintainRequest,
+    Maintained, NewJob, NoteEdit, Notes, Operate, Page, Priority, QueueName, QueueStats, Settled, Settlement,
+    UniqueKey, Verdict, When,
 };
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard};
@@ -358,6 +358,9 @@ impl Operate for Broken {
     }
     async fn stats(&self, queue: &QueueName) -> Result<QueueStats, BackendError> {
         self.inner.stats(queue).await
+    }
+    async fn gauges(&self, queue: &QueueName, count_to: u32) -> Result<Gauges, BackendError> {
+        self.inner.gauges(queue, count_to).await
     }
     async fn queues(&self) -> Result<Vec<QueueName>, BackendError> {
         self.inner.queues().await

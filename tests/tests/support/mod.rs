@@ -3,10 +3,10 @@
 
 use async_trait::async_trait;
 use job_core::{
-    Backend, BackendError, BackendInfo, Claim, ClaimRequest, Client, Effect, Enqueued, ErrorKind, Extended,
-    Hold, Job, JobContext, JobError, JobRecord, JobSpec, JobState, Kind, LeaseId, LeaseStatus, ListFilter,
-    MaintainRequest, Maintained, NewJob, NoteEdit, Notes, Operate, Queue, QueueName, Runtime, RuntimeBuilder,
-    Settled, Settlement,
+    Backend, BackendError, BackendInfo, Cancelled, Claim, ClaimRequest, Client, Effect, Enqueued, ErrorKind,
+    Extended, Gauges, Hold, Job, JobContext, JobError, JobId, JobRecord, JobSpec, JobState, Kind, LeaseId,
+    LeaseStatus, ListFilter, MaintainRequest, Maintained, NewJob, NoteEdit, Notes, Operate, Page, Queue,
+    QueueName, QueueStats, Runtime, RuntimeBuilder, Settled, Settlement,
 };
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -223,4 +223,36 @@ impl Backend for Faulty {
     }
 }
 
-job_conformance::forward_operate!(Faulty, inner);
+#[async_trait]
+impl Operate for Faulty {
+    async fn get(&self, id: JobId) -> Result<Option<JobRecord>, BackendError> {
+        self.inner.get(id).await
+    }
+    async fn list(&self, filter: &ListFilter) -> Result<Page, BackendError> {
+        self.inner.list(filter).await
+    }
+    async fn replay(&self, ids: &[JobId]) -> Result<Vec<bool>, BackendError> {
+        self.inner.replay(ids).await
+    }
+    async fn discard(&self, ids: &[JobId]) -> Result<Vec<bool>, BackendError> {
+        self.inner.discard(ids).await
+    }
+    async fn cancel(&self, id: JobId) -> Result<Cancelled, BackendError> {
+        self.inner.cancel(id).await
+    }
+    async fn pause(&self, queue: &QueueName) -> Result<(), BackendError> {
+        self.inner.pause(queue).await
+    }
+    async fn resume(&self, queue: &QueueName) -> Result<(), BackendError> {
+        self.inner.resume(queue).await
+    }
+    async fn stats(&self, queue: &QueueName) -> Result<QueueStats, BackendError> {
+        self.inner.stats(queue).await
+    }
+    async fn gauges(&self, queue: &QueueName, count_to: u32) -> Result<Gauges, BackendError> {
+        self.call("gauges", self.inner.gauges(queue, count_to)).await
+    }
+    async fn queues(&self) -> Result<Vec<QueueName>, BackendError> {
+        self.call("queues", self.inner.queues()).await
+    }
+}

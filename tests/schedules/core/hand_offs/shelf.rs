@@ -5,6 +5,7 @@ use crate::backend::{
     LeaseStatus, MaintainRequest, Maintained, Suspicion,
 };
 use crate::error::{BackendError, Effect, ErrorKind};
+use crate::gauges::Gauges;
 use crate::note::{NoteEdit, Notes};
 use crate::operate::{Cancelled, JobRecord, ListFilter, Operate, Page, QueueStats};
 use crate::verdict::{Settled, Settlement, Verdict};
@@ -185,6 +186,10 @@ impl Operate for Shelf {
     }
 
     async fn stats(&self, _: &QueueName) -> Result<QueueStats, BackendError> {
+        unreachable!("nobody looks")
+    }
+
+    async fn gauges(&self, _: &QueueName, _: u32) -> Result<Gauges, BackendError> {
         unreachable!("nobody looks")
     }
 

@@ -1,0 +1,1 @@
+select * from {schema}.gauges($1, $2)
