@@ -14,6 +14,7 @@ const EXTEND: &str = "backend-redis/scripts/extend.lua";
 const PROMOTE: &str = "backend-redis/scripts/promote.lua";
 const REAP: &str = "backend-redis/scripts/reap.lua";
 const REPLAY: &str = "backend-redis/scripts/replay.lua";
+const SAVE: &str = "backend-redis/scripts/save.lua";
 
 /// The text of a script with the defect of this process, if it has one there.
 pub(crate) fn apply(lua: &str) -> String {
@@ -103,6 +104,12 @@ const BUGS: &[TextBug] = &[
         &[("local _, claims", "local charged, claims"), ("meta(0, claims, 0)", "meta(charged, claims, 0)")]),
     bug("lua_cancelled_still_queued", "a cancelled job keeps its place in the queue", CANCEL,
         &[("redis.call('ZREM', KEYS[HEAD + kind_of(handle)], handle)\n", "")]),
+    bug("lua_notes_outlive_job", "notes stay when their job is gone", FINISH,
+        &[("    many('HDEL', N, ids)\n", "")]),
+    bug("lua_note_of_any_lease", "a lease that has ended writes notes", SAVE,
+        &[("if fate ~= 'h' and fate ~= 'c' then return 0 end\n", "")]),
+    bug("lua_note_forgets_others", "a note takes the place of all others", SAVE,
+        &[("redis.call('HGET', N, id) or '', now_ms()", "'', now_ms()")]),
     bug("lua_types_not_looked_at", "a key of another type is found after the first write", HEAD,
         &[("if type ~= 'none' and", "if false and")]),
 ];

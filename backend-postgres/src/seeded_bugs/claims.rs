@@ -101,6 +101,15 @@ pub(super) const BUGS: &[SqlBug] = &[
         CLAIM,
         &[("exit when total > 65536;", "")],
     ),
+    bug(
+        "sql_reap_waits",
+        "a reap waits for a transaction of the application",
+        MAINTAIN,
+        &[(
+            "and d.seq between l.seqs[1] and l.top and d.seq = any(l.seqs) for update skip locked",
+            "and d.seq between l.seqs[1] and l.top and d.seq = any(l.seqs) for update",
+        )],
+    ),
     // ---- extend, reap, promote, prune, audit
     bug(
         "sql_extend_anything",

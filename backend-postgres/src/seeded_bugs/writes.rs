@@ -109,9 +109,27 @@ pub(super) const BUGS: &[SqlBug] = &[
         "a dead job keeps its unique key",
         SETTLE,
         &[(
-            "b.id = {schema}.stage_lane(r.lane, 0::smallint);\n  perform {schema}.finish(r.id, r.unique_scope, r.unique_key);",
+            "b.id = {schema}.stage_lane(r.lane, 0::smallint);\n  perform {schema}.let_go(r.id, r.unique_scope, r.unique_key);",
             "b.id = {schema}.stage_lane(r.lane, 0::smallint);",
         )],
+    ),
+    bug(
+        "sql_notes_outlive_job",
+        "notes stay when their job completes",
+        SETTLE,
+        &[("delete from {schema}.note n where n.job = any(ids);", "null;")],
+    ),
+    bug(
+        "sql_note_of_any_lease",
+        "notes are written whatever the lease",
+        "backend-postgres/migrations/0007_notes.sql",
+        &[("if not found or not exists (", "if not found or false and not exists (")],
+    ),
+    bug(
+        "sql_note_not_replaced",
+        "a note keeps its first value",
+        "backend-postgres/migrations/0007_notes.sql",
+        &[("do update set value = excluded.value, at = excluded.at", "do nothing")],
     ),
     bug(
         "sql_old_seq",

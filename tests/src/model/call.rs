@@ -72,6 +72,7 @@ pub(super) enum Call {
     Settle(Vec<End>),
     SettleAndClaim(Vec<End>, Ask),
     Extend { leases: Vec<Number>, lasts: Span },
+    Save { job: Number, lease: Number, edits: Vec<super::notes::Edit> },
     Maintain { reap: bool, poison_limit: u32 },
     Cancel(Number),
     Replay(Vec<Number>),
@@ -189,6 +190,13 @@ impl fmt::Display for Call {
             Self::Maintain { reap, poison_limit } => {
                 write!(f, "maintain{}", if *reap { "" } else { " without reap" })?;
                 if *poison_limit == 3 { Ok(()) } else { write!(f, ", poison limit {poison_limit}") }
+            }
+            Self::Save { job, lease, edits } => {
+                write!(f, "save on j{job} of l{lease}:")?;
+                edits.iter().try_for_each(|(name, value)| match value {
+                    Some(value) => write!(f, " {name} is {value}"),
+                    None => write!(f, " no {name}"),
+                })
             }
             Self::Cancel(job) => write!(f, "cancel j{job}"),
             Self::Replay(jobs) => write!(f, "replay {}", List(jobs, "j")),

@@ -40,7 +40,7 @@ pub(super) fn wrong<T>(text: impl Into<String>) -> Checked<T> {
 const TRIES: usize = 2_000;
 
 /// Makes a call until it is not disturbed; every other error is a failure of the backend.
-async fn undisturbed<T, F>(what: &str, mut call: impl FnMut() -> F) -> Checked<T>
+pub(super) async fn undisturbed<T, F>(what: &str, mut call: impl FnMut() -> F) -> Checked<T>
 where
     F: Future<Output = Result<T, BackendError>>,
 {
@@ -102,6 +102,7 @@ impl Driver {
             Call::Settle(ends) => self.settle(ends, times).await,
             Call::SettleAndClaim(ends, ask) => self.settle_and_claim(ends, ask, times).await,
             Call::Extend { leases, lasts } => self.extend(leases, *lasts, times).await,
+            Call::Save { job, lease, edits } => self.save(*job, *lease, edits, times).await,
             Call::Maintain { reap, poison_limit } => self.maintain(*reap, *poison_limit, times).await,
             Call::Cancel(job) => self.cancel(*job, times).await,
             Call::Replay(jobs) | Call::Discard(jobs) => {

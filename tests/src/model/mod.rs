@@ -17,6 +17,7 @@ mod call;
 mod cases;
 mod driver;
 mod marks;
+mod notes;
 mod picking;
 mod plan;
 mod reference;

@@ -1,6 +1,7 @@
 //! Which steps a case takes: generated along the reference, shrunk by proptest.
 
 use super::call::{Ask, Call, End, Ending, New, Number, Span, Step};
+use super::notes;
 use super::reference::{Fate, Job, Lane, Place, Reference};
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -53,6 +54,7 @@ impl ReferenceStateMachine for Plan {
                 (ends(state), ask(state)).prop_map(|(e, a)| Call::SettleAndClaim(e, a)).boxed(),
             ));
             choices.push(call(5, extend(state)));
+            choices.push(call(6, notes::calls(state)));
         }
         if !state.history.is_empty() {
             let recent = state.history.iter().rev().take(12).cloned().collect::<Vec<_>>();
@@ -94,6 +96,7 @@ impl Reference {
                 self.foresee_claim(ask);
             }
             Call::Extend { leases, lasts } => drop(self.extend(leases, lasts.after(self.now))),
+            Call::Save { job, lease, edits } => drop(self.save(*job, *lease, edits)),
             Call::Maintain { reap, poison_limit } => {
                 self.maintain(*reap, *poison_limit);
             }

@@ -41,6 +41,7 @@ pub(super) struct Job {
     pub(super) crashes: u32,
     asked_to_stop: bool,
     pub(super) errors: Vec<u32>,
+    pub(super) notes: BTreeMap<u8, u8>,
 }
 
 impl Job {
@@ -187,6 +188,7 @@ impl Reference {
             crashes: 0,
             asked_to_stop: false,
             errors: Vec::new(),
+            notes: BTreeMap::new(),
         };
         self.jobs.insert(new.job, job);
         (new.job, false)

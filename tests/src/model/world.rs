@@ -2,6 +2,7 @@
 
 use super::call::{New, Number};
 use super::driver::{Checked, Driver, same, wrong};
+use super::notes;
 use super::reference::{Job, Place};
 use crate::{KIND, OTHER_KIND};
 use jiff::Timestamp;
@@ -181,6 +182,10 @@ impl Driver {
                 same("the state in a list", &record.state, &state)?;
                 self.world.check_record(number, record, &self.reference.jobs[&number])?;
                 let alone = store.get(record.id).await.map_err(failed)?;
+                if let Some(alone) = &alone {
+                    notes::check(number, alone, &self.reference.jobs[&number])?;
+                }
+                let alone = alone.map(|record| JobRecord { notes: Vec::new(), ..record });
                 same(&format!("j{number} alone and in the list"), &alone.as_ref(), &Some(record))?;
             }
         }

@@ -57,6 +57,7 @@ const IN_CODE: &[Bug] = &[
     bug("upgrade_skipped", "job-core/src/registry.rs", "arguments of an older version are decoded as they are"),
     bug("newer_version_decoded", "job-core/src/runtime/begin.rs", "arguments of a newer version are decoded as if they were known"),
     bug("redacted_shown", "job-core/src/redact.rs", "texts show redacted arguments"),
+    bug("rolled_back_is_complete", "job-core/src/runtime/execution.rs", "a job whose completing transaction was rolled back is complete"),
     bug("alert_clears_where_it_raises", "job-core/src/alerts/latch.rs", "an alert is cleared as soon as its level is not reached, and flaps"),
     bug("alert_does_not_hold", "job-core/src/alerts/latch.rs", "an alert is raised and cleared by one look, however long it must hold"),
     bug("memory_reap_is_no_end", "backend-memory/src/leases.rs", "verdicts of a lease that was ended are said to be applied"),
@@ -78,6 +79,7 @@ const IN_CODE: &[Bug] = &[
 ];
 
 /// What shows only where transactions overlap or a case is odd: for these the slow suites run as well.
+const IN_TRANSACTIONS: [&str; 2] = ["rolled_back_is_complete", "sql_reap_waits"];
 const RARE: &[&str] = &[
     "sql_mark_does_not_wait",
     "sql_mark_without_xid",
@@ -93,6 +95,7 @@ impl Bug {
     pub fn suites(&self) -> &'static [Suite] {
         let home = self.file.split('/').next().unwrap_or_default();
         match home {
+            _ if IN_TRANSACTIONS.contains(&self.name) => &[Suite::Complete],
             "job-core" => &[
                 Suite::Core,
                 Suite::Middleware,

@@ -31,6 +31,8 @@ pub enum Suite {
     Postgres,
     /// The ready log.
     Log,
+    /// Completions in transactions of an application.
+    Complete,
     /// Servers that go away.
     Server,
     /// Everything at once on PostgreSQL.
@@ -43,7 +45,7 @@ pub enum Suite {
 
 impl Suite {
     /// Every suite.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Core,
         Self::Runtime,
         Self::Shutdown,
@@ -54,6 +56,7 @@ impl Suite {
         Self::MemoryModel,
         Self::Postgres,
         Self::Log,
+        Self::Complete,
         Self::Server,
         Self::Stress,
         Self::Redis,
@@ -74,6 +77,7 @@ impl Suite {
             Self::MemoryModel => "backend-memory/model",
             Self::Postgres => "backend-postgres/conformance",
             Self::Log => "backend-postgres/log",
+            Self::Complete => "backend-postgres/complete",
             Self::Server => "backend-postgres/server",
             Self::Stress => "backend-postgres/stress",
             Self::Redis => "backend-redis/conformance",
@@ -94,7 +98,7 @@ impl Suite {
             Self::Runtime | Self::Shutdown | Self::Blocking | Self::Middleware | Self::Log | Self::Redis => {
                 60
             }
-            Self::MemoryModel | Self::Server | Self::Stress | Self::Postgres => 120,
+            Self::MemoryModel | Self::Complete | Self::Server | Self::Stress | Self::Postgres => 120,
         })
     }
 }
