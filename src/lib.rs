@@ -17,3 +17,10 @@ pub use backend_redis as redis;
 
 #[doc(hidden)]
 pub use job_core::__private;
+
+/// The examples of the pages of documentation are compiled.
+#[cfg(all(doctest, feature = "postgres"))]
+mod pages {
+    #[doc = include_str!("../docs/effects.md")]
+    struct Effects;
+}
