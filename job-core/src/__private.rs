@@ -2,8 +2,9 @@
 
 pub use crate::into_outcome::{AsError, AsIntoJobError, AsNothing, AsValue, ErrorOf, Outcome};
 pub use crate::{
-    Backoff, Client, EnqueueError, Enqueued, FailureInfo, IdempotencyKey, Jitter, Job, JobContext, JobError,
-    JobSpec, Key, KeyPart, Kind, Priority, QueueName, State, StateNeed, UniqueKey,
+    Backoff, Client, DeadJob, DeadLetter, EnqueueError, Enqueued, FailureInfo, IdempotencyKey, Jitter, Job,
+    JobContext, JobError, JobSpec, Key, KeyPart, Kind, NewJob, Priority, QueueName, State, StateNeed,
+    UniqueKey,
 };
 pub use jiff::Timestamp;
 pub use serde;

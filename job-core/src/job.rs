@@ -1,6 +1,7 @@
 //! A type of job: its arguments, its options and its handler.
 
 use crate::context::JobContext;
+use crate::dead_letter::DeadLetter;
 use crate::key::{IdempotencyKey, UniqueKey};
 use crate::new_job::Priority;
 use crate::outcome::JobError;
@@ -67,6 +68,8 @@ pub struct JobSpec {
     /// The arguments that tools, logs and error texts may show, by their names in the store; `None` shows all. What
     /// `redact = [..]` names is not among them.
     pub shown: Option<Vec<&'static str>>,
+    /// What becomes of it when it is given up.
+    pub dead_letter: DeadLetter,
     /// The handler runs on the blocking pool: it cannot be dropped, so it keeps its lease until it ends.
     pub blocking: bool,
     /// What the handler takes from the runtime.
@@ -93,6 +96,7 @@ impl JobSpec {
             version: 1,
             upgrade: None,
             shown: None,
+            dead_letter: DeadLetter::Keep,
             blocking: false,
             states: Vec::new(),
         }

@@ -9,6 +9,7 @@ mod chance;
 mod checkpoint;
 mod client;
 mod context;
+mod dead_letter;
 mod effect;
 #[cfg(feature = "encryption")]
 mod encryption;
@@ -44,6 +45,7 @@ pub use bells::Bells;
 pub use checkpoint::Progress;
 pub use client::{Client, EnqueueJob};
 pub use context::{FencingToken, JobContext, State};
+pub use dead_letter::{DeadJob, DeadLetter};
 pub use effect::{EffectCall, EffectKind, Verified};
 #[cfg(feature = "encryption")]
 pub use encryption::{Encryption, KeyError, Keyring, SecretKey};

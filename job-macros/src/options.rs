@@ -1,9 +1,11 @@
 //! The options, each checked by itself.
 
+mod dead_letter;
 mod keys;
 mod redact;
 mod values;
 
+pub(crate) use dead_letter::DeadLetterValue;
 pub(crate) use keys::{KeyOption, Scope};
 pub(crate) use values::{DurationValue, duration, integer, is_wire_name, string};
 use values::{count, wire_name};
@@ -15,7 +17,7 @@ use proc_macro2::{Ident, TokenStream};
 use quote::ToTokens;
 use syn::{Expr, ExprPath, Lit, LitStr, Path};
 
-const NAMES: [&str; 16] = [
+const NAMES: [&str; 17] = [
     "name",
     "aliases",
     "queue",
@@ -29,13 +31,14 @@ const NAMES: [&str; 16] = [
     "version",
     "upgrade",
     "redact",
+    "dead_letter",
     "blocking",
     "args",
     "crate",
 ];
 
 /// Designed, and refused by name until they do something.
-const LATER: [&str; 16] = [
+const LATER: [&str; 15] = [
     "cron",
     "concurrency",
     "rate_limit",
@@ -44,7 +47,6 @@ const LATER: [&str; 16] = [
     "deadline",
     "ttl",
     "delay",
-    "dead_letter",
     "retention",
     "tags",
     "encrypt",
@@ -71,6 +73,7 @@ pub(crate) struct Options {
     pub(crate) upgrade: Option<ExprPath>,
     /// The arguments that are named, as they are named.
     pub(crate) redact: Vec<Ident>,
+    pub(crate) dead_letter: Option<DeadLetterValue>,
     pub(crate) blocking: Option<Ident>,
     pub(crate) args: Option<Ident>,
     pub(crate) krate: Option<Path>,
@@ -147,6 +150,9 @@ fn set(options: &mut Options, name: &str, arg: &Arg, errors: &mut Errors) -> syn
         "version" => options.version = Some(version(arg.expr("version = 2")?)?),
         "upgrade" => options.upgrade = Some(upgrade(arg.expr("upgrade = path::to::function")?)?),
         "redact" => options.redact = redact::parse(arg.expr(r#"redact = ["card_number"]"#)?, errors)?,
+        "dead_letter" => {
+            options.dead_letter = Some(dead_letter::parse(arg.expr("dead_letter = discard")?)?);
+        }
         "blocking" => match &arg.value {
             Value::Flag => options.blocking = Some(arg.key.clone()),
             _ => return Err(syn::Error::new_spanned(&arg.key, "`blocking` takes no value")),

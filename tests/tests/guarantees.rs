@@ -29,12 +29,14 @@ fn every_promise_names_tests_that_exist() {
         assert!(!proofs(promise).is_empty(), "no test is named for: {promise}");
     }
     let cases = fs::read_to_string(root.join("docs/what-happens-when.md")).expect("the page is there");
-    let rows: Vec<&str> = cases.lines().filter(|l| l.starts_with("| ") && !l.starts_with("| when |")).collect();
+    let rows: Vec<&str> =
+        cases.lines().filter(|l| l.starts_with("| ") && !l.starts_with("| when |")).collect();
     assert!(rows.len() >= 40, "{} rows", rows.len());
     for row in rows {
         assert!(!proofs(row).is_empty(), "no test is named for: {row}");
     }
-    let missing: Vec<&str> = proofs(&page).into_iter().chain(proofs(&cases)).filter(|name| !exists(&root, name)).collect();
+    let missing: Vec<&str> =
+        proofs(&page).into_iter().chain(proofs(&cases)).filter(|name| !exists(&root, name)).collect();
     assert!(missing.is_empty(), "these tests do not exist: {missing:#?}");
     assert!(
         !exists(&root, "c3_fencing::no_such_check") && !exists(&root, "tests/tests/crash.rs::no_such_test")

@@ -1,6 +1,7 @@
 //! The task that runs jobs: decode, run under a timeout, catch panics, say what became of it. All user code runs here.
 
 use super::begin::begin;
+use super::burial::bury;
 use super::core::Start;
 use super::shared::QueueShared;
 use super::slots::{Slot, StopReason};
@@ -118,6 +119,10 @@ async fn execute(queue: &Arc<QueueShared>, start: Start) -> (Verdict, Vec<NewJob
         let (verdict, follow_ups) = match kept.take_ending() {
             None => (verdict, Vec::new()),
             Some(ending) => settled(verdict, ending, spec, &job, chance),
+        };
+        let (verdict, follow_ups) = match verdict {
+            Verdict::Dead { .. } => bury(queue, spec, &job, verdict),
+            other => (other, follow_ups),
         };
         if let Some(attempt) = attempt {
             attempt.ended(&verdict);

@@ -3,6 +3,7 @@
 mod backoff;
 mod begin;
 mod builder;
+mod burial;
 mod claimer;
 mod core;
 mod execution;

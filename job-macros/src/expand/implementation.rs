@@ -3,7 +3,7 @@
 use super::{at, keys, private};
 use crate::backoff::BackoffValue;
 use crate::model::Model;
-use crate::options::{DurationValue, QueueValue, TimeoutValue};
+use crate::options::{DeadLetterValue, DurationValue, QueueValue, TimeoutValue};
 use crate::signature::{Arg, Param};
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
@@ -100,6 +100,17 @@ fn spec(job: &Model, p: &TokenStream) -> TokenStream {
     if job.params.args.iter().any(|arg| arg.redacted) {
         let shown = job.params.args.iter().filter(|arg| !arg.redacted).flat_map(Arg::stored_names);
         set.push(quote!(spec.shown = ::core::option::Option::Some(::std::vec![#(#shown),*]);));
+    }
+    match &options.dead_letter {
+        None | Some(DeadLetterValue::Keep) => {}
+        Some(DeadLetterValue::Discard) => set.push(quote!(spec.dead_letter = #p::DeadLetter::Discard;)),
+        Some(DeadLetterValue::Then(path)) => {
+            let here = at(p, path.span());
+            let new = quote_spanned!(path.span()=> #here::NewJob::of(&#path::new(dead)));
+            set.push(quote_spanned! {path.span()=>
+                spec.dead_letter = #here::DeadLetter::Then(|dead: #here::DeadJob| #new);
+            });
+        }
     }
     if options.blocking.is_some() {
         set.push(quote!(spec.blocking = true;));
