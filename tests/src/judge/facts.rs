@@ -1,8 +1,8 @@
 //! The histories, sorted by job.
 
 use super::event::{Answered, Asked, Event, Held, Outcome, Sent, Word};
-use super::point::Action;
 use super::outside::Outside;
+use super::point::Action;
 use super::storm::Storm;
 use super::{Rule, Told, Violation};
 use job_core::JobId;

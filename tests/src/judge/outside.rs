@@ -182,13 +182,7 @@ fn transaction(id: JobId, job: &JobFacts, end: End, rows: &[JobId], found: &mut 
 }
 
 /// What was announced came with the completion, once: attempts that did not complete have announced other jobs.
-fn follow_ups(
-    facts: &Facts,
-    kept: &HashMap<JobId, JobState>,
-    job: &JobFacts,
-    end: End,
-    found: &mut Found,
-) {
+fn follow_ups(facts: &Facts, kept: &HashMap<JobId, JobState>, job: &JobFacts, end: End, found: &mut Found) {
     let there = |child: &&JobId| {
         kept.contains_key(child) || facts.jobs.get(child).is_some_and(|j| !j.claims.is_empty())
     };

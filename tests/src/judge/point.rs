@@ -103,13 +103,7 @@ impl Point {
 
     /// The points inside of the runtime and of every backend.
     pub fn within() -> impl Iterator<Item = Self> {
-        RUNTIME
-            .into_iter()
-            .chain(EFFECT)
-            .chain(TRANSACTION)
-            .chain(POSTGRES)
-            .chain(REDIS)
-            .map(Self::Within)
+        RUNTIME.into_iter().chain(EFFECT).chain(TRANSACTION).chain(POSTGRES).chain(REDIS).map(Self::Within)
     }
 
     /// What can be done there to any purpose: a point of the runtime has no answer that could be lost, and no call that
@@ -117,7 +111,9 @@ impl Point {
     #[must_use]
     pub fn actions(self) -> &'static [Action] {
         match self {
-            Self::Within(name) if RUNTIME.contains(&name) || TRANSACTION.contains(&name) => &[Action::Kill, Action::Freeze],
+            Self::Within(name) if RUNTIME.contains(&name) || TRANSACTION.contains(&name) => {
+                &[Action::Kill, Action::Freeze]
+            }
             _ => &Action::ALL,
         }
     }

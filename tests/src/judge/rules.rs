@@ -180,7 +180,10 @@ fn repeats(job: &JobFacts, found: &mut Found) {
     for verdict in &job.verdicts {
         let earlier = |v: &&VerdictFact| v.held == verdict.held && v.sent < verdict.sent;
         let mut earlier = job.verdicts.iter().filter(earlier);
-        let bad = if verdict.is(Answered::AlreadyApplied) {
+        let bad = if job.outside.tried_to_commit(verdict.held) {
+            // The runtime asks by a verdict whether the transaction was committed.
+            verdict.is(Answered::Applied) && job.outside.committed().any(|held| held == verdict.held)
+        } else if verdict.is(Answered::AlreadyApplied) {
             !earlier.any(|v| v.may_be_applied())
         } else if verdict.is(Answered::Stale) || verdict.is(Answered::Applied) {
             earlier.any(|v| v.is(Answered::Applied) && v.answered < verdict.sent)

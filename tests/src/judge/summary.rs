@@ -124,9 +124,12 @@ impl Summary {
             summary.interrupted += u64::from(job.outside.unresolved().next().is_some());
             summary.resumed += u64::from(job.outside.was_resumed());
             summary.committed += u64::from(job.outside.committed().next().is_some());
-            // The verdict that follows a transaction finds the job gone, which says nothing of leases.
-            let fenced = |v: &&VerdictFact| v.is(Answered::Stale) && !job.outside.tried_to_commit(v.held);
-            summary.stale += job.verdicts.iter().filter(fenced).count() as u64;
+            // The verdict that follows a transaction finds the job gone, which says nothing of fences and repeats.
+            let own = |v: &&VerdictFact| !job.outside.tried_to_commit(v.held);
+            for verdict in job.verdicts.iter().filter(own) {
+                summary.stale += u64::from(verdict.is(Answered::Stale));
+                summary.already_applied += u64::from(verdict.is(Answered::AlreadyApplied));
+            }
             for verdict in job.verdicts.iter().filter(|v| v.is(Answered::Applied)) {
                 summary.postponed += u64::from(verdict.word.pause_ms() > 0);
                 summary.buried += u64::from(verdict.word == Word::DeadPermanent);
@@ -152,10 +155,6 @@ impl Summary {
             Event::Extended { held, .. } => self.extensions += held,
             Event::EnqueueAcked { answers, .. } => {
                 self.deduplicated += answers.iter().filter(|a| a.asked != a.job).count() as u64;
-            }
-            Event::SettleAnswered { answers, .. } => {
-                let count = |answer| answers.iter().filter(|a| **a == answer).count() as u64;
-                self.already_applied += count(Answered::AlreadyApplied);
             }
             _ => {}
         }

@@ -21,6 +21,10 @@ pub enum Suite {
     Blocking,
     /// Middleware, encryption and versions in whole runtimes.
     Middleware,
+    /// Effects in whole runtimes.
+    Effects,
+    /// Checkpoints and follow-ups in whole runtimes.
+    Checkpoints,
     /// Bugs of the runtime itself.
     Guard,
     /// The kit on the memory store.
@@ -43,12 +47,14 @@ pub enum Suite {
 
 impl Suite {
     /// Every suite.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::Core,
         Self::Runtime,
         Self::Shutdown,
         Self::Blocking,
         Self::Middleware,
+        Self::Effects,
+        Self::Checkpoints,
         Self::Guard,
         Self::Memory,
         Self::MemoryModel,
@@ -69,6 +75,8 @@ impl Suite {
             Self::Shutdown => "job-conformance/shutdown",
             Self::Blocking => "job-conformance/blocking",
             Self::Middleware => "job-conformance/middleware",
+            Self::Effects => "job-conformance/effects",
+            Self::Checkpoints => "job-conformance/checkpoints",
             Self::Guard => "job-conformance/guard",
             Self::Memory => "backend-memory/conformance",
             Self::MemoryModel => "backend-memory/model",
@@ -91,9 +99,14 @@ impl Suite {
     fn limit(self) -> Duration {
         Duration::from_secs(match self {
             Self::Core | Self::Memory | Self::Guard | Self::RedisFsck => 20,
-            Self::Runtime | Self::Shutdown | Self::Blocking | Self::Middleware | Self::Log | Self::Redis => {
-                60
-            }
+            Self::Runtime
+            | Self::Shutdown
+            | Self::Blocking
+            | Self::Middleware
+            | Self::Effects
+            | Self::Checkpoints
+            | Self::Log
+            | Self::Redis => 60,
             Self::MemoryModel | Self::Server | Self::Stress | Self::Postgres => 120,
         })
     }

@@ -5,7 +5,9 @@ use super::job::{QUEUE, Rig, RigJob};
 use super::store::{AnyError, Books};
 use crate::judge::event::{Asked, Conduct, Event, Held};
 use crate::judge::outside::{Call, Reach, happened};
-use job_core::{EffectCall, EffectKind, Job as _, JobContext, JobError, NewJob, ResultExt as _, Verified, faults};
+use job_core::{
+    EffectCall, EffectKind, Job as _, JobContext, JobError, NewJob, ResultExt as _, Verified, faults,
+};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};

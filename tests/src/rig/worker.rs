@@ -3,8 +3,8 @@
 use super::fate::Fate;
 use super::history::History;
 use super::job::{ON_PURPOSE, QUEUE, Rig, RigJob};
-use super::producer::Producer;
 use super::outside::{self, OtherSide};
+use super::producer::Producer;
 use super::store::{self, AnyError, Books};
 use super::{crash_backend::CrashBackend, history};
 use crate::judge::event::Event;

@@ -119,7 +119,9 @@ impl Ground for Postgres {
     }
 
     async fn prepare(&self) -> Result<(), AnyError> {
-        sqlx::query("create table outside (job uuid not null)").execute(&mut self.connection().await?).await?;
+        sqlx::query("create table outside (job uuid not null)")
+            .execute(&mut self.connection().await?)
+            .await?;
         Ok(())
     }
 
