@@ -5,7 +5,7 @@ mod support;
 use backend_memory::MemoryBackend;
 use job_core::{
     DeadReason, EffectCall, EffectKind, ErrorKind, JobContext, JobError, JobRecord, Operate, ResultExt as _,
-    Verified,
+    Settled, Settlement, Verdict, Verified,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -250,6 +250,27 @@ async fn a_note_whose_answer_was_lost_is_written_once_more() {
     .await;
     assert!(dead.is_none(), "{dead:?}");
     assert_eq!(sink.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_has_lost_the_job_begins_no_effect() {
+    let (sink, store) = (Sink::default(), memory());
+    let (outside, elsewhere) = (sink.clone(), Arc::clone(&store));
+    let dead = run(store, move |ctx| {
+        let (outside, store) = (outside.clone(), Arc::clone(&elsewhere));
+        async move {
+            // The job ends elsewhere, and its runtime has not heard of it.
+            let (hold, _) = ctx.complete_elsewhere().expect("it runs");
+            let end = Settlement::new(hold, Verdict::Complete);
+            assert_eq!(store.settle(ctx.queue(), &[end]).await.unwrap(), [Settled::Applied]);
+            let send = |call: EffectCall| async move { Ok::<_, JobError>(outside.send(&call)) };
+            ctx.effect("mail", EffectKind::AtMostOnce, send).await.expect_err("it is somebody else's");
+            Ok(())
+        }
+    })
+    .await;
+    assert!(dead.is_none(), "{dead:?}");
+    assert_eq!(sink.calls(), 0);
 }
 
 /// The common pattern, in which a key is stored and then the mail is sent, loses the mail of a process that dies in between:

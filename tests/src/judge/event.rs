@@ -1,5 +1,6 @@
 //! What processes write down, one line an event.
 
+use super::outside::Reach;
 use super::point::{Action, Point};
 use super::storm::Storm;
 use job_core::{DeadReason, Extended, Hold, JobId, LeaseId, LeaseStatus, Maintained, Settled, Verdict};
@@ -58,6 +59,49 @@ pub enum Event {
         n: u64,
         /// Which attempt.
         attempt: u32,
+    },
+    /// The handler asked for the checkpoint of earlier attempts.
+    Resumed {
+        /// The right to the job.
+        held: Held,
+        /// What it got.
+        found: Option<u64>,
+    },
+    /// The store said that it has this checkpoint.
+    Saved {
+        /// The right to the job.
+        held: Held,
+        /// What it is.
+        value: u64,
+    },
+    /// About to send a note to the store.
+    Noting {
+        /// The right to the job.
+        held: Held,
+        /// Its name.
+        name: String,
+    },
+    /// An effect is under way: about to call the other side.
+    Calling {
+        /// The right to the job.
+        held: Held,
+    },
+    /// The handler wants this job to come with its completion.
+    Announced {
+        /// The right to the job.
+        held: Held,
+        /// The other job.
+        child: Asked,
+    },
+    /// About to commit a transaction that completes the job.
+    Committing {
+        /// The right to the job.
+        held: Held,
+    },
+    /// It was committed.
+    Committed {
+        /// The right to the job.
+        held: Held,
     },
     /// The handler did what the job is for.
     Effect {
@@ -224,10 +268,12 @@ pub enum Conduct {
     Hopeless,
     /// Asks to run later when it is first claimed, then succeeds.
     Snoozes,
+    /// Does something to the world outside.
+    Outside(Reach),
 }
 
 impl Conduct {
-    /// Every conduct.
+    /// Every conduct within the system.
     pub const ALL: [Self; 6] =
         [Self::Quick, Self::Slow, Self::FailsTwice, Self::PanicsOnce, Self::Hopeless, Self::Snoozes];
 
@@ -237,6 +283,8 @@ impl Conduct {
         match self {
             Self::FailsTwice if attempt <= 2 => Outcome::Failed,
             Self::PanicsOnce if attempt == 1 => Outcome::Failed,
+            // The next attempt gets the result that was kept.
+            Self::Outside(Reach::AtMostOnce) if attempt == 1 => Outcome::Failed,
             Self::Hopeless => Outcome::Permanent,
             Self::Snoozes if claims == 1 => Outcome::Snoozed,
             _ => Outcome::Ok,
@@ -253,6 +301,8 @@ pub enum Outcome {
     Failed,
     /// An error that will not.
     Permanent,
+    /// Nobody knows whether an effect has happened.
+    InDoubt,
     /// A wish to run later.
     Snoozed,
 }
@@ -272,6 +322,8 @@ pub enum Word {
     Cancel,
     /// Into the dead-letter queue, because the handler said so.
     DeadPermanent,
+    /// Into the dead-letter queue, because nobody knows whether an effect has happened.
+    DeadInDoubt,
     /// Into the dead-letter queue for another reason.
     DeadOther,
 }
@@ -287,6 +339,7 @@ impl Word {
             Verdict::Snooze { delay } => Self::Snooze(ms(delay)),
             Verdict::Release => Self::Release,
             Verdict::Dead { reason: DeadReason::Permanent, .. } => Self::DeadPermanent,
+            Verdict::Dead { reason: DeadReason::EffectInDoubt, .. } => Self::DeadInDoubt,
             Verdict::Dead { .. } => Self::DeadOther,
             _ => Self::Cancel,
         }
@@ -295,7 +348,10 @@ impl Word {
     /// True if the job has ended with it.
     #[must_use]
     pub fn is_terminal(self) -> bool {
-        matches!(self, Self::Complete | Self::Cancel | Self::DeadPermanent | Self::DeadOther)
+        matches!(
+            self,
+            Self::Complete | Self::Cancel | Self::DeadPermanent | Self::DeadInDoubt | Self::DeadOther
+        )
     }
 
     /// How long the job stays away, in milliseconds.

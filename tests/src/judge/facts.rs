@@ -1,6 +1,7 @@
 //! The histories, sorted by job.
 
 use super::event::{Answered, Asked, Event, Held, Outcome, Sent, Word};
+use super::outside::Outside;
 use super::point::Action;
 use super::storm::Storm;
 use super::{Rule, Told, Violation};
@@ -41,6 +42,7 @@ pub(super) struct JobFacts {
     pub(super) claims: Vec<ClaimFact>,
     pub(super) starts: Vec<StartFact>,
     pub(super) effects: u64,
+    pub(super) outside: Outside,
     pub(super) ends: Vec<(Held, Outcome)>,
     pub(super) verdicts: Vec<VerdictFact>,
     pub(super) over: Vec<(Held, u64)>,
@@ -222,6 +224,17 @@ impl Facts {
             Event::Started { held, n, .. } => {
                 self.job(held.job).starts.push(StartFact { held: *held, by, n: *n, at });
             }
+            Event::Announced { held, child } => {
+                let job = self.job(child.job);
+                (job.asked, job.sent, job.maybe) = (Some(child.clone()), at, true);
+                self.job(held.job).outside.add(at, event);
+            }
+            Event::Resumed { held, .. }
+            | Event::Saved { held, .. }
+            | Event::Noting { held, .. }
+            | Event::Calling { held }
+            | Event::Committing { held }
+            | Event::Committed { held } => self.job(held.job).outside.add(at, event),
             Event::Effect { held } => self.job(held.job).effects += 1,
             Event::Ended { held, outcome } => self.job(held.job).ends.push((*held, *outcome)),
             Event::Over { held } => self.job(held.job).over.push((*held, at)),

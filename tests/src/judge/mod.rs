@@ -3,6 +3,7 @@
 
 pub mod event;
 mod facts;
+pub mod outside;
 pub mod point;
 mod recovery;
 mod rules;
@@ -40,6 +41,12 @@ pub struct Dump {
     pub dead: u64,
     /// Rows of jobs that are not over and of leases, as the server's own language counts them, each with its name.
     pub leftovers: Vec<(String, i64)>,
+    /// What the other side of effects was told, in its own words and order.
+    #[serde(default)]
+    pub calls: Vec<outside::Call>,
+    /// The job of each row that the transactions of handlers have left.
+    #[serde(default)]
+    pub rows: Vec<JobId>,
 }
 
 /// A job that the store has.
@@ -96,6 +103,20 @@ pub enum Rule {
     Leftover,
     /// A job was claimed before one that the same producer had enqueued earlier.
     OutOfOrder,
+    /// A job has completed, and its effect was never called.
+    EffectSkipped,
+    /// An effect was called with two keys, or two effects with one.
+    EffectKeys,
+    /// An effect happened twice that must not.
+    EffectTwice,
+    /// A job has completed although nobody knew whether its effect had happened.
+    DoubtIgnored,
+    /// What a handler changed in the transaction of its completion is not there once for each completion.
+    Torn,
+    /// A job that was to come with a completion is not there, or there without it, or twice.
+    FollowUp,
+    /// An attempt was given an older checkpoint than one that had been acknowledged.
+    CheckpointLost,
 }
 
 impl Rule {
@@ -114,6 +135,11 @@ impl Rule {
             Self::RanTwiceInOneClaim => "C07 attempts are counted",
             Self::Early => "C08 not before its time",
             Self::KeyTwice => "C09 one job a key",
+            Self::Torn | Self::FollowUp => "C10 with the completion or not at all",
+            Self::EffectKeys => "C11 one key an effect",
+            Self::EffectTwice => "C12, C13 at most once",
+            Self::EffectSkipped | Self::DoubtIgnored => "C14 no effect skipped",
+            Self::CheckpointLost => "C14 checkpoints are kept",
             Self::OutOfOrder => "C17 order",
             Self::Repaired | Self::Leftover => "C22 nothing left behind",
         }

@@ -27,7 +27,7 @@ pub enum Point {
 }
 
 /// The points of the runtime, all of which a worker passes all the time.
-pub const RUNTIME: [&str; 13] = [
+pub const RUNTIME: [&str; 15] = [
     "claimer.wake",
     "claimer.poll",
     "claimer.planned",
@@ -41,7 +41,16 @@ pub const RUNTIME: [&str; 13] = [
     "listener.woken",
     "job.started",
     "job.returned",
+    "notes.before_save",
+    "notes.after_save",
 ];
+
+/// Those of the handlers that do something outside: before the call of the other side, after it when its result is not
+/// noted yet. A lost answer before the call is a request that was not sent.
+pub const EFFECT: [&str; 2] = ["effect.before_call", "effect.after_call"];
+
+/// Those of the handlers that complete their jobs in a transaction.
+pub const TRANSACTION: [&str; 2] = ["transaction.before_commit", "transaction.after_commit"];
 
 /// Those of the PostgreSQL backend.
 pub const POSTGRES: [&str; 12] = [
@@ -94,7 +103,7 @@ impl Point {
 
     /// The points inside of the runtime and of every backend.
     pub fn within() -> impl Iterator<Item = Self> {
-        RUNTIME.into_iter().chain(POSTGRES).chain(REDIS).map(Self::Within)
+        RUNTIME.into_iter().chain(EFFECT).chain(TRANSACTION).chain(POSTGRES).chain(REDIS).map(Self::Within)
     }
 
     /// What can be done there to any purpose: a point of the runtime has no answer that could be lost, and no call that
@@ -102,7 +111,9 @@ impl Point {
     #[must_use]
     pub fn actions(self) -> &'static [Action] {
         match self {
-            Self::Within(name) if RUNTIME.contains(&name) => &[Action::Kill, Action::Freeze],
+            Self::Within(name) if RUNTIME.contains(&name) || TRANSACTION.contains(&name) => {
+                &[Action::Kill, Action::Freeze]
+            }
             _ => &Action::ALL,
         }
     }

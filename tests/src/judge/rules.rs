@@ -2,8 +2,9 @@
 
 use super::event::{Answered, Outcome, Word};
 use super::facts::{ClaimFact, Facts, JobFacts, VerdictFact, VerdictFate};
+use super::outside;
 use super::{Dump, Kept, Rule, Violation};
-use job_core::{JobId, JobState};
+use job_core::{DeadReason, JobId, JobState};
 use std::collections::{BTreeMap, HashMap};
 
 /// The store rounds its times, and its clock is not the one of the histories.
@@ -24,6 +25,7 @@ pub(super) fn all(facts: &Facts, dump: &Dump) -> Vec<Violation> {
         words(job, &mut found);
         times(job, &mut found);
     }
+    outside::rules(facts, dump, &mut found);
     for kept in dump.jobs.iter().filter(|k| !facts.jobs.contains_key(&k.job)) {
         found.job = Some(kept.job);
         found.add(Rule::Phantom, format!("the store has it, {}, and nobody asked for it", kept.state));
@@ -41,13 +43,13 @@ pub(super) fn all(facts: &Facts, dump: &Dump) -> Vec<Violation> {
 }
 
 #[derive(Default)]
-struct Found {
+pub(super) struct Found {
     list: Vec<Violation>,
-    job: Option<JobId>,
+    pub(super) job: Option<JobId>,
 }
 
 impl Found {
-    fn add(&mut self, rule: Rule, text: impl Into<String>) {
+    pub(super) fn add(&mut self, rule: Rule, text: impl Into<String>) {
         self.list.push(Violation { rule, job: self.job, text: text.into() });
     }
 }
@@ -72,6 +74,7 @@ fn origin(job: &JobFacts, found: &mut Found) {
 /// It ended once, as its handler said.
 fn end(job: &JobFacts, kept: Option<&Kept>, found: &mut Found) {
     let applied = job.verdicts.iter().filter(|v| v.word.is_terminal() && v.is(Answered::Applied)).count();
+    let applied = applied + job.outside.committed().count();
     if applied > 1 {
         found.add(Rule::TwoEnds, format!("{applied} verdicts that end it were applied"));
     }
@@ -86,11 +89,16 @@ fn end(job: &JobFacts, kept: Option<&Kept>, found: &mut Found) {
         })
     };
     match kept {
-        None if job.existed() && !may(Word::Complete) && !may(Word::Cancel) => {
+        None if job.existed()
+            && !may(Word::Complete)
+            && !may(Word::Cancel)
+            && !job.outside.may_be_committed() =>
+        {
             found.add(Rule::Lost, "it is gone, and no verdict that could have ended it was applied");
         }
         Some(kept) if kept.state == JobState::Dead => {
-            if !may(Word::DeadPermanent) {
+            let in_doubt = kept.reason == Some(DeadReason::EffectInDoubt);
+            if !may(if in_doubt { Word::DeadInDoubt } else { Word::DeadPermanent }) {
                 let reason = kept.reason.map_or("no reason", |r| r.as_str());
                 found.add(Rule::WrongEnd, format!("dead ({reason}), which its handler did not ask for"));
             }
@@ -172,7 +180,10 @@ fn repeats(job: &JobFacts, found: &mut Found) {
     for verdict in &job.verdicts {
         let earlier = |v: &&VerdictFact| v.held == verdict.held && v.sent < verdict.sent;
         let mut earlier = job.verdicts.iter().filter(earlier);
-        let bad = if verdict.is(Answered::AlreadyApplied) {
+        let bad = if job.outside.tried_to_commit(verdict.held) {
+            // The runtime asks by a verdict whether the transaction was committed.
+            verdict.is(Answered::Applied) && job.outside.committed().any(|held| held == verdict.held)
+        } else if verdict.is(Answered::AlreadyApplied) {
             !earlier.any(|v| v.may_be_applied())
         } else if verdict.is(Answered::Stale) || verdict.is(Answered::Applied) {
             earlier.any(|v| v.is(Answered::Applied) && v.answered < verdict.sent)
@@ -193,6 +204,9 @@ fn words(job: &JobFacts, found: &mut Found) {
         let fits = match verdict.word {
             Word::Complete => returned == Some(Outcome::Ok),
             Word::DeadPermanent => returned == Some(Outcome::Permanent),
+            Word::DeadInDoubt => returned == Some(Outcome::InDoubt),
+            // The runtime asks whether the transaction was committed: then the job is gone.
+            Word::Retry(_) if returned == Some(Outcome::Ok) => job.outside.tried_to_commit(verdict.held),
             Word::Snooze(_) => returned == Some(Outcome::Snoozed),
             Word::Retry(_) => returned == Some(Outcome::Failed),
             // One that was stopped because its lease was in doubt may have failed for that.

@@ -1,7 +1,7 @@
 //! What a run did, and whether that was enough to prove anything.
 
-use super::event::{Answered, Event};
-use super::facts::Facts;
+use super::event::{Answered, Event, Word};
+use super::facts::{Facts, VerdictFact};
 use super::point::{Action, Point};
 use super::recovery::{Recovery, recoveries};
 use super::{Rule, Told, Violation};
@@ -47,6 +47,14 @@ pub struct Summary {
     pub buried: u64,
     /// Verdicts that brought a job back later.
     pub postponed: u64,
+    /// Jobs with an effect that was cut off between its call and the note of its result.
+    pub interrupted: u64,
+    /// Jobs that ended because of that.
+    pub in_doubt: u64,
+    /// Jobs whose attempt went on from a checkpoint.
+    pub resumed: u64,
+    /// Jobs that were completed by a transaction.
+    pub committed: u64,
 }
 
 /// Lost jobs by their place among the acknowledged jobs of their producer.
@@ -95,6 +103,12 @@ pub struct Floors {
     pub server_kills: u64,
     /// Storms of every other kind.
     pub storms: u64,
+    /// Jobs with an effect that was cut off before its result was noted, and jobs that went on from a checkpoint.
+    pub interrupted: u64,
+    /// Jobs that ended because nobody knew whether their effect had happened.
+    pub in_doubt: u64,
+    /// Jobs that were completed by a transaction.
+    pub committed: u64,
 }
 
 impl Summary {
@@ -107,9 +121,19 @@ impl Summary {
             summary.acked += u64::from(job.acked);
             summary.ran_again += u64::from(job.starts.len() > 1);
             summary.effects_again += u64::from(job.effects > 1);
+            summary.interrupted += u64::from(job.outside.unresolved().next().is_some());
+            summary.resumed += u64::from(job.outside.was_resumed());
+            summary.committed += u64::from(job.outside.committed().next().is_some());
+            // The verdict that follows a transaction finds the job gone, which says nothing of fences and repeats.
+            let own = |v: &&VerdictFact| !job.outside.tried_to_commit(v.held);
+            for verdict in job.verdicts.iter().filter(own) {
+                summary.stale += u64::from(verdict.is(Answered::Stale));
+                summary.already_applied += u64::from(verdict.is(Answered::AlreadyApplied));
+            }
             for verdict in job.verdicts.iter().filter(|v| v.is(Answered::Applied)) {
                 summary.postponed += u64::from(verdict.word.pause_ms() > 0);
-                summary.buried += u64::from(verdict.word == super::event::Word::DeadPermanent);
+                summary.buried += u64::from(verdict.word == Word::DeadPermanent);
+                summary.in_doubt += u64::from(verdict.word == Word::DeadInDoubt);
             }
         }
         let lost = |v: &&Violation| matches!(v.rule, Rule::Lost | Rule::NeverRan);
@@ -131,11 +155,6 @@ impl Summary {
             Event::Extended { held, .. } => self.extensions += held,
             Event::EnqueueAcked { answers, .. } => {
                 self.deduplicated += answers.iter().filter(|a| a.asked != a.job).count() as u64;
-            }
-            Event::SettleAnswered { answers, .. } => {
-                let count = |answer| answers.iter().filter(|a| **a == answer).count() as u64;
-                self.stale += count(Answered::Stale);
-                self.already_applied += count(Answered::AlreadyApplied);
             }
             _ => {}
         }
@@ -160,6 +179,10 @@ impl Summary {
         need("frozen workers".into(), self.frozen, floors.frozen);
         need("stale verdicts".into(), self.stale, floors.frozen);
         need("leases reaped".into(), self.reaps, floors.kills_at_each);
+        need("effects interrupted".into(), self.interrupted, floors.interrupted);
+        need("jobs resumed".into(), self.resumed, floors.interrupted);
+        need("effects in doubt".into(), self.in_doubt, floors.in_doubt);
+        need("transactions".into(), self.committed, floors.committed);
         need("unknown outcomes".into(), self.unknown, floors.kills_at_each);
         let once = [
             ("answers lost on purpose", self.answers_lost),

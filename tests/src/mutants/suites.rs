@@ -21,6 +21,12 @@ pub enum Suite {
     Blocking,
     /// Middleware, encryption and versions in whole runtimes.
     Middleware,
+    /// Effects in whole runtimes.
+    Effects,
+    /// Checkpoints and follow-ups in whole runtimes.
+    Checkpoints,
+    /// What comes after a job that is given up.
+    GivenUp,
     /// Bugs of the runtime itself.
     Guard,
     /// The kit on the memory store.
@@ -45,12 +51,15 @@ pub enum Suite {
 
 impl Suite {
     /// Every suite.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 18] = [
         Self::Core,
         Self::Runtime,
         Self::Shutdown,
         Self::Blocking,
         Self::Middleware,
+        Self::Effects,
+        Self::Checkpoints,
+        Self::GivenUp,
         Self::Guard,
         Self::Memory,
         Self::MemoryModel,
@@ -72,6 +81,9 @@ impl Suite {
             Self::Shutdown => "job-conformance/shutdown",
             Self::Blocking => "job-conformance/blocking",
             Self::Middleware => "job-conformance/middleware",
+            Self::Effects => "job-conformance/effects",
+            Self::Checkpoints => "job-conformance/checkpoints",
+            Self::GivenUp => "job-conformance/given_up",
             Self::Guard => "job-conformance/guard",
             Self::Memory => "backend-memory/conformance",
             Self::MemoryModel => "backend-memory/model",
@@ -95,9 +107,15 @@ impl Suite {
     fn limit(self) -> Duration {
         Duration::from_secs(match self {
             Self::Core | Self::Memory | Self::Guard | Self::RedisFsck => 20,
-            Self::Runtime | Self::Shutdown | Self::Blocking | Self::Middleware | Self::Log | Self::Redis => {
-                60
-            }
+            Self::Runtime
+            | Self::Shutdown
+            | Self::Blocking
+            | Self::Middleware
+            | Self::Effects
+            | Self::Checkpoints
+            | Self::GivenUp
+            | Self::Log
+            | Self::Redis => 60,
             Self::MemoryModel | Self::Complete | Self::Server | Self::Stress | Self::Postgres => 120,
         })
     }

@@ -150,6 +150,9 @@ impl Backend for CrashBackend {
         hold: &Hold,
         edits: &[NoteEdit],
     ) -> Result<LeaseStatus, BackendError> {
+        for edit in edits {
+            self.history.write(Event::Noting { held: hold.into(), name: edit.name.clone() });
+        }
         self.inner.save(queue, hold, edits).await
     }
 

@@ -144,6 +144,7 @@ impl Director {
             let mut bag: Vec<Lot> = Point::WORKER.map(|p| Lot::At(p, Action::Kill)).repeat(2);
             bag.extend([Lot::AtRandom, Lot::AtRandom, Lot::Told]);
             bag.push(Lot::At(Point::BeforeSettle, Action::Freeze));
+            bag.push(Lot::At(Point::Within("effect.after_call"), Action::Kill));
             let within = self.within_at_once(&state);
             bag.extend(state.next_within(within));
             bag.shuffle(&mut state.random);

@@ -2,9 +2,11 @@
 
 use super::fate::Fate;
 use super::history::History;
+use super::outside::{self, OtherSide};
+use super::store::Books;
 use crate::judge::event::{Conduct, Event, Held, Outcome};
 use crate::judge::point::Point;
-use job_core::{Backoff, Job, JobContext, JobError, JobSpec, Kind, QueueName};
+use job_core::{Action, Backoff, Job, JobContext, JobError, JobSpec, Kind, QueueName};
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -26,6 +28,8 @@ const SLOW: Duration = Duration::from_millis(2_200);
 pub(super) struct Rig {
     pub(super) history: Arc<History>,
     pub(super) fate: Arc<Fate>,
+    pub(super) other_side: OtherSide,
+    pub(super) books: Option<Books>,
 }
 
 /// The arguments.
@@ -58,6 +62,17 @@ impl Job for RigJob {
         if self.conduct == Conduct::Slow {
             tokio::time::sleep(SLOW).await;
         }
+        if let Conduct::Outside(reach) = self.conduct
+            && let Err(error) = outside::run(&rig, &ctx, held, self.n, reach).await
+        {
+            let outcome = match error.action() {
+                Action::InDoubt => Outcome::InDoubt,
+                Action::Permanent => Outcome::Permanent,
+                _ => Outcome::Failed,
+            };
+            rig.history.write(Event::Ended { held, outcome });
+            return Err(error);
+        }
         rig.history.write(Event::Effect { held });
         rig.fate.pass(Point::AfterEffect, None);
         let outcome = self.conduct.outcome(ctx.attempt(), token.claims);
@@ -66,7 +81,7 @@ impl Job for RigJob {
             Outcome::Ok => Ok(()),
             Outcome::Failed if self.conduct == Conduct::PanicsOnce => panic!("{ON_PURPOSE}"),
             Outcome::Failed => Err(JobError::retry("the rig fails on purpose")),
-            Outcome::Permanent => Err(JobError::permanent("the rig gives up on purpose")),
+            Outcome::Permanent | Outcome::InDoubt => Err(JobError::permanent("the rig gives up on purpose")),
             Outcome::Snoozed => Err(JobError::snooze(SNOOZE)),
         }
     }

@@ -11,6 +11,7 @@ pub mod fate;
 pub mod history;
 mod job;
 mod lives;
+mod outside;
 mod producer;
 pub mod report;
 pub mod run;

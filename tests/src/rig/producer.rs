@@ -2,7 +2,9 @@
 
 use super::history::{History, now};
 use super::job::RigJob;
+use super::store::Store;
 use crate::judge::event::{Answer, Asked, Conduct, Event};
+use crate::judge::outside::Reach;
 use job_core::{Client, EnqueueError, IdempotencyKey, Job, NewJob, Operate, When};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -19,6 +21,7 @@ const KEY_WINDOW_NS: u64 = 500_000_000;
 /// One source of jobs.
 #[derive(Debug)]
 pub(super) struct Producer {
+    store: Store,
     client: Client,
     history: Arc<History>,
     random: StdRng,
@@ -27,8 +30,15 @@ pub(super) struct Producer {
 }
 
 impl Producer {
-    pub(super) fn new(backend: Arc<dyn Operate>, history: Arc<History>, number: u32, seed: u64) -> Self {
+    pub(super) fn new(
+        store: Store,
+        backend: Arc<dyn Operate>,
+        history: Arc<History>,
+        number: u32,
+        seed: u64,
+    ) -> Self {
         Self {
+            store,
             client: Client::new(backend),
             history,
             random: StdRng::seed_from_u64(seed),
@@ -84,6 +94,11 @@ impl Producer {
             50..80 => Conduct::PanicsOnce,
             80..120 => Conduct::Hopeless,
             120..160 => Conduct::Snoozes,
+            160..185 => Conduct::Outside(Reach::AtMostOnce),
+            185..195 => Conduct::Outside(Reach::ByKey),
+            195..205 => Conduct::Outside(Reach::Verified),
+            205..210 => Conduct::Outside(Reach::AtLeastOnce),
+            210..220 if self.store == Store::Postgres => Conduct::Outside(Reach::Transaction),
             _ => Conduct::Quick,
         };
         let mut job = NewJob::of(&RigJob { n, conduct }).expect("plain arguments");

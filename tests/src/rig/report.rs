@@ -47,6 +47,10 @@ fn summary_rows(summary: &Summary) -> Vec<(String, String)> {
         ("  run more than once", summary.ran_again),
         ("  with more than one effect", summary.effects_again),
         ("  lost", summary.lost),
+        ("effects cut off before they were noted", summary.interrupted),
+        ("  jobs dead because of that (in doubt)", summary.in_doubt),
+        ("jobs resumed from a checkpoint", summary.resumed),
+        ("jobs completed by a transaction", summary.committed),
     ];
     let mut rows: Vec<(String, String)> = counts.map(|(what, n)| (what.into(), n.to_string())).into();
     if summary.lost > 0 {

@@ -5,6 +5,7 @@ use super::director::{Director, Tally};
 use super::history::{History, Tail, now};
 use super::job::QUEUE;
 use super::lives::{Stage, TO_END};
+use super::outside::OtherSide;
 use super::producer::Producer;
 use super::store::{self, AnyError, Ground, Store, pending};
 use super::storms::Sky;
@@ -89,6 +90,9 @@ impl Options {
             each_within: u64::from(everywhere),
             server_kills: if storms { self.kills.div_ceil(40) } else { 0 },
             storms: u64::from(storms && everywhere),
+            interrupted: self.kills.div_ceil(60),
+            in_doubt: u64::from(everywhere),
+            committed: u64::from(self.store == Store::Postgres),
         }
     }
 }
@@ -154,6 +158,8 @@ async fn run_in(
 ) -> Result<Outcome, AnyError> {
     let floors = options.floors();
     let backend = store::connect(&ground.url()).await?;
+    ground.prepare().await?;
+    let other_side = OtherSide::open(dir)?;
     let own = dir.join("orchestrator.jsonl");
     let history = Arc::new(History::create(&own)?);
     history.write(Event::Boot { pid: std::process::id() });
@@ -178,7 +184,7 @@ async fn run_in(
     told.extend(drain(options, &stage, ground, &mut complaints).await?);
     let took = [killing, began.elapsed() - killing];
     told.push(Told { by: "orchestrator".into(), records: Tail::new(own).read()? });
-    let dump = store::dump(ground, &*backend).await?;
+    let dump = store::dump(ground, &*backend, &other_side).await?;
     std::fs::write(dir.join(DUMP), serde_json::to_vec(&dump)?)?;
     let judgement = judge::check(&told, &dump);
     let tally = stage.director.tally();
@@ -215,8 +221,8 @@ async fn kill(options: &Options, stage: &Arc<Stage>, sky: Option<Arc<Sky>>) -> R
             result
         })
     });
-    let mut producer =
-        Producer::new(Arc::clone(&stage.backend), Arc::clone(&stage.history), 0, options.seed ^ now());
+    let (backend, history) = (Arc::clone(&stage.backend), Arc::clone(&stage.history));
+    let mut producer = Producer::new(options.store, backend, history, 0, options.seed ^ now());
     let producing = tokio::spawn(async move { producer.run(stopped).await });
     let mut lives = JoinSet::new();
     for _ in 0..options.workers {

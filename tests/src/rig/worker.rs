@@ -3,12 +3,13 @@
 use super::fate::Fate;
 use super::history::History;
 use super::job::{ON_PURPOSE, QUEUE, Rig, RigJob};
+use super::outside::{self, OtherSide};
 use super::producer::Producer;
-use super::store::{self, AnyError};
+use super::store::{self, AnyError, Books};
 use super::{crash_backend::CrashBackend, history};
 use crate::judge::event::Event;
 use crate::judge::point::Order;
-use job_core::{Operate, Queue, Runtime, faults};
+use job_core::{BackendError, Operate, Queue, Runtime, faults};
 use std::io::BufRead as _;
 use std::path::Path;
 use std::process::ExitCode;
@@ -51,6 +52,18 @@ async fn until_connected(url: &str) -> Result<Arc<dyn Operate>, AnyError> {
     }
 }
 
+/// The same for what the handlers need.
+async fn until_open(url: &str, path: &Path) -> Result<(OtherSide, Option<Books>), AnyError> {
+    loop {
+        match outside::other_sides(url, path).await {
+            Err(error) if error.downcast_ref().is_some_and(BackendError::is_transient) => {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            answer => return answer,
+        }
+    }
+}
+
 /// Reads orders on a thread of its own, so that nothing the process does delays them.
 fn take_orders(fate: Arc<Fate>) {
     std::thread::spawn(move || {
@@ -74,9 +87,10 @@ pub(super) async fn work(url: &str, lease: Duration, path: &Path) -> Result<Exit
             say(info);
         }
     }));
+    let (other_side, books) = until_open(url, path).await?;
     let runtime = Runtime::builder(process.backend)
         .job::<RigJob>()
-        .state(Rig { history: process.history, fate: process.fate })
+        .state(Rig { history: process.history, fate: process.fate, other_side, books })
         .queue(QUEUE.as_str(), Queue::concurrency(8).prefetch_max(16))
         .lease(lease)
         .shutdown_deadline(Duration::from_secs(4))
@@ -91,7 +105,8 @@ pub(super) async fn work(url: &str, lease: Duration, path: &Path) -> Result<Exit
 /// Enqueues until it is killed.
 pub(super) async fn produce(url: &str, path: &Path, number: u32) -> Result<ExitCode, AnyError> {
     let process = Process::start(url, path).await?;
-    let mut producer = Producer::new(process.backend, process.history, number, history::now());
+    let store = store::Store::of_url(url)?;
+    let mut producer = Producer::new(store, process.backend, process.history, number, history::now());
     let (_never, stop) = watch::channel(false);
     producer.run(stop).await;
     Ok(ExitCode::SUCCESS)

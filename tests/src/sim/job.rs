@@ -98,7 +98,7 @@ impl Act {
             Outcome::Ok => Ok(()),
             Outcome::Failed if self.conduct == Conduct::PanicsOnce => panic!("{ON_PURPOSE}"),
             Outcome::Failed => Err(JobError::retry("fails on purpose")),
-            Outcome::Permanent => Err(JobError::permanent("gives up on purpose")),
+            Outcome::Permanent | Outcome::InDoubt => Err(JobError::permanent("gives up on purpose")),
             Outcome::Snoozed => Err(JobError::snooze(SNOOZE)),
         }
     }

@@ -8,4 +8,5 @@ union all select 'jobs in two places', count(*) from (
 ) twice
 union all select 'unique keys without a job', count(*) from key k
   where k.space = 1 and not exists (select from dead d where d.id = k.job)
+union all select 'notes of jobs that are gone', count(*) from note n where not exists (select from dead d where d.id = n.job)
 union all select 'cancel requests for nobody', count(*) from cancel_request

@@ -1,18 +1,22 @@
 //! The store under test.
 
+mod books;
 mod postgres;
 mod redis;
 mod redis_keys;
 
+pub(super) use books::Books;
+
 use super::job::QUEUE;
-use crate::judge::point::{POSTGRES, Point, REDIS, RUNTIME};
+use super::outside::OtherSide;
+use crate::judge::point::{EFFECT, POSTGRES, Point, REDIS, RUNTIME, TRANSACTION};
 use crate::judge::storm::Storm;
 use crate::judge::{Dump, Kept};
 use crate::servers::place::with_parameter;
 use async_trait::async_trait;
 use backend_postgres::PostgresBackend;
 use backend_redis::RedisBackend;
-use job_core::{BackendError, Operate, QueueStats};
+use job_core::{BackendError, JobId, Operate, QueueStats};
 use std::error::Error;
 use std::fmt::Debug;
 use std::str::FromStr;
@@ -55,11 +59,11 @@ impl Store {
 
     /// The points inside of the product that a worker passes all the time.
     pub fn points(self) -> impl Iterator<Item = Point> {
-        let own = match self {
-            Self::Postgres => POSTGRES,
-            Self::Redis => REDIS,
+        let (own, transaction) = match self {
+            Self::Postgres => (POSTGRES, &TRANSACTION[..]),
+            Self::Redis => (REDIS, &[][..]),
         };
-        RUNTIME.into_iter().chain(own).map(Point::Within)
+        RUNTIME.into_iter().chain(EFFECT).chain(own).chain(transaction.iter().copied()).map(Point::Within)
     }
 
     /// What can be done to a server of ours, its death first.
@@ -129,15 +133,30 @@ pub(super) trait Ground: Debug + Send + Sync {
     /// Every job that the store has, told past the backend.
     async fn jobs(&self) -> Result<Vec<Kept>, AnyError>;
 
+    /// Makes what the handlers need beside the jobs, once the jobs have their place.
+    async fn prepare(&self) -> Result<(), AnyError> {
+        Ok(())
+    }
+
+    /// The job of each row that their transactions have left.
+    async fn rows(&self) -> Result<Vec<JobId>, AnyError> {
+        Ok(Vec::new())
+    }
+
     /// How many there are of each thing that must not be there when every job is over, told past the backend.
     async fn leftovers(&self) -> Result<Vec<(String, i64)>, AnyError>;
 }
 
 /// What the store has in the end: told past the backend, and the numbers of the queue as the backend tells them.
-pub(super) async fn dump(ground: &dyn Ground, backend: &dyn Operate) -> Result<Dump, AnyError> {
+pub(super) async fn dump(
+    ground: &dyn Ground,
+    backend: &dyn Operate,
+    other_side: &OtherSide,
+) -> Result<Dump, AnyError> {
     let stats = backend.stats(&QUEUE).await?;
     let (jobs, leftovers) = (ground.jobs().await?, ground.leftovers().await?);
-    Ok(Dump { jobs, pending: pending(&stats), dead: stats.dead, leftovers })
+    let (calls, rows) = (other_side.heard()?, ground.rows().await?);
+    Ok(Dump { jobs, pending: pending(&stats), dead: stats.dead, leftovers, calls, rows })
 }
 
 /// True if something is there that must go when every job is over.

@@ -118,6 +118,19 @@ impl Ground for Postgres {
         rows.iter().map(kept).collect()
     }
 
+    async fn prepare(&self) -> Result<(), AnyError> {
+        sqlx::query("create table outside (job uuid not null)")
+            .execute(&mut self.connection().await?)
+            .await?;
+        Ok(())
+    }
+
+    async fn rows(&self) -> Result<Vec<JobId>, AnyError> {
+        let jobs: Vec<sqlx::types::Uuid> =
+            sqlx::query_scalar("select job from outside").fetch_all(&mut self.connection().await?).await?;
+        Ok(jobs.into_iter().map(JobId::from_uuid).collect())
+    }
+
     async fn leftovers(&self) -> Result<Vec<(String, i64)>, AnyError> {
         let rows =
             sqlx::query(include_str!("leftovers.sql")).fetch_all(&mut self.connection().await?).await?;

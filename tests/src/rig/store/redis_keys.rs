@@ -19,8 +19,9 @@ pub(super) struct Contents {
     places: Vec<(Bytes, JobState)>,
     /// What is written down about a job that is not new; its last word may be why it is dead.
     metas: BTreeMap<Bytes, String>,
-    /// Whose errors are kept, and who has a unique key.
+    /// Whose errors and notes of handlers are kept, and who has a unique key.
     errors: BTreeSet<Bytes>,
+    noted: BTreeSet<Bytes>,
     keyed: BTreeSet<Bytes>,
     /// The holder of each unique key.
     unique: Vec<Bytes>,
@@ -56,6 +57,7 @@ impl Contents {
             "j" => self.jobs.extend(ask::<Vec<Bytes>>(server, cmd("HKEYS").arg(key)).await?),
             "m" => self.metas.extend(ask::<BTreeMap<_, _>>(server, cmd("HGETALL").arg(key)).await?),
             "e" => self.errors.extend(ask::<Vec<Bytes>>(server, cmd("HKEYS").arg(key)).await?),
+            "n" => self.noted.extend(ask::<Vec<Bytes>>(server, cmd("HKEYS").arg(key)).await?),
             "v" => self.keyed.extend(ask::<Vec<Bytes>>(server, cmd("HKEYS").arg(key)).await?),
             "u" => self.unique.extend(ask::<Vec<Bytes>>(server, cmd("HVALS").arg(key)).await?),
             "run" => {
@@ -135,6 +137,7 @@ impl Contents {
             ("places without a job".to_owned(), without),
             ("notes on jobs that have ended".to_owned(), count(&mut self.metas.keys())),
             ("errors of jobs that have ended".to_owned(), count(&mut self.errors.iter())),
+            ("notes that handlers of ended jobs have made".to_owned(), count(&mut self.noted.iter())),
             ("names of unique keys of jobs that have ended".to_owned(), count(&mut self.keyed.iter())),
             ("unique keys of jobs that have ended".to_owned(), count(&mut self.unique.iter())),
             ("entries of leases".to_owned(), self.leases),
