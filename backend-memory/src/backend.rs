@@ -5,8 +5,8 @@ use crate::state::State;
 use crate::sync::{Mutex, MutexGuard};
 use async_trait::async_trait;
 use job_core::{
-    Backend, BackendError, BackendInfo, Cancelled, Claim, ClaimRequest, DurabilityClass, Effect, Enqueued,
-    ErrorKind, Extended, Hold, JobId, JobRecord, LeaseId, LeaseStatus, ListFilter, MaintainRequest,
+    Amendment, Backend, BackendError, BackendInfo, Cancelled, Claim, ClaimRequest, DurabilityClass, Effect,
+    Enqueued, ErrorKind, Extended, Hold, JobId, JobRecord, LeaseId, LeaseStatus, ListFilter, MaintainRequest,
     Maintained, NewJob, NoteEdit, Notes, Operate, Page, QueueName, QueueStats, Settled, Settlement,
 };
 use std::fmt;
@@ -202,6 +202,10 @@ impl Operate for MemoryBackend {
     async fn replay(&self, ids: &[JobId]) -> Result<Vec<bool>, BackendError> {
         let mut state = self.state();
         Ok(ids.iter().map(|&id| state.replay(id)).collect())
+    }
+
+    async fn amend(&self, id: JobId, amendment: &Amendment) -> Result<bool, BackendError> {
+        Ok(self.state().amend(id, amendment))
     }
 
     async fn discard(&self, ids: &[JobId]) -> Result<Vec<bool>, BackendError> {

@@ -1,6 +1,7 @@
 //! The contract, client and runtime of Steadfast background jobs. Applications use the `steadfast` crate; authors of
 //! backends depend on this one.
 
+mod amendment;
 mod attempt;
 mod backend;
 mod bells;
@@ -8,6 +9,7 @@ mod chance;
 mod checkpoint;
 mod client;
 mod context;
+mod dead;
 mod effect;
 #[cfg(feature = "encryption")]
 mod encryption;
@@ -33,6 +35,7 @@ mod runtime;
 mod sealed;
 mod verdict;
 
+pub use amendment::Amendment;
 pub use backend::{
     Backend, BackendInfo, Claim, ClaimRequest, ClaimedJob, DurabilityClass, Enqueued, Extended, Hold,
     LeaseStatus, MaintainRequest, Maintained, Suspicion,
@@ -41,11 +44,15 @@ pub use bells::Bells;
 pub use checkpoint::Progress;
 pub use client::{Client, EnqueueJob};
 pub use context::{FencingToken, JobContext, State};
-pub use effect::{EffectCall, EffectKind, Verified};
+pub use dead::{
+    DeadFilter, DeadGroup, DeadGroups, DeadLetters, Discard, DiscardReport, Fingerprint, InvalidFingerprint,
+    Replay, ReplayError, ReplayReport,
+};
+pub use effect::{EffectCall, EffectKind, EffectResolution, Verified};
 #[cfg(feature = "encryption")]
 pub use encryption::{Encryption, KeyError, Keyring, SecretKey};
 pub use error::{BackendError, BuildError, Effect, EnqueueError, ErrorKind};
-pub use id::{JobId, LeaseId, WorkerId};
+pub use id::{JobId, LeaseId, ReplayId, WorkerId};
 pub use job::{Job, JobSpec, StateNeed, Upgrade};
 pub use key::{IdempotencyKey, KEY_BYTES_MAX, Key, KeyPart, UniqueKey};
 pub use middleware::{JobFuture, Middleware};

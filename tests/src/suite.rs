@@ -216,6 +216,13 @@ macro_rules! __checks {
                 an_unused_queue_is_empty,
                 a_wait_ends_with_an_enqueue,
             }
+            dead_letters {
+                an_amended_job_is_replayed_with_its_new_arguments,
+                an_amendment_leaves_the_rest_alone,
+                an_amendment_changes_notes,
+                only_a_dead_job_is_amended,
+                an_amendment_and_a_replay_never_mix,
+            }
         }
     };
 }
