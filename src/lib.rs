@@ -17,3 +17,8 @@ pub use backend_redis as redis;
 
 #[doc(hidden)]
 pub use job_core::__private;
+
+/// The code in the documentation compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/dead-letters.md")]
+struct DeadLettersPage;

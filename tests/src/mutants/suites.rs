@@ -21,6 +21,8 @@ pub enum Suite {
     Blocking,
     /// Middleware, encryption and versions in whole runtimes.
     Middleware,
+    /// The dead-letter queue.
+    DeadLetters,
     /// Bugs of the runtime itself.
     Guard,
     /// The kit on the memory store.
@@ -43,12 +45,13 @@ pub enum Suite {
 
 impl Suite {
     /// Every suite.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Core,
         Self::Runtime,
         Self::Shutdown,
         Self::Blocking,
         Self::Middleware,
+        Self::DeadLetters,
         Self::Guard,
         Self::Memory,
         Self::MemoryModel,
@@ -69,6 +72,7 @@ impl Suite {
             Self::Shutdown => "job-conformance/shutdown",
             Self::Blocking => "job-conformance/blocking",
             Self::Middleware => "job-conformance/middleware",
+            Self::DeadLetters => "job-conformance/dead_letters",
             Self::Guard => "job-conformance/guard",
             Self::Memory => "backend-memory/conformance",
             Self::MemoryModel => "backend-memory/model",
@@ -91,9 +95,13 @@ impl Suite {
     fn limit(self) -> Duration {
         Duration::from_secs(match self {
             Self::Core | Self::Memory | Self::Guard | Self::RedisFsck => 20,
-            Self::Runtime | Self::Shutdown | Self::Blocking | Self::Middleware | Self::Log | Self::Redis => {
-                60
-            }
+            Self::Runtime
+            | Self::Shutdown
+            | Self::Blocking
+            | Self::Middleware
+            | Self::DeadLetters
+            | Self::Log
+            | Self::Redis => 60,
             Self::MemoryModel | Self::Server | Self::Stress | Self::Postgres => 120,
         })
     }
