@@ -195,7 +195,8 @@ async fn jobs_that_others_have_replayed_are_left_alone() {
     let (_, running, dead) = shop(memory(), 10).await;
     let ids: Vec<JobId> =
         dead.list(&DeadFilter::all(), None, 10).await.unwrap().jobs.iter().map(|j| j.id).collect();
-    let slow = dead.replay(&Replay::jobs(ids.iter().copied().chain(ids.iter().copied())).pace(1));
+    let twice = Replay::jobs(ids.iter().copied().chain(ids.iter().copied())).pace(1);
+    let slow = dead.replay(&twice);
     let (report, other) = tokio::join!(slow, async {
         tokio::time::sleep(Duration::from_millis(2_500)).await;
         let (backend, mut answers) = (running.client().backend(), 0);
