@@ -20,7 +20,7 @@ struct Shop {
 #[job(queue = "billing", retries = 0)]
 async fn charge(order: u64, currency: String, State(shop): State<Shop>) -> JobResult {
     if currency != "EUR" {
-        return Err(format!("unknown currency {currency:?} in order {order}")).permanent();
+        Err(format!("unknown currency {currency:?} in order {order}")).permanent()?;
     }
     if !shop.has_prices.load(Ordering::Relaxed) {
         return Err(format!("no price for order {order} (price list 10.0.0.7:5432)").into());

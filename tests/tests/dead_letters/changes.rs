@@ -28,8 +28,8 @@ async fn in_doubt() -> (RunningRuntime, Log, Log, JobId) {
         }
     });
     let store: Arc<dyn Operate> = Arc::new(MemoryBackend::new());
-    let running = runtime(store, script).build().unwrap().start();
-    let id = running.client().enqueue(Act { n: 1 }).await.unwrap().id;
+    let running = runtime(store, script).build().expect("a good runtime").start();
+    let id = running.client().enqueue(Act { n: 1 }).await.expect("stored").id;
     until_drained(running.client()).await;
     let job = dead(running.client()).await.pop().expect("dead");
     assert_eq!(job.dead_reason, Some(DeadReason::EffectInDoubt));
@@ -38,7 +38,8 @@ async fn in_doubt() -> (RunningRuntime, Log, Log, JobId) {
 }
 
 async fn replay(running: &RunningRuntime, id: JobId) {
-    let report = running.client().dead_letters(QUEUE).replay(&Replay::jobs([id])).await.unwrap();
+    let report =
+        running.client().dead_letters(QUEUE).replay(&Replay::jobs([id])).await.expect("replay works");
     assert_eq!(report.replayed, 1);
     until_drained(running.client()).await;
 }

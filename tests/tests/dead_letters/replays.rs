@@ -43,8 +43,8 @@ async fn shop(store: Arc<dyn Operate>, jobs: u64) -> (Shop, RunningRuntime, Dead
         let answer = handler.run(n);
         async move { answer }
     });
-    let running = runtime(store, script).build().unwrap().start();
-    running.client().enqueue_all((0..jobs).map(|n| Act { n })).await.unwrap();
+    let running = runtime(store, script).build().expect("a good runtime").start();
+    running.client().enqueue_all((0..jobs).map(|n| Act { n })).await.expect("stored");
     until_drained(running.client()).await;
     let dead = running.client().dead_letters(QUEUE);
     (shop, running, dead)
@@ -55,7 +55,7 @@ fn memory() -> Arc<dyn Operate> {
 }
 
 async fn count(client: &Client) -> u64 {
-    client.backend().stats(&QUEUE).await.unwrap().dead
+    client.backend().stats(&QUEUE).await.expect("stats work").dead
 }
 
 fn first_of_shop() -> Fingerprint {
