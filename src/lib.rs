@@ -19,8 +19,12 @@ pub use backend_redis as redis;
 pub use job_core::__private;
 
 /// The examples of the pages of documentation are compiled.
-#[cfg(all(doctest, feature = "postgres"))]
+#[cfg(doctest)]
 mod pages {
+    #[doc = include_str!("../docs/dead-letters.md")]
+    struct DeadLetters;
+
+    #[cfg(feature = "postgres")]
     #[doc = include_str!("../docs/effects.md")]
     struct Effects;
 }

@@ -5,9 +5,10 @@ use crate::state::State;
 use crate::sync::{Mutex, MutexGuard};
 use async_trait::async_trait;
 use job_core::{
-    Backend, BackendError, BackendInfo, Cancelled, Claim, ClaimRequest, DurabilityClass, Effect, Enqueued,
-    ErrorKind, Extended, Gauges, Hold, JobId, JobRecord, LeaseId, LeaseStatus, ListFilter, MaintainRequest,
-    Maintained, NewJob, NoteEdit, Notes, Operate, Page, QueueName, QueueStats, Settled, Settlement,
+    Amendment, Backend, BackendError, BackendInfo, Cancelled, Claim, ClaimRequest, DurabilityClass, Effect,
+    Enqueued, ErrorKind, Extended, Gauges, Hold, JobId, JobRecord, LeaseId, LeaseStatus, ListFilter,
+    MaintainRequest, Maintained, NewJob, NoteEdit, Notes, Operate, Page, QueueName, QueueStats, Settled,
+    Settlement,
 };
 use std::fmt;
 use std::sync::{Arc, PoisonError};
@@ -202,6 +203,10 @@ impl Operate for MemoryBackend {
     async fn replay(&self, ids: &[JobId]) -> Result<Vec<bool>, BackendError> {
         let mut state = self.state();
         Ok(ids.iter().map(|&id| state.replay(id)).collect())
+    }
+
+    async fn amend(&self, id: JobId, amendment: &Amendment) -> Result<bool, BackendError> {
+        Ok(self.state().amend(id, amendment))
     }
 
     async fn discard(&self, ids: &[JobId]) -> Result<Vec<bool>, BackendError> {

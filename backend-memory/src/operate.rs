@@ -3,7 +3,7 @@
 use crate::job::{Job, Place, Stage};
 use crate::state::State;
 use job_core::{
-    Cancelled, Cursor, Gauges, JobId, JobRecord, JobState, KindGauge, ListFilter, Page, QueueName,
+    Amendment, Cancelled, Cursor, Gauges, JobId, JobRecord, JobState, KindGauge, ListFilter, Page, QueueName,
     QueueStats, seeded_bug,
 };
 use std::time::Duration;
@@ -62,6 +62,21 @@ impl State {
         self.queues[queue].dead -= 1;
         self.make_ready(slot, Stage::Fresh);
         self.queues[queue].wake();
+        true
+    }
+
+    pub(crate) fn amend(&mut self, id: JobId, amendment: &Amendment) -> bool {
+        let now = self.clock.wall(self.clock.now());
+        let Some(job) = self.table.find(id).and_then(|slot| self.table.get_mut(slot)) else { return false };
+        if job.state() != JobState::Dead && !seeded_bug!("memory_amends_live_jobs") {
+            return false;
+        }
+        if let Some(payload) = &amendment.payload {
+            job.payload = payload.clone();
+        }
+        for edit in &amendment.notes {
+            job.note(edit, now);
+        }
         true
     }
 

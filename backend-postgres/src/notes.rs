@@ -5,7 +5,7 @@ use crate::schema::Statements;
 use crate::settle::lane_of;
 use bytes::Bytes;
 use jiff::Timestamp;
-use job_core::{Hold, Note, NoteEdit, Notes, QueueName};
+use job_core::{Amendment, Hold, Note, NoteEdit, Notes, QueueName};
 use sqlx::{PgConnection, Row};
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -30,20 +30,59 @@ impl Spot {
     }
 }
 
+/// Edits of notes as two arrays.
 #[derive(Debug)]
-pub(crate) struct Save {
-    spot: Spot,
+struct Edits {
     names: Vec<String>,
     values: Vec<Option<Vec<u8>>>,
 }
 
-impl Save {
-    pub(crate) fn new(spot: Spot, edits: &[NoteEdit]) -> Self {
+impl Edits {
+    fn of(edits: &[NoteEdit]) -> Self {
         // Of two edits of one note the last counts; a statement may write a row only once.
         let last: BTreeMap<_, _> = edits.iter().map(|e| (&e.name, e.value.as_ref())).collect();
         let (names, values) = last.into_iter().map(|(n, v)| (n.clone(), v.map(|v| v.to_vec()))).unzip();
-        Self { spot, names, values }
+        Self { names, values }
     }
+}
+
+#[derive(Debug)]
+pub(crate) struct Save {
+    spot: Spot,
+    edits: Edits,
+}
+
+impl Save {
+    pub(crate) fn new(spot: Spot, edits: &[NoteEdit]) -> Self {
+        Self { spot, edits: Edits::of(edits) }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Amend {
+    job: Uuid,
+    payload: Option<Vec<u8>>,
+    edits: Edits,
+}
+
+impl Amend {
+    pub(crate) fn new(job: Uuid, amendment: &Amendment) -> Self {
+        let payload = amendment.payload.as_ref().map(|p| p.to_vec());
+        Self { job, payload, edits: Edits::of(&amendment.notes) }
+    }
+}
+
+pub(crate) fn amend<'c>(
+    args: &'c Amend,
+    statements: &'c Statements,
+    connection: &'c mut PgConnection,
+) -> Reply<'c, bool> {
+    let query = sqlx::query_scalar(statements.amend.clone())
+        .bind(args.job)
+        .bind(&args.payload)
+        .bind(&args.edits.names)
+        .bind(&args.edits.values);
+    Box::pin(query.fetch_one(connection))
 }
 
 pub(crate) fn save<'c>(
@@ -59,8 +98,8 @@ pub(crate) fn save<'c>(
         .bind(spot.seq)
         .bind(spot.top)
         .bind(spot.lease)
-        .bind(&args.names)
-        .bind(&args.values);
+        .bind(&args.edits.names)
+        .bind(&args.edits.values);
     Box::pin(query.fetch_one(connection))
 }
 

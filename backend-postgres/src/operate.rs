@@ -4,14 +4,14 @@ use crate::backend::PostgresBackend;
 use crate::call::Reply;
 use crate::claim::{headers, max_attempts};
 use crate::error::refused;
-use crate::notes::notes;
+use crate::notes::{Amend, amend, notes};
 use crate::schema::Statements;
 use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
 use job_core::{
-    AttemptError, BackendError, Cancelled, Cursor, DeadReason, ErrorKind, Gauges, JobId, JobRecord, JobState,
-    Kind, KindGauge, ListFilter, Operate, Page, Priority, QueueName, QueueStats,
+    Amendment, AttemptError, BackendError, Cancelled, Cursor, DeadReason, ErrorKind, Gauges, JobId,
+    JobRecord, JobState, Kind, KindGauge, ListFilter, Operate, Page, Priority, QueueName, QueueStats,
 };
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
@@ -50,6 +50,10 @@ impl Operate for PostgresBackend {
     async fn replay(&self, ids: &[JobId]) -> Result<Vec<bool>, BackendError> {
         let ids: Vec<Uuid> = ids.iter().map(|i| i.as_uuid()).collect();
         self.calls().run("replay", ids, replay).await
+    }
+
+    async fn amend(&self, id: JobId, amendment: &Amendment) -> Result<bool, BackendError> {
+        self.calls().run("amend", Amend::new(id.as_uuid(), amendment), amend).await
     }
 
     async fn discard(&self, ids: &[JobId]) -> Result<Vec<bool>, BackendError> {

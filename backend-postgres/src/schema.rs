@@ -38,7 +38,7 @@ impl Schema {
 }
 
 /// Every migration, in order; its number is its place, from 1.
-pub(crate) const MIGRATIONS: [&str; 8] = [
+pub(crate) const MIGRATIONS: [&str; 9] = [
     include_str!("../migrations/0001_tables.sql"),
     include_str!("../migrations/0002_enqueue.sql"),
     include_str!("../migrations/0003_settle.sql"),
@@ -47,6 +47,7 @@ pub(crate) const MIGRATIONS: [&str; 8] = [
     include_str!("../migrations/0006_operate.sql"),
     include_str!("../migrations/0007_notes.sql"),
     include_str!("../migrations/0008_gauges.sql"),
+    include_str!("../migrations/0009_amend.sql"),
 ];
 
 macro_rules! statements {
@@ -70,7 +71,7 @@ statements! {
     register, enqueue, notify,
     claim, settle, payloads, extend, save, notes, complete_in,
     promote, reap, prune, audit,
-    get, list, replay, discard, cancel, set_paused, stats, gauges, queues,
+    get, list, replay, amend, discard, cancel, set_paused, stats, gauges, queues,
 }
 
 #[cfg(test)]

@@ -2,15 +2,15 @@
 
 use crate::backend::Inner;
 use crate::error::unreadable;
-use crate::keys::{Raw, add_id};
-use crate::queue::Queue;
-use crate::record::instant;
+use crate::keys::{Part, Raw, add_id};
+use crate::queue::{Queue, Shard};
+use crate::record::{before_payload, instant};
 use crate::reply;
-use crate::script::{NOTES, SAVE};
+use crate::script::{AMEND, NOTES, SAVE};
 use bytes::Bytes;
 use jiff::Timestamp;
-use job_core::{BackendError, Hold, LeaseStatus, Note, NoteEdit, Notes};
-use redis::Value;
+use job_core::{Amendment, BackendError, Hold, JobId, LeaseStatus, Note, NoteEdit, Notes};
+use redis::{Cmd, Value};
 
 impl Inner {
     pub(crate) async fn save(
@@ -23,12 +23,34 @@ impl Inner {
         let mut call = SAVE.call(&shard.tag, &[shard.tag.lease(hold.lease)]);
         call.cmd.arg(place);
         add_id(&mut call.cmd, hold.job.as_uuid());
-        for edit in edits {
-            call.cmd.arg(&edit.name).arg(u8::from(edit.value.is_some()));
-            call.cmd.arg(Raw(edit.value.as_deref().unwrap_or_default()));
-        }
+        add_edits(&mut call.cmd, edits);
         let saved = reply::int(&self.link.run(call).await?).ok_or_else(|| unreadable("save"))?;
         Ok(if saved == 1 { LeaseStatus::Held } else { LeaseStatus::Stale })
+    }
+
+    /// Changes a dead job of this shard; false if it is not there, or not dead.
+    pub(crate) async fn amend(
+        &self,
+        shard: &Shard,
+        id: JobId,
+        amendment: &Amendment,
+    ) -> Result<bool, BackendError> {
+        let mut cmd = redis::cmd("HGET");
+        cmd.arg(shard.tag.key(Part::Jobs)).arg(Raw(id.as_uuid().as_bytes()));
+        let stored = match self.link.command("amend", cmd).await? {
+            Value::Nil => return Ok(false),
+            stored => reply::bytes(stored).ok_or_else(|| unreadable("amend"))?,
+        };
+        // What stands before the payload never changes, so a script that finds it as it is here may replace what follows.
+        let before = match &amendment.payload {
+            Some(_) => before_payload(&stored).map_err(|_| unreadable("amend"))?,
+            None => &[],
+        };
+        let mut call = AMEND.call(&shard.tag, &[]);
+        add_id(&mut call.cmd, id.as_uuid());
+        call.cmd.arg(Raw(before)).arg(Raw(amendment.payload.as_deref().unwrap_or_default()));
+        add_edits(&mut call.cmd, &amendment.notes);
+        Ok(reply::int(&self.link.run(call).await?).ok_or_else(|| unreadable("amend"))? == 1)
     }
 
     pub(crate) async fn notes(&self, queue: &Queue, hold: &Hold) -> Result<Notes, BackendError> {
@@ -47,7 +69,14 @@ impl Inner {
     }
 }
 
-/// Notes as `save.lua` keeps them, as far as they can be read; by name.
+fn add_edits(cmd: &mut Cmd, edits: &[NoteEdit]) {
+    for edit in edits {
+        cmd.arg(&edit.name).arg(u8::from(edit.value.is_some()));
+        cmd.arg(Raw(edit.value.as_deref().unwrap_or_default()));
+    }
+}
+
+/// Notes as `lib/notes.lua` keeps them, as far as they can be read; by name.
 pub(crate) fn kept_notes(mut bytes: Bytes) -> Vec<Note> {
     let mut notes = Vec::new();
     while let Some(head) = bytes.first_chunk::<14>() {

@@ -13,8 +13,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::try_join_all;
 use job_core::{
-    AttemptError, BackendError, Cancelled, DeadReason, ErrorKind, Gauges, JobId, JobRecord, JobState,
-    ListFilter, Operate, Page, QueueName, QueueStats,
+    Amendment, AttemptError, BackendError, Cancelled, DeadReason, ErrorKind, Gauges, JobId, JobRecord,
+    JobState, ListFilter, Operate, Page, QueueName, QueueStats,
 };
 use redis::{Cmd, Value};
 use std::sync::Arc;
@@ -49,6 +49,17 @@ impl Operate for RedisBackend {
             inner.wake.bells.ring(&queue.name);
         }
         Ok(answers)
+    }
+
+    async fn amend(&self, id: JobId, amendment: &Amendment) -> Result<bool, BackendError> {
+        for queue in self.inner().all_queues().await? {
+            for shard in &queue.shards {
+                if self.inner().amend(shard, id, amendment).await? {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
     }
 
     async fn discard(&self, ids: &[JobId]) -> Result<Vec<bool>, BackendError> {

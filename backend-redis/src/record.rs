@@ -154,6 +154,12 @@ pub(crate) fn decode(bytes: Vec<u8>, known: &[Kind]) -> Result<Stored, Unreadabl
     })
 }
 
+/// What stands before the payload of a stored job.
+pub(crate) fn before_payload(stored: &[u8]) -> Result<&[u8], Unreadable> {
+    let job = decode(stored.to_vec(), &[])?;
+    Ok(&stored[..stored.len() - job.payload.len()])
+}
+
 /// An instant of the server's clock. One beyond what can be shown is shown as the last that can.
 pub(crate) fn instant(ms: i64) -> Timestamp {
     Timestamp::from_millisecond(ms).unwrap_or(Timestamp::MAX)

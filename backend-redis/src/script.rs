@@ -15,6 +15,7 @@ pub(crate) struct Script {
 const HEAD: &str = include_str!("../scripts/lib/head.lua");
 const FINISH: &str = include_str!("../scripts/lib/finish.lua");
 const KINDS: &str = include_str!("../scripts/lib/kinds.lua");
+const NOTES_LIB: &str = include_str!("../scripts/lib/notes.lua");
 const CLAIM: &str = include_str!("../scripts/lib/claim.lua");
 const STORE: &str = include_str!("../scripts/lib/store.lua");
 const SETTLE: &str = include_str!("../scripts/lib/settle.lua");
@@ -34,7 +35,7 @@ scripts! {
     SETTLE_ = "settle", "settle.lua", [FINISH, STORE, SETTLE];
     SETTLE_AND_CLAIM = "settle and claim", "settle_and_claim.lua", [FINISH, STORE, SETTLE, CLAIM];
     EXTEND = "extend", "extend.lua", [];
-    SAVE = "save", "save.lua", [];
+    SAVE = "save", "save.lua", [NOTES_LIB];
     NOTES = "notes", "notes.lua", [];
     PROMOTE = "promote", "promote.lua", [];
     REAP = "reap", "reap.lua", [FINISH];
@@ -42,6 +43,7 @@ scripts! {
     LIST = "list", "list.lua", [];
     LIST_RUNNING = "list", "list_running.lua", [];
     REPLAY = "replay", "replay.lua", [];
+    AMEND = "amend", "amend.lua", [NOTES_LIB];
     DISCARD = "discard", "discard.lua", [FINISH];
     CANCEL = "cancel", "cancel.lua", [FINISH];
     STATS = "stats", "stats.lua", [];

@@ -8,6 +8,7 @@ const FINISH: &str = "backend-redis/scripts/lib/finish.lua";
 const HEAD: &str = "backend-redis/scripts/lib/head.lua";
 const SETTLE: &str = "backend-redis/scripts/lib/settle.lua";
 const STORE: &str = "backend-redis/scripts/lib/store.lua";
+const AMEND: &str = "backend-redis/scripts/amend.lua";
 const CANCEL: &str = "backend-redis/scripts/cancel.lua";
 const ENQUEUE: &str = "backend-redis/scripts/enqueue.lua";
 const EXTEND: &str = "backend-redis/scripts/extend.lua";
@@ -102,6 +103,10 @@ const BUGS: &[TextBug] = &[
         &[(" and not (key and redis.call('HEXISTS', U, key) == 1)", "")]),
     bug("lua_replay_keeps_attempts", "a replayed job does not start again", REPLAY,
         &[("local _, claims", "local charged, claims"), ("meta(0, claims, 0)", "meta(charged, claims, 0)")]),
+    bug("lua_amends_live_jobs", "a job that is not dead is changed", AMEND,
+        &[("if not job or not redis.call('ZSCORE', D, handle_of(id, job)) then", "if not job then")]),
+    bug("lua_amend_cuts_record", "new arguments of a dead job take the rest of it along", AMEND,
+        &[("before .. payload)", "payload)")]),
     bug("lua_cancelled_still_queued", "a cancelled job keeps its place in the queue", CANCEL,
         &[("redis.call('ZREM', KEYS[HEAD + kind_of(handle)], handle)\n", "")]),
     bug("lua_notes_outlive_job", "notes stay when their job is gone", FINISH,

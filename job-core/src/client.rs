@@ -131,6 +131,17 @@ impl Client {
         Ok(answers)
     }
 
+    /// New arguments for a stored job: the limits and the middleware of an enqueue.
+    pub(crate) fn prepare_again(&self, job: &mut NewJob) -> Result<(), EnqueueError> {
+        job.check(self.payload_max)?;
+        self.layers.enqueue(job)
+    }
+
+    /// A delay of half to all of this.
+    pub(crate) fn shorten(&self, bound: Duration) -> Duration {
+        self.chance.shorten(bound, 50)
+    }
+
     async fn enqueue_part(&self, jobs: &[NewJob]) -> Result<Vec<Enqueued>, BackendError> {
         let mut repeats = 0;
         let mut unknown = None;

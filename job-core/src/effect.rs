@@ -76,6 +76,29 @@ enum Record {
     Done { result: serde_json::Value },
 }
 
+/// What a person has found out about an effect in doubt; see [`Amendment::resolve_effect`](crate::Amendment::resolve_effect).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EffectResolution {
+    /// It has happened, with this result: later attempts get it without calling.
+    Done(serde_json::Value),
+    /// It has not: the next attempt calls it.
+    NotDone,
+}
+
+/// The change to the notes of a job that says so.
+pub(crate) fn resolution_edit(name: &str, resolution: EffectResolution) -> NoteEdit {
+    let note = format!("{NOTE_PREFIX}{name}");
+    match resolution {
+        EffectResolution::Done(result) if !seeded_bug!("resolution_forgets_effect") => {
+            // As `Record::Done` is written; a value of JSON can always be.
+            NoteEdit::set(note, serde_json::json!({ "done": { "result": result } }).to_string())
+        }
+        _ => NoteEdit::remove(note),
+    }
+}
+
+const NOTE_PREFIX: &str = "effect/";
 const NAME_BYTES_MAX: usize = 64;
 
 impl JobContext {
@@ -255,5 +278,5 @@ fn note_name(name: &str) -> Result<String, JobError> {
             "{name:?} is no name for an effect: use 1 to {NAME_BYTES_MAX} letters, digits and _ - . / :"
         )));
     }
-    Ok(format!("effect/{name}"))
+    Ok(format!("{NOTE_PREFIX}{name}"))
 }

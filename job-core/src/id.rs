@@ -55,6 +55,19 @@ id! {
     /// The identity of one worker process: random, new at every boot.
     WorkerId
 }
+id! {
+    /// The identity of one replay of dead jobs, in its log lines and for resuming it: a UUIDv7.
+    ReplayId
+}
+
+impl ReplayId {
+    /// A new id.
+    #[must_use]
+    #[expect(clippy::new_without_default, reason = "a default that differs each time surprises")]
+    pub fn new() -> Self {
+        Self(Uuid::now_v7())
+    }
+}
 
 impl JobId {
     /// A new id.

@@ -2,6 +2,7 @@
 //! backends depend on this one.
 
 mod alerts;
+mod amendment;
 mod attempt;
 mod backend;
 mod bells;
@@ -9,6 +10,7 @@ mod chance;
 mod checkpoint;
 mod client;
 mod context;
+mod dead;
 mod dead_letter;
 mod effect;
 #[cfg(feature = "encryption")]
@@ -37,6 +39,7 @@ mod sealed;
 mod verdict;
 
 pub use alerts::{ActiveAlert, AlertChange, AlertEvent, Alerts, Rule};
+pub use amendment::Amendment;
 pub use backend::{
     Backend, BackendInfo, Claim, ClaimRequest, ClaimedJob, DurabilityClass, Enqueued, Extended, Hold,
     LeaseStatus, MaintainRequest, Maintained, Suspicion,
@@ -45,13 +48,17 @@ pub use bells::Bells;
 pub use checkpoint::Progress;
 pub use client::{Client, EnqueueJob};
 pub use context::{FencingToken, JobContext, State};
+pub use dead::{
+    DeadFilter, DeadGroup, DeadGroups, DeadLetters, Discard, DiscardReport, Fingerprint, InvalidFingerprint,
+    Replay, ReplayError, ReplayReport,
+};
 pub use dead_letter::{DeadJob, DeadLetter};
-pub use effect::{EffectCall, EffectKind, Verified};
+pub use effect::{EffectCall, EffectKind, EffectResolution, Verified};
 #[cfg(feature = "encryption")]
 pub use encryption::{Encryption, KeyError, Keyring, SecretKey};
 pub use error::{BackendError, BuildError, Effect, EnqueueError, ErrorKind};
 pub use gauges::{Gauges, KindGauge};
-pub use id::{JobId, LeaseId, WorkerId};
+pub use id::{JobId, LeaseId, ReplayId, WorkerId};
 pub use job::{Job, JobSpec, StateNeed, Upgrade};
 pub use key::{IdempotencyKey, KEY_BYTES_MAX, Key, KeyPart, UniqueKey};
 pub use middleware::{JobFuture, Middleware};

@@ -1,5 +1,6 @@
 //! What people and tools do with a store: look, replay, cancel, pause.
 
+use crate::amendment::Amendment;
 use crate::backend::Backend;
 use crate::error::BackendError;
 use crate::gauges::Gauges;
@@ -26,6 +27,10 @@ pub trait Operate: Backend {
     /// Makes dead jobs ready again, attempts from 0; others stay as they are. One answer each: true if it was dead and
     /// is now ready. A job whose unique key has been taken since stays dead.
     async fn replay(&self, ids: &[JobId]) -> Result<Vec<bool>, BackendError>;
+
+    /// Changes a dead job, as a whole or not at all: true if it was dead. Everything else about it stays: errors, attempts,
+    /// keys, headers, when it died. A job in any other state is left alone.
+    async fn amend(&self, id: JobId, amendment: &Amendment) -> Result<bool, BackendError>;
 
     /// Removes dead jobs for good. One answer each: true if it was dead.
     async fn discard(&self, ids: &[JobId]) -> Result<Vec<bool>, BackendError>;

@@ -19,6 +19,9 @@ macro_rules! forward_operate {
             async fn replay(&self, ids: &[::job_core::JobId]) -> Result<Vec<bool>, ::job_core::BackendError> {
                 self.$($field).+.replay(ids).await
             }
+            async fn amend(&self, id: ::job_core::JobId, amendment: &::job_core::Amendment) -> Result<bool, ::job_core::BackendError> {
+                self.$($field).+.amend(id, amendment).await
+            }
             async fn discard(&self, ids: &[::job_core::JobId]) -> Result<Vec<bool>, ::job_core::BackendError> {
                 self.$($field).+.discard(ids).await
             }

@@ -223,6 +223,13 @@ macro_rules! __checks {
                 a_job_that_comes_back_has_a_new_number,
                 an_unused_queue_shows_nothing,
             }
+            dead_letters {
+                an_amended_job_is_replayed_with_its_new_arguments,
+                an_amendment_leaves_the_rest_alone,
+                an_amendment_changes_notes,
+                only_a_dead_job_is_amended,
+                an_amendment_and_a_replay_never_mix,
+            }
         }
     };
 }

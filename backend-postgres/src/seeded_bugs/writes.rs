@@ -3,6 +3,7 @@
 use super::{SqlBug, bug};
 
 const ENQUEUE: &str = "backend-postgres/migrations/0002_enqueue.sql";
+const AMEND: &str = "backend-postgres/migrations/0009_amend.sql";
 const SETTLE: &str = "backend-postgres/migrations/0003_settle.sql";
 
 pub(super) const BUGS: &[SqlBug] = &[
@@ -145,5 +146,18 @@ pub(super) const BUGS: &[SqlBug] = &[
                 "values ({schema}.stage_lane(r.lane, p_stage), r.seq, r.id,",
             ),
         ],
+    ),
+    // ---- changes to dead jobs
+    bug(
+        "sql_amend_forgets_payload",
+        "new arguments of a dead job are not stored",
+        AMEND,
+        &[("if p_payload is not null then", "if false then")],
+    ),
+    bug(
+        "sql_amend_keeps_notes",
+        "a note that an operator takes away from a dead job stays",
+        AMEND,
+        &[("o.name = e.name and e.value is null", "false")],
     ),
 ];

@@ -11,6 +11,7 @@ pub mod c6_order;
 pub mod c7_time;
 pub mod c8_dropped;
 pub mod c9_batches;
+pub mod dead_letters;
 pub mod gauges;
 pub mod operate;
 

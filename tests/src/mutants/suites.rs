@@ -27,6 +27,8 @@ pub enum Suite {
     Checkpoints,
     /// What comes after a job that is given up.
     GivenUp,
+    /// The dead-letter queue.
+    DeadLetters,
     /// Bugs of the runtime itself.
     Guard,
     /// The kit on the memory store.
@@ -51,7 +53,7 @@ pub enum Suite {
 
 impl Suite {
     /// Every suite.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Core,
         Self::Runtime,
         Self::Shutdown,
@@ -60,6 +62,7 @@ impl Suite {
         Self::Effects,
         Self::Checkpoints,
         Self::GivenUp,
+        Self::DeadLetters,
         Self::Guard,
         Self::Memory,
         Self::MemoryModel,
@@ -84,6 +87,7 @@ impl Suite {
             Self::Effects => "job-conformance/effects",
             Self::Checkpoints => "job-conformance/checkpoints",
             Self::GivenUp => "job-conformance/given_up",
+            Self::DeadLetters => "job-conformance/dead_letters",
             Self::Guard => "job-conformance/guard",
             Self::Memory => "backend-memory/conformance",
             Self::MemoryModel => "backend-memory/model",
@@ -114,6 +118,7 @@ impl Suite {
             | Self::Effects
             | Self::Checkpoints
             | Self::GivenUp
+            | Self::DeadLetters
             | Self::Log
             | Self::Redis => 60,
             Self::MemoryModel | Self::Complete | Self::Server | Self::Stress | Self::Postgres => 120,

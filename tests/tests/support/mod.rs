@@ -3,10 +3,10 @@
 
 use async_trait::async_trait;
 use job_core::{
-    Backend, BackendError, BackendInfo, Cancelled, Claim, ClaimRequest, Client, Effect, Enqueued, ErrorKind,
-    Extended, Gauges, Hold, Job, JobContext, JobError, JobId, JobRecord, JobSpec, JobState, Kind, LeaseId,
-    LeaseStatus, ListFilter, MaintainRequest, Maintained, NewJob, NoteEdit, Notes, Operate, Page, Queue,
-    QueueName, QueueStats, Runtime, RuntimeBuilder, Settled, Settlement,
+    Amendment, Backend, BackendError, BackendInfo, Cancelled, Claim, ClaimRequest, Client, Effect, Enqueued,
+    ErrorKind, Extended, Gauges, Hold, Job, JobContext, JobError, JobId, JobRecord, JobSpec, JobState, Kind,
+    LeaseId, LeaseStatus, ListFilter, MaintainRequest, Maintained, NewJob, NoteEdit, Notes, Operate, Page,
+    Queue, QueueName, QueueStats, Runtime, RuntimeBuilder, Settled, Settlement,
 };
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -223,6 +223,7 @@ impl Backend for Faulty {
     }
 }
 
+/// Faults in what changes something; looking always works.,
 #[async_trait]
 impl Operate for Faulty {
     async fn get(&self, id: JobId) -> Result<Option<JobRecord>, BackendError> {
@@ -232,10 +233,13 @@ impl Operate for Faulty {
         self.inner.list(filter).await
     }
     async fn replay(&self, ids: &[JobId]) -> Result<Vec<bool>, BackendError> {
-        self.inner.replay(ids).await
+        self.call("replay", self.inner.replay(ids)).await
+    }
+    async fn amend(&self, id: JobId, amendment: &Amendment) -> Result<bool, BackendError> {
+        self.call("amend", self.inner.amend(id, amendment)).await
     }
     async fn discard(&self, ids: &[JobId]) -> Result<Vec<bool>, BackendError> {
-        self.inner.discard(ids).await
+        self.call("discard", self.inner.discard(ids)).await
     }
     async fn cancel(&self, id: JobId) -> Result<Cancelled, BackendError> {
         self.inner.cancel(id).await

@@ -1,5 +1,6 @@
 //! A store that only counts.
 
+use crate::amendment::Amendment;
 use crate::backend::{
     Backend, BackendInfo, Claim, ClaimRequest, ClaimedJob, DurabilityClass, Enqueued, Extended, Hold,
     LeaseStatus, MaintainRequest, Maintained, Suspicion,
@@ -166,6 +167,10 @@ impl Operate for Shelf {
     }
 
     async fn replay(&self, _: &[JobId]) -> Result<Vec<bool>, BackendError> {
+        unreachable!("nobody operates")
+    }
+
+    async fn amend(&self, _: JobId, _: &Amendment) -> Result<bool, BackendError> {
         unreachable!("nobody operates")
     }
 

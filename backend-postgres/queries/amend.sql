@@ -1,0 +1,1 @@
+select {schema}.amend($1, $2, $3, $4)

@@ -1,0 +1,7 @@
+//! The dead-letter queue as people use it.
+
+mod changes;
+mod fingerprints;
+mod replays;
+#[path = "../support/mod.rs"]
+mod support;
