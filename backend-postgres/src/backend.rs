@@ -3,7 +3,7 @@
 use crate::call::Calls;
 use crate::claim::{ClaimArgs, Claimed, claim, payloads};
 use crate::connect::{pool, prepare};
-use crate::enqueue::{Batch, Lanes, Register, answers, distinct, enqueue, in_transaction, micros, register};
+use crate::enqueue::{Batch, Lanes, Register, answers, distinct, enqueue, micros, register};
 use crate::error::{NAME, refused};
 use crate::maintain::{audit, extend, promote, prune, reap};
 use crate::notes::{Save, Spot, notes, save};
@@ -13,11 +13,11 @@ use crate::settle::{self, Settle, Verdicts, follow_ups};
 use crate::wake::Wake;
 use async_trait::async_trait;
 use job_core::{
-    Backend, BackendError, BackendInfo, Claim, ClaimRequest, DurabilityClass, EnqueueError, Enqueued,
-    ErrorKind, Extended, Hold, Job, JobId, LeaseId, LeaseStatus, MaintainRequest, Maintained, NewJob,
-    NoteEdit, Notes, OwnThread, QueueName, Settled, Settlement,
+    Backend, BackendError, BackendInfo, Claim, ClaimRequest, DurabilityClass, Enqueued, ErrorKind, Extended,
+    Hold, JobId, LeaseId, LeaseStatus, MaintainRequest, Maintained, NewJob, NoteEdit, Notes, OwnThread,
+    QueueName, Settled, Settlement,
 };
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgPool;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -25,7 +25,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 /// The most jobs in one statement.
-const BATCH_MAX: usize = 1_000;
+pub(crate) const BATCH_MAX: usize = 1_000;
 
 /// A statement that takes longer than this has an unknown outcome, and its connection is closed.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -52,8 +52,8 @@ pub struct PostgresBackend {
 }
 
 #[derive(Debug)]
-struct Inner {
-    calls: Calls,
+pub(crate) struct Inner {
+    pub(crate) calls: Calls,
     /// Extensions: they wait neither for a busy pool nor for a busy runtime.
     urgent: Calls,
     /// What drives them; ends with the backend.
@@ -61,7 +61,7 @@ struct Inner {
     /// Wake-ups.
     ear: PgPool,
     lanes: Lanes,
-    wake: Arc<Wake>,
+    pub(crate) wake: Arc<Wake>,
     durability: DurabilityClass,
     chores: Mutex<HashMap<QueueName, Chores>>,
 }
@@ -108,50 +108,8 @@ impl PostgresBackend {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Enqueues in the caller's transaction: the jobs exist if, and only if, it commits. Give it the connection of any
-    /// transaction on the same database (`&mut tx` of sqlx).
-    ///
-    /// # Errors
-    /// [`EnqueueError::Rejected`] before anything is sent if a job breaks a limit. Any other error comes from the
-    /// database and leaves the transaction failed, as every error of a statement does: roll it back. (The `commit` of
-    /// sqlx answers `Ok` for a failed transaction, although the server rolls it back.) Whether the jobs exist is decided
-    /// by the commit alone.
-    pub async fn enqueue_tx(
-        &self,
-        tx: &mut PgConnection,
-        jobs: &[NewJob],
-    ) -> Result<Vec<Enqueued>, EnqueueError> {
-        for job in jobs {
-            job.check(NewJob::PAYLOAD_BYTES_MAX)?;
-        }
-        let to_enqueue = |e| EnqueueError::from_backend(e, jobs.iter().map(|j| j.id));
-        let mut all = Vec::with_capacity(jobs.len());
-        for part in jobs.chunks(BATCH_MAX) {
-            let unique = distinct(part);
-            // Outside of the caller's transaction, so that nobody waits for it to end.
-            let lanes = self.inner.lanes_of(&unique).await.map_err(to_enqueue)?;
-            let mut batch = Batch::new(&unique, lanes).map_err(to_enqueue)?;
-            batch.channel = self.inner.wake.channel().to_owned();
-            batch.notify = self.inner.wake.always(&queues(&unique));
-            let holders = enqueue(&batch, &self.inner.calls.statements, tx)
-                .await
-                .map_err(|e| to_enqueue(in_transaction(e)))?;
-            all.extend(answers(part, &unique, holders));
-        }
-        Ok(all)
-    }
-
-    /// [`enqueue_tx`](Self::enqueue_tx) for one typed job.
-    ///
-    /// # Errors
-    /// As `enqueue_tx`.
-    pub async fn enqueue_job_tx<J: Job>(
-        &self,
-        tx: &mut PgConnection,
-        job: J,
-    ) -> Result<Enqueued, EnqueueError> {
-        let new = NewJob::of(&job)?;
-        Ok(self.enqueue_tx(tx, std::slice::from_ref(&new)).await?[0])
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.inner
     }
 
     pub(crate) fn calls(&self) -> &Calls {
@@ -163,7 +121,7 @@ impl PostgresBackend {
     }
 }
 
-fn queues<'a>(jobs: &[&'a NewJob]) -> Vec<&'a QueueName> {
+pub(crate) fn queues<'a>(jobs: &[&'a NewJob]) -> Vec<&'a QueueName> {
     let mut queues: Vec<_> = jobs.iter().map(|j| &j.queue).collect();
     queues.sort_unstable();
     queues.dedup();
@@ -172,7 +130,7 @@ fn queues<'a>(jobs: &[&'a NewJob]) -> Vec<&'a QueueName> {
 
 impl Inner {
     /// The lanes of these jobs, registered if they are new.
-    async fn lanes_of(&self, jobs: &[&NewJob]) -> Result<Vec<i32>, BackendError> {
+    pub(crate) async fn lanes_of(&self, jobs: &[&NewJob]) -> Result<Vec<i32>, BackendError> {
         // Only a schema that was dropped meanwhile can make this go round again.
         for _ in 0..3 {
             match self.lanes.of(jobs) {

@@ -33,7 +33,6 @@
 mod backend;
 mod call;
 mod claim;
-mod complete;
 mod connect;
 mod enqueue;
 mod error;
@@ -48,6 +47,7 @@ mod schema;
 #[doc(hidden)]
 pub mod seeded_bugs;
 mod settle;
+mod transaction;
 mod wake;
 
 pub use backend::PostgresBackend;

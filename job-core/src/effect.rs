@@ -19,7 +19,7 @@ use std::time::Duration;
 /// | [`AtLeastOnce`](Self::AtLeastOnce) | called again | at least once |
 ///
 /// What only changes the database that holds the jobs is best done in one transaction with the job's completion:
-/// `PostgresBackend::complete_tx`.
+/// a backend in a database has `complete_tx` for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EffectKind {

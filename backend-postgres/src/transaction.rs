@@ -1,12 +1,59 @@
-//! Completion in a transaction of the application.
+//! What an application does in a transaction of its own: enqueue, and complete.
 
-use crate::backend::PostgresBackend;
+use crate::backend::{BATCH_MAX, PostgresBackend, queues};
+use crate::enqueue::{Batch, answers, distinct, enqueue, in_transaction};
 use crate::error::failed;
 use crate::notes::Spot;
-use job_core::{JobContext, JobError};
+use job_core::{EnqueueError, Enqueued, Job, JobContext, JobError, NewJob};
 use sqlx::PgConnection;
 
 impl PostgresBackend {
+    /// Enqueues in the caller's transaction: the jobs exist if, and only if, it commits. Give it the connection of any
+    /// transaction on the same database (`&mut tx` of sqlx).
+    ///
+    /// # Errors
+    /// [`EnqueueError::Rejected`] before anything is sent if a job breaks a limit. Any other error comes from the
+    /// database and leaves the transaction failed, as every error of a statement does: roll it back. (The `commit` of
+    /// sqlx answers `Ok` for a failed transaction, although the server rolls it back.) Whether the jobs exist is decided
+    /// by the commit alone.
+    pub async fn enqueue_tx(
+        &self,
+        tx: &mut PgConnection,
+        jobs: &[NewJob],
+    ) -> Result<Vec<Enqueued>, EnqueueError> {
+        for job in jobs {
+            job.check(NewJob::PAYLOAD_BYTES_MAX)?;
+        }
+        let to_enqueue = |e| EnqueueError::from_backend(e, jobs.iter().map(|j| j.id));
+        let mut all = Vec::with_capacity(jobs.len());
+        for part in jobs.chunks(BATCH_MAX) {
+            let unique = distinct(part);
+            // Outside of the caller's transaction, so that nobody waits for it to end.
+            let lanes = self.inner().lanes_of(&unique).await.map_err(to_enqueue)?;
+            let mut batch = Batch::new(&unique, lanes).map_err(to_enqueue)?;
+            batch.channel = self.inner().wake.channel().to_owned();
+            batch.notify = self.inner().wake.always(&queues(&unique));
+            let holders = enqueue(&batch, &self.inner().calls.statements, tx)
+                .await
+                .map_err(|e| to_enqueue(in_transaction(e)))?;
+            all.extend(answers(part, &unique, holders));
+        }
+        Ok(all)
+    }
+
+    /// [`enqueue_tx`](Self::enqueue_tx) for one typed job.
+    ///
+    /// # Errors
+    /// As `enqueue_tx`.
+    pub async fn enqueue_job_tx<J: Job>(
+        &self,
+        tx: &mut PgConnection,
+        job: J,
+    ) -> Result<Enqueued, EnqueueError> {
+        let new = NewJob::of(&job)?;
+        Ok(self.enqueue_tx(tx, std::slice::from_ref(&new)).await?[0])
+    }
+
     /// Completes the job of this handler in the caller's transaction: what else the transaction does, the completion, and the
     /// jobs that the handler has announced with [`JobContext::then`] happen together or not at all. So the handler's
     /// changes of this database happen exactly once for each job that completes.
@@ -19,9 +66,10 @@ impl PostgresBackend {
     /// # use backend_postgres::PostgresBackend;
     /// # use job_core::{JobContext, JobResult};
     /// # use sqlx::PgPool;
+    /// # async fn pay(_: &mut sqlx::PgConnection) -> Result<(), sqlx::Error> { Ok(()) }
     /// # async fn handler(jobs: &PostgresBackend, pool: &PgPool, ctx: JobContext) -> JobResult {
     /// let mut tx = pool.begin().await?;
-    /// sqlx::query("update account set balance = balance - 10 where id = 7").execute(&mut *tx).await?;
+    /// pay(&mut tx).await?; // whatever the application has to write
     /// jobs.complete_tx(&mut tx, &ctx).await?;
     /// tx.commit().await?;
     /// # Ok(())
