@@ -84,6 +84,7 @@ impl JobContext {
     ///
     /// # Errors
     /// [`EnqueueError::Rejected`] if the job breaks a limit, or middleware refuses it.
+    #[expect(clippy::needless_pass_by_value, reason = "a job is given away")]
     pub fn then<J: Job>(&self, job: J) -> Result<(), EnqueueError> {
         self.then_new(NewJob::of(&job)?)
     }
