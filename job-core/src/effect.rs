@@ -140,7 +140,7 @@ impl JobContext {
     {
         let note = note_name(name)?;
         match self.known(&note).await? {
-            Some((Record::Done { result }, _)) => return self.kept(name, result),
+            Some((Record::Done { result }, _)) => return kept(name, result),
             Some((Record::Started { .. }, age)) => match kind {
                 EffectKind::AtMostOnce if !seeded_bug!("in_doubt_sent_again") => {
                     return Err(self.doubt(name, "an earlier attempt ended while it was under way"));
@@ -179,7 +179,7 @@ impl JobContext {
     {
         let note = note_name(name)?;
         match self.known(&note).await? {
-            Some((Record::Done { result }, _)) => return self.kept(name, result),
+            Some((Record::Done { result }, _)) => return kept(name, result),
             Some((Record::Started { .. }, _)) => {
                 match verify(self.effect_call(name)).await.map_err(Into::into)? {
                     Verified::Done(result) => return self.keep(name, &note, false, Ok(result)).await,
@@ -207,12 +207,6 @@ impl JobContext {
         let record = serde_json::from_slice(&found.value)
             .map_err(|e| JobError::permanent(format!("what is noted as {note:?} cannot be read: {e}")))?;
         Ok(Some((record, age)))
-    }
-
-    fn kept<T: DeserializeOwned>(&self, name: &str, result: serde_json::Value) -> Result<T, JobError> {
-        serde_json::from_value(result).map_err(|e| {
-            JobError::permanent(format!("the kept result of the effect {name:?} does not fit: {e}"))
-        })
     }
 
     async fn note_started(&self, note: &str) -> Result<(), JobError> {
@@ -268,6 +262,11 @@ impl JobContext {
         let value = serde_json::to_vec(record).map_err(JobError::permanent)?;
         self.write_note(NoteEdit::set(note, value)).await
     }
+}
+
+fn kept<T: DeserializeOwned>(name: &str, result: serde_json::Value) -> Result<T, JobError> {
+    serde_json::from_value(result)
+        .map_err(|e| JobError::permanent(format!("the kept result of the effect {name:?} does not fit: {e}")))
 }
 
 /// The note of an effect.

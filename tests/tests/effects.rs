@@ -60,11 +60,11 @@ async fn run<F>(
 where
     F: Future<Output = Result<(), JobError>> + Send + 'static,
 {
-    let running = runtime(store, Script::new(move |_, ctx| handler(ctx))).build().unwrap().start();
-    running.client().enqueue(Act { n: 1 }).await.unwrap();
+    let running = runtime(store, Script::new(move |_, ctx| handler(ctx))).build().expect("builds").start();
+    running.client().enqueue(Act { n: 1 }).await.expect("enqueue works");
     until_drained(running.client()).await;
     let dead = dead(running.client()).await.pop();
-    running.shutdown().await.unwrap();
+    running.shutdown().await.expect("it ends");
     dead
 }
 
