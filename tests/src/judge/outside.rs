@@ -53,7 +53,7 @@ pub fn happened(calls: &[Call]) -> Vec<&Call> {
 /// What a job's attempts wrote down, with when they did.
 #[derive(Debug, Default)]
 pub(super) struct Outside {
-    resumed: Vec<(Held, Option<u64>, u64)>,
+    resumed: Vec<(Held, Option<u64>)>,
     saved: Vec<(u64, u64)>,
     noted: Vec<(Held, u64)>,
     called: Vec<(Held, u64)>,
@@ -65,7 +65,7 @@ pub(super) struct Outside {
 impl Outside {
     pub(super) fn add(&mut self, at: u64, event: &Event) {
         match event {
-            Event::Resumed { held, found } => self.resumed.push((*held, *found, at)),
+            Event::Resumed { held, found } => self.resumed.push((*held, *found)),
             Event::Saved { value, .. } => self.saved.push((at, *value)),
             Event::Noting { held, name } if name.starts_with("effect/") => self.noted.push((*held, at)),
             Event::Calling { held } => self.called.push((*held, at)),
@@ -83,7 +83,7 @@ impl Outside {
     }
 
     pub(super) fn was_resumed(&self) -> bool {
-        self.resumed.iter().any(|(_, found, _)| found.is_some())
+        self.resumed.iter().any(|(_, found)| found.is_some())
     }
 
     pub(super) fn committed(&self) -> impl Iterator<Item = Held> {
@@ -193,14 +193,10 @@ fn follow_ups(facts: &Facts, kept: &HashMap<JobId, JobState>, job: &JobFacts, en
     }
 }
 
-/// What the store had acknowledged before an attempt was claimed, or something newer, is what that attempt finds. Reads are not
-/// fenced: one that is answered after somebody else has claimed the job may find its notes gone, with the job.
+/// What the store had acknowledged before an attempt was claimed, or something newer, is what that attempt finds.
 fn checkpoints(job: &JobFacts, found: &mut Found) {
-    for (held, value, read) in &job.outside.resumed {
+    for (held, value) in &job.outside.resumed {
         let Some(claim) = job.claims.iter().find(|c| c.held == *held) else { continue };
-        if value.is_none() && job.claims.iter().any(|c| c.held.claims > held.claims && c.at < *read) {
-            continue;
-        }
         let before = job.outside.saved.iter().filter(|(at, _)| *at < claim.sent);
         let newest = before.map(|(_, value)| *value).max();
         if *value < newest {

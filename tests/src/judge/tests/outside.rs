@@ -258,19 +258,4 @@ fn checkpoints_that_go_back_are_found() {
     assert_eq!(found(Some(13)), []);
     assert_eq!(found(Some(11)), [Rule::CheckpointLost]);
     assert_eq!(found(None), [Rule::CheckpointLost]);
-    // The read was answered when the job belonged to somebody else.
-    let late = |found| {
-        spoilt(|run| {
-            let first = started(run, Reach::ByKey);
-            run.write(1, Event::Saved { held: first, value: 11 });
-            run.later(1);
-            let frozen = claimed(run, 2, first.job, 2);
-            let again = claimed(run, 1, first.job, 3);
-            call(run, 1, again);
-            finish(run, 1, again);
-            run.write(2, Event::Resumed { held: frozen, found });
-        })
-    };
-    assert_eq!(late(None), []);
-    assert_eq!(late(Some(1)), [Rule::CheckpointLost]);
 }
