@@ -77,7 +77,8 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
         lease_for: Duration,
     ) -> Result<Extended, BackendError>;
 
-    /// Writes notes of one job, durably, if the hold is current; answers whether it is (C13).
+    /// Writes notes of one job, durably, if the hold is current; answers whether it is (C13). Without edits it only answers:
+    /// notes that were read before it, under a hold that is current, are what the job's attempts have written.
     async fn save(
         &self,
         queue: &QueueName,

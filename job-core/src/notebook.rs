@@ -61,9 +61,7 @@ impl Notebook {
             let notes = match desk {
                 Desk::Test => nothing(),
                 Desk::Store { hold, .. } if hold.claims == 1 => nothing(),
-                Desk::Store { env, queue, hold } => {
-                    repeated(env, "notes", || env.backend.notes(queue, hold)).await.map_err(failed)?
-                }
+                Desk::Store { env, queue, hold } => read(env, queue, hold).await?,
             };
             Ok::<_, JobError>(Mutex::new(Pages::of(notes)))
         });
@@ -103,6 +101,17 @@ impl Notebook {
         }
         Ok(())
     }
+}
+
+/// The notes, read while the lease was current. Otherwise the job may have been completed by somebody else meanwhile, its
+/// notes gone with it, and this attempt would begin from the start.
+async fn read(env: &Env, queue: &QueueName, hold: &Hold) -> Result<Notes, JobError> {
+    let notes = repeated(env, "notes", || env.backend.notes(queue, hold)).await.map_err(failed)?;
+    let current = repeated(env, "save", || env.backend.save(queue, hold, &[])).await.map_err(failed)?;
+    if current == LeaseStatus::Stale && !seeded_bug!("stale_read_believed") {
+        return Err(JobError::lease_lost());
+    }
+    Ok(notes)
 }
 
 fn check(edit: &NoteEdit, pages: &Pages) -> Result<(), JobError> {

@@ -193,6 +193,7 @@ macro_rules! __checks {
                 an_expired_lease_may_write_until_reaped,
                 a_forged_hold_writes_no_note,
                 one_call_writes_several_notes,
+                an_empty_save_tells_who_holds_the_job,
                 a_large_note_arrives,
                 notes_end_with_their_job,
                 a_note_has_its_time,

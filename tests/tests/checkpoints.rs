@@ -4,7 +4,9 @@ mod support;
 
 use backend_memory::MemoryBackend;
 use futures_util::stream;
-use job_core::{DeadReason, JobContext, JobError, JobState, NewJob, Operate, Progress};
+use job_core::{
+    DeadReason, JobContext, JobError, JobState, NewJob, Operate, Progress, Settled, Settlement, Verdict,
+};
 use std::sync::Arc;
 use std::time::Duration;
 use support::{Act, Log, QUEUE, Script, dead, runtime, until, until_drained};
@@ -155,6 +157,35 @@ async fn a_checkpoint_of_another_type_kills_the_job_and_keeps_it() {
     let job = dead(client).await.remove(0);
     assert_eq!(job.dead_reason, Some(DeadReason::Permanent));
     assert!(job.errors[1].error.contains("checkpoint"), "{:?}", job.errors);
+    running.shutdown().await.unwrap();
+}
+
+/// Otherwise it would begin from the start: the notes of a job go with it.
+#[tokio::test(start_paused = true)]
+async fn whoever_has_lost_the_job_is_told_so_and_not_that_there_is_no_checkpoint() {
+    let (store, log) = (memory(), Log::default());
+    let (elsewhere, seen) = (Arc::clone(&store), log.clone());
+    let script = Script::new(move |_, ctx| {
+        let (store, seen) = (Arc::clone(&elsewhere), seen.clone());
+        async move {
+            if ctx.attempt() == 1 {
+                ctx.save(&7).await?;
+                return Err("again".into());
+            }
+            // The job ends elsewhere, and its runtime has not heard of it.
+            let (hold, _) = ctx.complete_elsewhere().expect("it runs");
+            let end = Settlement::new(hold, Verdict::Complete);
+            assert_eq!(store.settle(ctx.queue(), &[end]).await.unwrap(), [Settled::Applied]);
+            let answer = ctx.checkpoint::<u32>().await;
+            seen.add(answer.map_or_else(|error| error.report(), |found| format!("{found:?}")));
+            Ok(())
+        }
+    });
+    let running = runtime(store, script).build().unwrap().start();
+    running.client().enqueue(Act { n: 1 }).await.unwrap();
+    until_drained(running.client()).await;
+    until("it has read", async || !log.lines().is_empty()).await;
+    assert_eq!(log.lines(), ["the lease on this job has ended: it runs elsewhere"]);
     running.shutdown().await.unwrap();
 }
 

@@ -162,6 +162,19 @@ pub async fn one_call_writes_several_notes(h: &Harness) {
     assert_eq!(read(h, &hold).await, []);
 }
 
+/// A call that writes nothing says whether the lease is current, and changes nothing.
+pub async fn an_empty_save_tells_who_holds_the_job(h: &Harness) {
+    h.enqueue_one(&job()).await;
+    let hold = h.take(1).lease_for(h.units(2)).jobs().await.remove(0).hold;
+    assert_eq!(save(h, &hold, &[]).await, LeaseStatus::Held, "before the first note");
+    write(h, &hold, "page", "7").await;
+    assert_eq!(save(h, &hold, &[]).await, LeaseStatus::Held);
+    assert_eq!(read(h, &hold).await, [note("page", "7")]);
+    h.pass(h.units(3)).await;
+    h.reap(1).await;
+    assert_eq!(save(h, &hold, &[]).await, LeaseStatus::Stale);
+}
+
 /// The largest value arrives.
 pub async fn a_large_note_arrives(h: &Harness) {
     h.enqueue_one(&job()).await;

@@ -59,6 +59,7 @@ const IN_CODE: &[Bug] = &[
     bug("effect_not_noted_first", "job-core/src/effect.rs", "an effect is called before the store knows of it"),
     bug("in_doubt_sent_again", "job-core/src/effect.rs", "an effect that may have happened is called again, though it must not happen twice"),
     bug("doubt_can_be_ignored", "job-core/src/attempt.rs", "a job completes although nobody knows whether its effect has happened"),
+    bug("stale_read_believed", "job-core/src/notebook.rs", "notes that were read after the lease was lost are believed"),
     bug("stale_note_believed", "job-core/src/notebook.rs", "a note that the store refused counts as written"),
     bug("checkpoint_forgotten", "job-core/src/checkpoint.rs", "later attempts start from the beginning"),
     bug("redacted_shown", "job-core/src/redact.rs", "texts show redacted arguments"),
