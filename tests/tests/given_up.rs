@@ -1,10 +1,12 @@
 //! What comes after a job that is given up.
 
+mod support;
+
 use backend_memory::MemoryBackend;
 use job_core::{DeadJob, DeadReason, JobContext, JobState, ListFilter, Operate, Queue, Runtime, State};
 use std::sync::Mutex;
-use std::time::Duration;
 use steadfast::{JobResult, ResultExt as _, job, jobs};
+use support::until;
 
 type Told = Mutex<Vec<(DeadJob, Option<String>)>>;
 
@@ -41,12 +43,12 @@ async fn another_job_comes_in_the_step_in_which_one_is_given_up() {
     let permanent = Important::new(0).enqueue(client).await.expect("enqueue works").id;
     let discarded = Telemetry::new(7).enqueue(client).await.expect("enqueue works").id;
     let queue = job_core::QueueName::from_static("default");
-    while told.lock().expect("nothing panics here").len() < 2 || {
+    let ended = async || {
         let stats = store.stats(&queue).await.expect("stats work");
-        stats.ready + stats.running + stats.retrying > 0
-    } {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+        told.lock().expect("nothing panics here").len() == 2
+            && stats.ready + stats.running + stats.retrying == 0
+    };
+    until("support was told of two", ended).await;
     let mut told = told.lock().expect("nothing panics here").clone();
     told.sort_by_key(|(dead, _)| dead.id != exhausted);
     assert_eq!(told.len(), 2, "the discarded job is nobody's business: {told:?}");
@@ -76,8 +78,6 @@ async fn arguments_that_cannot_be_read_are_not_discarded() {
     let queue = job_core::QueueName::from_static("default");
     let garbage = job_core::NewJob::new(job_core::Kind::from_static("telemetry"), queue.clone(), "{}");
     running.client().enqueue_new(std::slice::from_ref(&garbage)).await.expect("enqueue works");
-    while store.stats(&queue).await.expect("stats work").dead == 0 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    until("it is dead", async || store.stats(&queue).await.expect("stats work").dead == 1).await;
     running.shutdown().await.expect("it ends");
 }
