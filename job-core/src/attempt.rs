@@ -52,11 +52,11 @@ impl Attempt {
 
 impl JobContext {
     pub(crate) async fn read_note(&self, name: &str) -> Result<Option<(Note, Duration)>, JobError> {
-        self.memory().notebook.read(self.desk(), name).await
+        self.memory().notebook.read(self.desk(), self.queue(), name).await
     }
 
     pub(crate) async fn write_note(&self, edit: NoteEdit) -> Result<(), JobError> {
-        self.memory().notebook.write(self.desk(), edit).await
+        self.memory().notebook.write(self.desk(), self.queue(), edit).await
     }
 
     /// The error of an effect in doubt. The job does not complete any more, whatever its handler makes of the error.

@@ -100,7 +100,8 @@ struct Inner {
     headers: Headers,
     token: FencingToken,
     cancelled: CancellationToken,
-    states: Arc<States>,
+    /// Given to this context alone; otherwise those of the runtime count.
+    states: Option<Arc<States>>,
     desk: Desk,
     /// Made by whatever needs it first: most handlers need nothing of it.
     memory: OnceLock<Box<Attempt>>,
@@ -117,7 +118,7 @@ impl JobContext {
         let inner = Inner {
             id: job.hold.job,
             kind: job.kind.clone(),
-            desk: Desk::Store { env: Arc::clone(env), queue: queue.clone(), hold: job.hold },
+            desk: Desk::Store { env: Arc::clone(env), hold: job.hold },
             memory: OnceLock::new(),
             queue,
             attempt: job.attempt,
@@ -127,7 +128,7 @@ impl JobContext {
             headers: job.headers.clone(),
             token: FencingToken { claims: job.hold.claims, lease: job.hold.lease },
             cancelled,
-            states: Arc::clone(&env.states),
+            states: None,
         };
         Self { inner: Arc::new(inner) }
     }
@@ -148,7 +149,7 @@ impl JobContext {
             headers: Headers::new(),
             token: FencingToken { claims: 1, lease: LeaseId::random() },
             cancelled: CancellationToken::new(),
-            states: Arc::default(),
+            states: None,
             desk: Desk::Test,
             memory: OnceLock::new(),
         };
@@ -166,7 +167,11 @@ impl JobContext {
     #[must_use]
     pub fn with_state<T: Send + Sync + 'static>(mut self, value: T) -> Self {
         let inner = Arc::make_mut(&mut self.inner);
-        Arc::make_mut(&mut inner.states).insert(Arc::new(value));
+        let states = match &inner.desk {
+            Desk::Store { env, .. } => Arc::clone(&env.states),
+            Desk::Test => Arc::default(),
+        };
+        Arc::make_mut(inner.states.get_or_insert(states)).insert(Arc::new(value));
         self
     }
 
@@ -256,6 +261,10 @@ impl JobContext {
     /// The state of type `T`. Handlers take `State<T>` as a parameter instead; `build()` has checked those.
     #[must_use]
     pub fn state<T: ?Sized + Send + Sync + 'static>(&self) -> Option<State<T>> {
-        self.inner.states.get()
+        match (&self.inner.states, &self.inner.desk) {
+            (Some(states), _) => states.get(),
+            (None, Desk::Store { env, .. }) => env.states.get(),
+            (None, Desk::Test) => None,
+        }
     }
 }

@@ -20,7 +20,7 @@ const REPEAT_BASE: Duration = Duration::from_millis(50);
 /// Where the notes are: in the store, or nowhere, for handlers that a unit test calls.
 #[derive(Debug, Clone)]
 pub(crate) enum Desk {
-    Store { env: Arc<Env>, queue: QueueName, hold: Hold },
+    Store { env: Arc<Env>, hold: Hold },
     Test,
 }
 
@@ -55,13 +55,13 @@ fn lock(pages: &Mutex<Pages>) -> MutexGuard<'_, Pages> {
 }
 
 impl Notebook {
-    async fn pages(&self, desk: &Desk) -> Result<MutexGuard<'_, Pages>, JobError> {
+    async fn pages(&self, desk: &Desk, queue: &QueueName) -> Result<MutexGuard<'_, Pages>, JobError> {
         let pages = self.read.get_or_try_init(|| async {
             let nothing = || Notes { now: Timestamp::now(), notes: Vec::new() };
             let notes = match desk {
                 Desk::Test => nothing(),
                 Desk::Store { hold, .. } if hold.claims == 1 => nothing(),
-                Desk::Store { env, queue, hold } => read(env, queue, hold).await?,
+                Desk::Store { env, hold } => read(env, queue, hold).await?,
             };
             Ok::<_, JobError>(Mutex::new(Pages::of(notes)))
         });
@@ -69,8 +69,13 @@ impl Notebook {
     }
 
     /// The note, and how long ago it was written, by the store's clock.
-    pub(crate) async fn read(&self, desk: &Desk, name: &str) -> Result<Option<(Note, Duration)>, JobError> {
-        let pages = self.pages(desk).await?;
+    pub(crate) async fn read(
+        &self,
+        desk: &Desk,
+        queue: &QueueName,
+        name: &str,
+    ) -> Result<Option<(Note, Duration)>, JobError> {
+        let pages = self.pages(desk, queue).await?;
         let note = pages.notes.get(name).cloned();
         Ok(note.map(|note| {
             let age = Duration::try_from(pages.now().duration_since(note.at)).unwrap_or_default();
@@ -79,12 +84,12 @@ impl Notebook {
     }
 
     /// Writes it down for good.
-    pub(crate) async fn write(&self, desk: &Desk, edit: NoteEdit) -> Result<(), JobError> {
+    pub(crate) async fn write(&self, desk: &Desk, queue: &QueueName, edit: NoteEdit) -> Result<(), JobError> {
         {
-            let pages = self.pages(desk).await?;
+            let pages = self.pages(desk, queue).await?;
             check(&edit, &pages)?;
         }
-        if let Desk::Store { env, queue, hold } = desk {
+        if let Desk::Store { env, hold } = desk {
             let _ = fault_point!(queue.as_str(), "notes.before_save");
             let edits = std::slice::from_ref(&edit);
             let saved = repeated(env, "save", || env.backend.save(queue, hold, edits)).await;
@@ -93,7 +98,7 @@ impl Notebook {
                 return Err(JobError::lease_lost());
             }
         }
-        let mut pages = self.pages(desk).await?;
+        let mut pages = self.pages(desk, queue).await?;
         let at = pages.now();
         match edit.value {
             Some(value) => drop(pages.notes.insert(edit.name.clone(), Note { name: edit.name, value, at })),
