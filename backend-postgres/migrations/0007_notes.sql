@@ -1,4 +1,15 @@
--- Writes notes of one job, and takes away those whose value is null. False if the lease does not hold the job. The row's lock keeps
+-- Writes notes of one job, and takes away those whose value is null.
+create function {schema}.write_notes(p_job uuid, p_names text[], p_values bytea[]) returns void
+language plpgsql set jit = off set enable_seqscan = off as $$
+begin
+  delete from {schema}.note n using unnest(p_names, p_values) e(name, value)
+    where n.job = p_job and n.name = e.name and e.value is null;
+  insert into {schema}.note (job, name, value)
+    select p_job, e.name, e.value from unnest(p_names, p_values) e(name, value) where e.value is not null
+    on conflict (job, name) do update set value = excluded.value, at = excluded.at;
+end $$;
+
+-- Writes notes of a job that runs. False if the lease does not hold the job. The row's lock keeps
 -- the lease from being ended meanwhile; whoever takes rows away passes over locked ones or waits.
 create function {schema}.save(p_queue text, p_job uuid, p_lane int, p_seq bigint, p_top bigint, p_lease uuid, p_names text[],
   p_values bytea[]) returns boolean
@@ -11,11 +22,7 @@ begin
   ) then
     return false;
   end if;
-  delete from {schema}.note n using unnest(p_names, p_values) e(name, value)
-    where n.job = p_job and n.name = e.name and e.value is null;
-  insert into {schema}.note (job, name, value)
-    select p_job, e.name, e.value from unnest(p_names, p_values) e(name, value) where e.value is not null
-    on conflict (job, name) do update set value = excluded.value, at = excluded.at;
+  perform {schema}.write_notes(p_job, p_names, p_values);
   return true;
 end $$;
 

@@ -8,10 +8,6 @@ begin
   if p_payload is not null then
     update {schema}.dead d set payload = p_payload where d.id = p_id;
   end if;
-  delete from {schema}.note o using unnest(p_names, p_values) e(name, value)
-    where o.job = p_id and o.name = e.name and e.value is null;
-  insert into {schema}.note (job, name, value)
-    select p_id, e.name, e.value from unnest(p_names, p_values) e(name, value) where e.value is not null
-    on conflict (job, name) do update set value = excluded.value, at = excluded.at;
+  perform {schema}.write_notes(p_id, p_names, p_values);
   return true;
 end $$;

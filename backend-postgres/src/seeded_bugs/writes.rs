@@ -158,6 +158,9 @@ pub(super) const BUGS: &[SqlBug] = &[
         "sql_amend_keeps_notes",
         "a note that an operator takes away from a dead job stays",
         AMEND,
-        &[("o.name = e.name and e.value is null", "false")],
+        &[(
+            "perform {schema}.write_notes(p_id, p_names, p_values);",
+            "perform {schema}.write_notes(p_id, n.names, n.values) from (select array_agg(e.name) as names, array_agg(e.value) as values from unnest(p_names, p_values) e(name, value) where e.value is not null) n where n.names is not null;",
+        )],
     ),
 ];
