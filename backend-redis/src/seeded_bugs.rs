@@ -15,6 +15,7 @@ const EXTEND: &str = "backend-redis/scripts/extend.lua";
 const PROMOTE: &str = "backend-redis/scripts/promote.lua";
 const REAP: &str = "backend-redis/scripts/reap.lua";
 const REPLAY: &str = "backend-redis/scripts/replay.lua";
+const NOTES: &str = "backend-redis/scripts/lib/notes.lua";
 const SAVE: &str = "backend-redis/scripts/save.lua";
 
 /// The text of a script with the defect of this process, if it has one there.
@@ -113,7 +114,7 @@ const BUGS: &[TextBug] = &[
         &[("    many('HDEL', N, ids)\n", "")]),
     bug("lua_note_of_any_lease", "a lease that has ended writes notes", SAVE,
         &[("if fate ~= 'h' and fate ~= 'c' then return 0 end\n", "")]),
-    bug("lua_note_forgets_others", "a note takes the place of all others", SAVE,
+    bug("lua_note_forgets_others", "a note takes the place of all others", NOTES,
         &[("redis.call('HGET', N, id) or '', now_ms()", "'', now_ms()")]),
     bug("lua_types_not_looked_at", "a key of another type is found after the first write", HEAD,
         &[("if type ~= 'none' and", "if false and")]),
