@@ -6,19 +6,23 @@ use crate::settle::lane_of;
 use bytes::Bytes;
 use jiff::Timestamp;
 use job_core::{Amendment, Hold, Note, NoteEdit, Notes, QueueName};
-use sqlx::{PgConnection, Row};
+use sqlx::postgres::PgArguments;
+use sqlx::query::QueryScalar;
+use sqlx::{PgConnection, Postgres, Row};
 use std::collections::BTreeMap;
 use uuid::Uuid;
+
+type Scalar<'q, T> = QueryScalar<'q, Postgres, T, PgArguments>;
 
 /// Where the row of a job is, and under which lease it is held.
 #[derive(Debug)]
 pub(crate) struct Spot {
-    pub(crate) queue: String,
-    pub(crate) job: Uuid,
-    pub(crate) lane: i32,
-    pub(crate) seq: i64,
-    pub(crate) top: i64,
-    pub(crate) lease: Uuid,
+    queue: String,
+    job: Uuid,
+    lane: i32,
+    seq: i64,
+    top: i64,
+    lease: Uuid,
 }
 
 impl Spot {
@@ -27,6 +31,12 @@ impl Spot {
         let [_, seq, top] = hold.locator;
         let (queue, job, lease) = (queue.as_str().to_owned(), hold.job.as_uuid(), hold.lease.as_uuid());
         Some(Self { queue, job, lane: lane_of(hold)?, seq, top, lease })
+    }
+
+    /// The first parameters of every statement about a row that is held.
+    pub(crate) fn bind<'q, T>(&'q self, query: Scalar<'q, T>) -> Scalar<'q, T> {
+        let query = query.bind(&self.queue).bind(self.job).bind(self.lane);
+        query.bind(self.seq).bind(self.top).bind(self.lease)
     }
 }
 
@@ -90,16 +100,8 @@ pub(crate) fn save<'c>(
     statements: &'c Statements,
     connection: &'c mut PgConnection,
 ) -> Reply<'c, bool> {
-    let spot = &args.spot;
-    let query = sqlx::query_scalar(statements.save.clone())
-        .bind(&spot.queue)
-        .bind(spot.job)
-        .bind(spot.lane)
-        .bind(spot.seq)
-        .bind(spot.top)
-        .bind(spot.lease)
-        .bind(&args.edits.names)
-        .bind(&args.edits.values);
+    let query = args.spot.bind(sqlx::query_scalar(statements.save.clone()));
+    let query = query.bind(&args.edits.names).bind(&args.edits.values);
     Box::pin(query.fetch_one(connection))
 }
 

@@ -88,16 +88,8 @@ impl PostgresBackend {
                 "complete_tx needs the context of a job that runs on this store",
             ));
         };
-        let answer: i32 = sqlx::query_scalar(self.calls().statements.complete_in.clone())
-            .bind(&spot.queue)
-            .bind(spot.job)
-            .bind(spot.lane)
-            .bind(spot.seq)
-            .bind(spot.top)
-            .bind(spot.lease)
-            .fetch_one(&mut *tx)
-            .await
-            .map_err(|e| failed("complete_tx", e))?;
+        let query = spot.bind(sqlx::query_scalar(self.calls().statements.complete_in.clone()));
+        let answer: i32 = query.fetch_one(&mut *tx).await.map_err(|e| failed("complete_tx", e))?;
         match answer {
             0 => {}
             1 => return Err(JobError::retry("the job was completed before")),

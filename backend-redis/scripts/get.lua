@@ -1,4 +1,4 @@
--- ARGV: job ids. Answers for each that is there: id, state, score in it, job, meta, errors, notes.
+-- ARGV: job ids. Answers a row for each that is there, with its notes.
 local bad = wrong_type(1, HEAD)
 if bad then return bad end
 local rows = {}
@@ -15,7 +15,7 @@ for _, id in ipairs(ARGV) do
         if found then state, score = word, found end
       end
     end
-    rows[#rows + 1] = { id, state, score, job, redis.call('HGET', M, id) or '', redis.call('HGET', E, id) or '', redis.call('HGET', N, id) or '' }
+    rows[#rows + 1] = row_of(id, state, score, job, redis.call('HGET', N, id))
   end
 end
 return rows

@@ -27,7 +27,7 @@ for i = 1, #found, 2 do
   last = { found[i + 1], handle }
   local job = (ARGV[4] ~= '1' or kind_of(handle) == tonumber(ARGV[5])) and redis.call('HGET', J, id)
   if job then
-    rows[#rows + 1] = { id, ARGV[6], found[i + 1], job, redis.call('HGET', M, id) or '', redis.call('HGET', E, id) or '', '' }
+    rows[#rows + 1] = row_of(id, ARGV[6], found[i + 1], job)
   end
 end
 if #rows < limit and #found < 1000 then last = { '', '' } end

@@ -17,7 +17,7 @@ for no = 1, #KEYS - HEAD do
       number, place = claim, at
       local job = (ARGV[4] ~= '1' or kind_of(handle) == tonumber(ARGV[5])) and redis.call('HGET', J, id)
       if job then
-        rows[#rows + 1] = { id, 'running', whole(claim), job, redis.call('HGET', M, id) or '', redis.call('HGET', E, id) or '', '' }
+        rows[#rows + 1] = row_of(id, 'running', whole(claim), job)
       end
     end
   end

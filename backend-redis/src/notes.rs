@@ -20,6 +20,7 @@ impl Inner {
         edits: &[NoteEdit],
     ) -> Result<LeaseStatus, BackendError> {
         let Some((shard, place)) = queue.place_of(hold) else { return Ok(LeaseStatus::Stale) };
+        let shard = &queue.shards[shard];
         let mut call = SAVE.call(&shard.tag, &[shard.tag.lease(hold.lease)]);
         call.cmd.arg(place);
         add_id(&mut call.cmd, hold.job.as_uuid());
@@ -57,7 +58,7 @@ impl Inner {
         let Some((shard, _)) = queue.place_of(hold) else {
             return Ok(Notes { now: Timestamp::now(), notes: Vec::new() });
         };
-        let mut call = NOTES.call(&shard.tag, &[]);
+        let mut call = NOTES.call(&queue.shards[shard].tag, &[]);
         add_id(&mut call.cmd, hold.job.as_uuid());
         let answer = self.link.run(call).await?;
         let read = || {

@@ -61,10 +61,10 @@ impl Queue {
         usize::from(u16::from_be_bytes([a, b])) % self.shards.len()
     }
 
-    /// The shard of a hold, and the place of its job in the lease there.
-    pub(crate) fn place_of(&self, hold: &Hold) -> Option<(&Shard, u16)> {
+    /// The number of a hold's shard, and the place of its job in the lease there; `None` if the hold is none of ours.
+    pub(crate) fn place_of(&self, hold: &Hold) -> Option<(usize, u16)> {
         let [place, shard, _] = hold.locator;
-        let shard = self.shards.get(usize::try_from(shard).ok()?)?;
+        let shard = usize::try_from(shard).ok().filter(|s| *s < self.shards.len())?;
         Some((shard, u16::try_from(place).ok()?))
     }
 

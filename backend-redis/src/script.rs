@@ -17,6 +17,7 @@ const FINISH: &str = include_str!("../scripts/lib/finish.lua");
 const KINDS: &str = include_str!("../scripts/lib/kinds.lua");
 const NOTES_LIB: &str = include_str!("../scripts/lib/notes.lua");
 const CLAIM: &str = include_str!("../scripts/lib/claim.lua");
+const ROWS: &str = include_str!("../scripts/lib/rows.lua");
 const STORE: &str = include_str!("../scripts/lib/store.lua");
 const SETTLE: &str = include_str!("../scripts/lib/settle.lua");
 
@@ -39,9 +40,9 @@ scripts! {
     NOTES = "notes", "notes.lua", [];
     PROMOTE = "promote", "promote.lua", [];
     REAP = "reap", "reap.lua", [FINISH];
-    GET = "get", "get.lua", [];
-    LIST = "list", "list.lua", [];
-    LIST_RUNNING = "list", "list_running.lua", [];
+    GET = "get", "get.lua", [ROWS];
+    LIST = "list", "list.lua", [ROWS];
+    LIST_RUNNING = "list", "list_running.lua", [ROWS];
     REPLAY = "replay", "replay.lua", [];
     AMEND = "amend", "amend.lua", [NOTES_LIB];
     DISCARD = "discard", "discard.lua", [FINISH];

@@ -164,9 +164,7 @@ fn sort<'a>(queue: &Queue, settlements: &'a [Settlement]) -> (Vec<Verdicts<'a>>,
     let mut repeats = Vec::new();
     for (number, settlement) in settlements.iter().enumerate() {
         let hold = &settlement.hold;
-        let [place, shard, _] = hold.locator;
-        let shard = usize::try_from(shard).ok().filter(|s| *s < shards.len());
-        let (Some(shard), Ok(place)) = (shard, u16::try_from(place)) else { continue };
+        let Some((shard, place)) = queue.place_of(hold) else { continue };
         match first.entry((hold.lease, hold.job)) {
             Entry::Occupied(earlier) => repeats.push((number, *earlier.get())),
             Entry::Vacant(new) => {
@@ -285,8 +283,8 @@ impl Inner {
     /// Brings the follow-ups of applied verdicts to their queues; what does not arrive now is brought by maintenance.
     async fn forward(&self, queue: &Queue, settlements: &[Settlement], answers: &[Settled]) {
         for (settlement, answer) in settlements.iter().zip(answers) {
-            let shard = usize::try_from(settlement.hold.locator[1]).ok().and_then(|s| queue.shards.get(s));
-            let Some(shard) = shard.filter(|_| !settlement.follow_ups.is_empty()) else { continue };
+            let place = queue.place_of(&settlement.hold).filter(|_| !settlement.follow_ups.is_empty());
+            let Some(shard) = place.map(|(shard, _)| &queue.shards[shard]) else { continue };
             let forwarded = match answer {
                 Settled::Applied => self.forward_all(queue, shard, &settlement.follow_ups).await,
                 // Whoever was told so first may not have come this far.

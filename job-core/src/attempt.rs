@@ -39,7 +39,8 @@ impl Clone for Attempt {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+/// What a running attempt shares with the parts of its handler.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Nothing panics between two states under these locks.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -9,6 +9,7 @@ use crate::middleware::{Layers, Middleware};
 use crate::names::QueueName;
 use crate::new_job::{NewJob, Priority, When};
 use crate::operate::{IntoBackend, Operate};
+use crate::repeats::Repeats;
 use crate::seeded_bug;
 use jiff::Timestamp;
 use std::borrow::Cow;
@@ -137,27 +138,25 @@ impl Client {
         self.layers.enqueue(job)
     }
 
-    /// A delay of half to all of this.
-    pub(crate) fn shorten(&self, bound: Duration) -> Duration {
-        self.chance.shorten(bound, 50)
+    /// What spreads its repeated calls.
+    pub(crate) fn chance(&self) -> &Chance {
+        &self.chance
     }
 
     async fn enqueue_part(&self, jobs: &[NewJob]) -> Result<Vec<Enqueued>, BackendError> {
-        let mut repeats = 0;
+        let mut repeats = Repeats::new(REPEATS, REPEAT_BASE);
         let mut unknown = None;
         loop {
-            match self.backend.enqueue(jobs).await {
-                Err(error) if error.is_transient() && repeats < REPEATS => {
-                    if error.effect() == Effect::Unknown {
-                        unknown = Some(error);
-                    }
-                    let bound = REPEAT_BASE * 2u32.pow(repeats);
-                    tokio::time::sleep(self.chance.shorten(bound, 50)).await;
-                    repeats += 1;
-                }
-                // An earlier try may have been applied, so a later "not applied" does not settle it.
-                Err(error) => return Err(unknown.unwrap_or(error)),
+            let error = match self.backend.enqueue(jobs).await {
+                Err(error) => error,
                 ok => return ok,
+            };
+            if !repeats.again(&error, &self.chance).await {
+                // An earlier try may have been applied, so a later "not applied" does not settle it.
+                return Err(unknown.unwrap_or(error));
+            }
+            if error.effect() == Effect::Unknown {
+                unknown = Some(error);
             }
         }
     }

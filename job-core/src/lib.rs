@@ -33,6 +33,7 @@ mod outcome;
 mod own_thread;
 mod redact;
 mod registry;
+mod repeats;
 mod retry;
 mod runtime;
 mod sealed;

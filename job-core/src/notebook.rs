@@ -1,17 +1,19 @@
 //! The notes of a job, as its running attempt reads and writes them.
 
+use crate::attempt::lock;
 use crate::backend::{Hold, LeaseStatus};
 use crate::error::BackendError;
 use crate::note::{Note, NoteEdit, Notes};
 use crate::outcome::JobError;
-use crate::runtime::Env;
+use crate::repeats::Repeats;
+use crate::runtime::{Env, bounded};
 use crate::{QueueName, fault_point, seeded_bug};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::sync::OnceCell;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::Instant;
 
 /// How often a call whose failure was transient is made again.
 const REPEATS: u32 = 5;
@@ -47,11 +49,6 @@ impl Pages {
         let (then, read) = self.clock;
         then.checked_add(read.elapsed()).unwrap_or(Timestamp::MAX)
     }
-}
-
-fn lock(pages: &Mutex<Pages>) -> MutexGuard<'_, Pages> {
-    // Every change is one call of the map.
-    pages.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Notebook {
@@ -150,15 +147,12 @@ async fn repeated<T, F: Future<Output = Result<T, BackendError>>>(
     operation: &'static str,
     call: impl Fn() -> F,
 ) -> Result<T, BackendError> {
-    let mut repeats = 0;
+    let mut repeats = Repeats::new(REPEATS, REPEAT_BASE);
     loop {
-        let answer = timeout(env.timing.call_timeout, call()).await;
-        match answer.unwrap_or_else(|_| Err(crate::runtime::timed_out(operation))) {
-            Err(error) if error.is_transient() && repeats < REPEATS => {
-                sleep(env.chance.shorten(REPEAT_BASE * 2u32.pow(repeats), 50)).await;
-                repeats += 1;
-            }
-            answer => return answer,
+        let answer = bounded(env.timing.call_timeout, operation, call()).await;
+        match &answer {
+            Err(error) if repeats.again(error, &env.chance).await => {}
+            _ => return answer,
         }
     }
 }

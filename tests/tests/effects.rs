@@ -41,6 +41,11 @@ impl Sink {
         format!("receipt {}", self.calls())
     }
 
+    /// The effect of a handler to which nothing happens.
+    async fn effect(&self, ctx: &JobContext, name: &str, kind: EffectKind) -> Result<String, JobError> {
+        ctx.effect(name, kind, |call| async move { Ok::<_, JobError>(self.send(&call)) }).await
+    }
+
     /// The effect, and the death of the process before it can be noted: as far as the job can tell, the handler is dropped
     /// here by its timeout.
     async fn send_and_die(&self, call: EffectCall, attempt: u32) -> Result<String, JobError> {
@@ -76,8 +81,7 @@ async fn a_later_attempt_gets_the_kept_result() {
         let dead = run(memory(), move |ctx| {
             let (outside, log) = (outside.clone(), log.clone());
             async move {
-                let send = |call: EffectCall| async move { Ok::<_, JobError>(outside.send(&call)) };
-                log.add(ctx.effect("mail", kind, send).await?);
+                log.add(outside.effect(&ctx, "mail", kind).await?);
                 if ctx.attempt() < 3 { Err("something else fails".into()) } else { Ok(()) }
             }
         })
@@ -242,8 +246,7 @@ async fn a_note_whose_answer_was_lost_is_written_once_more() {
     let dead = run(store, move |ctx| {
         let outside = outside.clone();
         async move {
-            let send = |call: EffectCall| async move { Ok::<_, JobError>(outside.send(&call)) };
-            ctx.effect("mail", EffectKind::AtMostOnce, send).await?;
+            outside.effect(&ctx, "mail", EffectKind::AtMostOnce).await?;
             Ok(())
         }
     })
@@ -263,8 +266,7 @@ async fn whoever_has_lost_the_job_begins_no_effect() {
             let (hold, _) = ctx.complete_elsewhere().expect("it runs");
             let end = Settlement::new(hold, Verdict::Complete);
             assert_eq!(store.settle(ctx.queue(), &[end]).await.unwrap(), [Settled::Applied]);
-            let send = |call: EffectCall| async move { Ok::<_, JobError>(outside.send(&call)) };
-            ctx.effect("mail", EffectKind::AtMostOnce, send).await.expect_err("it is somebody else's");
+            outside.effect(&ctx, "mail", EffectKind::AtMostOnce).await.expect_err("it is somebody else's");
             Ok(())
         }
     })
@@ -326,8 +328,7 @@ async fn a_bad_name_is_refused_before_anything_is_called() {
     let dead = run(memory(), move |ctx| {
         let outside = outside.clone();
         async move {
-            let send = |call: EffectCall| async move { Ok::<_, JobError>(outside.send(&call)) };
-            ctx.effect("an e-mail", BY_KEY, send).await?;
+            outside.effect(&ctx, "an e-mail", BY_KEY).await?;
             Ok(())
         }
     })
@@ -342,9 +343,7 @@ async fn a_handler_with_effects_can_be_called_in_a_unit_test() {
     let ctx = JobContext::test();
     let sink = Sink::default();
     for _ in 0..2 {
-        let outside = sink.clone();
-        let send = |call: EffectCall| async move { Ok::<_, JobError>(outside.send(&call)) };
-        assert_eq!(ctx.effect("mail", BY_KEY, send).await.unwrap(), "receipt 1");
+        assert_eq!(sink.effect(&ctx, "mail", BY_KEY).await.unwrap(), "receipt 1");
     }
     assert_eq!(sink.calls(), 1);
 }

@@ -124,7 +124,7 @@ pub(super) const BUGS: &[SqlBug] = &[
         "sql_note_of_any_lease",
         "notes are written whatever the lease",
         "backend-postgres/migrations/0007_notes.sql",
-        &[("if not found or not exists (", "if not found or false and not exists (")],
+        &[("if not found or not {schema}.covers(p_queue, p_top, p_lease, p_seq) then", "if not found then")],
     ),
     bug(
         "sql_note_not_replaced",

@@ -6,6 +6,7 @@ use super::board::Board;
 use super::deliver::Delivery;
 use super::evaluate::Evaluation;
 use crate::operate::Operate;
+use crate::runtime::bounded;
 use crate::{Kind, QueueName, WorkerId};
 use futures_util::FutureExt as _;
 use jiff::Timestamp;
@@ -91,14 +92,13 @@ impl Watch {
         let backend = Arc::clone(backend);
         let (limit, mut all) = (*call_timeout, queues.clone());
         let mut failed = None;
-        match timeout(limit, backend.queues()).await {
-            Ok(Ok(others)) => all.extend(others),
-            Ok(Err(error)) => failed = Some(error.to_string()),
-            Err(_) => failed = Some("no answer".to_owned()),
+        match bounded(limit, "queues", backend.queues()).await {
+            Ok(others) => all.extend(others),
+            Err(error) => failed = Some(error),
         }
         for queue in all {
-            match timeout(limit, backend.gauges(&queue, self.evaluation.count_to())).await {
-                Ok(Ok(gauges)) => {
+            match bounded(limit, "gauges", backend.gauges(&queue, self.evaluation.count_to())).await {
+                Ok(gauges) => {
                     let Watched { queues, kinds, .. } = &self.watched;
                     let mine = queues.contains(&queue);
                     let handles = |kind: &Kind| mine && kinds.binary_search(kind).is_ok();
@@ -106,18 +106,14 @@ impl Watch {
                         self.tell(found);
                     }
                 }
-                Ok(Err(error)) => {
+                Err(error) => {
                     self.evaluation.miss(&queue);
-                    failed = Some(error.to_string());
-                }
-                Err(_) => {
-                    self.evaluation.miss(&queue);
-                    failed = Some("no answer".to_owned());
+                    failed = Some(error);
                 }
             }
         }
         if let Some(error) = failed.as_ref().filter(|_| !self.failing) {
-            tracing::warn!(error, "a look for alerts failed, trying on");
+            tracing::warn!(%error, "a look for alerts failed, trying on");
         }
         self.failing = failed.is_some();
     }

@@ -3,6 +3,7 @@
 use super::alert::AlertChange;
 use super::deliver::PATIENCE;
 use crate::chance::Chance;
+use crate::retry::{Backoff, FailureInfo, Jitter};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::client::conn::http1;
@@ -23,8 +24,12 @@ use tokio_util::task::AbortOnDropHandle;
 
 /// How long a change is tried.
 const GIVE_UP: Duration = Duration::from_secs(60 * 60);
-const DELAY_MIN: Duration = Duration::from_secs(1);
-const DELAY_MAX: Duration = Duration::from_secs(60);
+const DELAYS: Backoff = Backoff::Exponential {
+    base: Duration::from_secs(1),
+    factor: 2,
+    max: Duration::from_secs(60),
+    jitter: Jitter::Full,
+};
 
 /// Where to post. Shown without its path, which is often a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,7 +73,7 @@ pub(super) async fn deliver(url: &str, change: &AlertChange) {
     let Ok(target) = Target::parse(url) else { return };
     let body = Bytes::from(change.to_json());
     let (began, chance) = (Instant::now(), Chance::default());
-    for tried in 0_u32.. {
+    for tried in 1_u32.. {
         let answer = timeout(PATIENCE, post(&target, body.clone())).await;
         let why = match answer {
             Ok(Ok(status)) if status.is_success() => return,
@@ -81,11 +86,10 @@ pub(super) async fn deliver(url: &str, change: &AlertChange) {
             tracing::error!(key, %target, why, "a webhook was not told of an alert, giving up");
             return;
         }
-        if tried == 0 {
+        if tried == 1 {
             tracing::warn!(key, %target, why, "a webhook could not be told of an alert, trying on");
         }
-        let bound = DELAY_MIN.saturating_mul(1 << tried.min(6)).min(DELAY_MAX);
-        sleep(chance.shorten(bound, 0)).await;
+        sleep(DELAYS.delay_by(&FailureInfo::new(tried, &why), &chance)).await;
     }
 }
 

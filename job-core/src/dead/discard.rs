@@ -2,7 +2,7 @@
 
 use super::DeadLetters;
 use super::filter::{DeadFilter, Selection};
-use super::pages::{Pages, Survey};
+use super::pages::{Pages, REPEATS, Survey};
 use crate::JobId;
 use crate::error::{BackendError, Effect};
 
@@ -82,14 +82,14 @@ impl DeadLetters {
     }
 
     async fn discard_all(&self, ids: &[JobId]) -> Result<u64, BackendError> {
-        let (mut repeats, mut unknown) = (0, false);
+        let (mut repeats, mut unknown) = (REPEATS, false);
         loop {
             match self.client.backend().discard(ids).await {
                 // After a lost answer nobody can tell who removed what is gone.
                 Ok(answers) => return Ok(answers.iter().filter(|done| **done || unknown).count() as u64),
                 Err(error) => {
                     unknown |= error.effect() == Effect::Unknown;
-                    if !self.try_again(&error, &mut repeats).await {
+                    if !repeats.again(&error, self.client.chance()).await {
                         return Err(error);
                     }
                 }

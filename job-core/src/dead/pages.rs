@@ -4,6 +4,7 @@ use super::DeadLetters;
 use super::filter::Selection;
 use crate::error::BackendError;
 use crate::operate::{Cursor, JobRecord, JobState, ListFilter, Page};
+use crate::repeats::Repeats;
 use crate::{JobId, Kind};
 use jiff::Timestamp;
 use std::future::Future;
@@ -12,8 +13,8 @@ use std::time::Duration;
 /// How many jobs are read at once.
 pub(crate) const PAGE: u32 = 200;
 
-const REPEATS: u32 = 5;
-const REPEAT_BASE: Duration = Duration::from_millis(100);
+/// How often a call is made again.
+pub(super) const REPEATS: Repeats = Repeats::new(5, Duration::from_millis(100));
 
 impl DeadLetters {
     pub(crate) async fn page(
@@ -33,29 +34,14 @@ impl DeadLetters {
         &self,
         call: impl Fn() -> F,
     ) -> Result<T, BackendError> {
-        let mut repeats = 0;
+        let mut repeats = REPEATS;
         loop {
-            match call().await {
-                Err(error) if error.is_transient() && repeats < REPEATS => {
-                    self.pause_before(&mut repeats).await
-                }
-                answer => return answer,
+            let answer = call().await;
+            match &answer {
+                Err(error) if repeats.again(error, self.client.chance()).await => {}
+                _ => return answer,
             }
         }
-    }
-
-    /// Waits before a call is made once more; false if it has been made often enough.
-    pub(crate) async fn try_again(&self, error: &BackendError, repeats: &mut u32) -> bool {
-        let again = error.is_transient() && *repeats < REPEATS;
-        if again {
-            self.pause_before(repeats).await;
-        }
-        again
-    }
-
-    async fn pause_before(&self, repeats: &mut u32) {
-        tokio::time::sleep(self.client.shorten(REPEAT_BASE * 2u32.pow(*repeats))).await;
-        *repeats += 1;
     }
 }
 

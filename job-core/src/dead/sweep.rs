@@ -2,7 +2,7 @@
 
 use super::DeadLetters;
 use super::filter::Selection;
-use super::pages::{Pages, Survey};
+use super::pages::{Pages, REPEATS, Survey};
 use super::replay::{Replay, ReplayError, ReplayReport};
 use crate::error::{BackendError, Effect, ErrorKind};
 use crate::operate::JobRecord;
@@ -136,7 +136,7 @@ impl DeadLetters {
             let gone = self.split_off_others(pages, &mut ids).await?;
             count(0, 0, gone);
         }
-        let mut repeats = 0;
+        let mut repeats = REPEATS;
         let answers = loop {
             if ids.is_empty() {
                 return Ok(());
@@ -144,7 +144,7 @@ impl DeadLetters {
             match self.client.backend().replay(&ids).await {
                 Ok(answers) => break answers,
                 Err(error) => {
-                    if !self.try_again(&error, &mut repeats).await {
+                    if !repeats.again(&error, self.client.chance()).await {
                         return Err(error);
                     }
                     if error.effect() == Effect::Unknown {

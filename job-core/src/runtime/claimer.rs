@@ -2,6 +2,7 @@
 //! Owns: the poll timer. Restarted by: its QueueSupervisor. Never: runs user code, fails on a transient error.
 
 use super::backoff::Backoff;
+use super::bounded::bounded;
 use super::core::{ClaimPlan, Nudge};
 use super::seat::Seated;
 use super::shared::QueueShared;
@@ -13,7 +14,7 @@ use ractor::{ActorProcessingErr, ActorRef};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 #[derive(Debug)]
 pub(crate) enum ClaimerMsg {
@@ -131,7 +132,7 @@ impl ClaimerState {
                 env.backend.settle_and_claim(&self.queue.name, &plan.settlements, &request).await
             }
         };
-        timeout(env.timing.call_timeout, call).await.unwrap_or_else(|_| Err(timed_out("claim")))
+        bounded(env.timing.call_timeout, "claim", call).await
     }
 
     fn arm(&mut self, myself: &ActorRef<ClaimerMsg>, wait: Duration) {
@@ -141,8 +142,4 @@ impl ClaimerState {
             timer.abort();
         }
     }
-}
-
-pub(crate) fn timed_out(operation: &'static str) -> BackendError {
-    BackendError::new("store", operation, ErrorKind::Transient, Effect::Unknown, "no answer in time")
 }

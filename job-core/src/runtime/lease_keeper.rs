@@ -5,7 +5,7 @@
 //! The keepers of a runtime share a thread that runs nothing else, so that handlers which never wait cannot stop them.
 //! Only on a current-thread runtime they live among the handlers, where such a handler stops everything.
 
-use super::claimer::timed_out;
+use super::bounded::bounded_by;
 use super::seat::Seated;
 use super::shared::QueueShared;
 use crate::LeaseId;
@@ -15,7 +15,7 @@ use ractor::{ActorProcessingErr, ActorRef};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 #[derive(Debug)]
 pub(crate) enum KeeperMsg {
@@ -99,7 +99,7 @@ impl KeeperState {
         let env = &self.queue.env;
         let sent = Instant::now();
         let call = env.backend.extend(&self.queue.name, leases, env.timing.lease_for);
-        match timeout_at(by, call).await.unwrap_or_else(|_| Err(timed_out("extend"))) {
+        match bounded_by(by, "extend", call).await {
             Ok(answer) => {
                 let nudge = {
                     let mut core = self.queue.core();

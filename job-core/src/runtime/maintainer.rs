@@ -1,14 +1,14 @@
 //! Maintainer: promotes, reaps and prunes the queues of one runtime. Any number of processes may do it at once.
 //! Owns: when it last succeeded. Restarted by: the RuntimeSupervisor. Never: fails on an error, however permanent.
 
-use super::claimer::timed_out;
+use super::bounded::bounded;
 use super::shared::QueueShared;
 use crate::backend::MaintainRequest;
 use crate::{fault_point, seeded_bug};
 use ractor::{ActorProcessingErr, ActorRef};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 #[derive(Debug)]
 pub(crate) enum MaintainerMsg {
@@ -81,7 +81,7 @@ impl QueueRound {
             ..MaintainRequest::default()
         };
         let call = env.backend.maintain(&self.queue.name, &request);
-        let answer = timeout(timing.call_timeout, call).await.unwrap_or_else(|_| Err(timed_out("maintain")));
+        let answer = bounded(timing.call_timeout, "maintain", call).await;
         let _ = fault_point!(self.queue.name.as_str(), "maintainer.answered");
         let mut wait = env.chance.shorten(timing.maintain_every, 80);
         match answer {

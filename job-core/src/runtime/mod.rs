@@ -2,6 +2,7 @@
 
 mod backoff;
 mod begin;
+mod bounded;
 mod builder;
 mod burial;
 mod claimer;
@@ -37,7 +38,7 @@ use crate::WorkerId;
 use crate::alerts::{Alerts, Board};
 use crate::client::Client;
 use crate::operate::{IntoBackend, Operate};
-pub(crate) use claimer::timed_out;
+pub(crate) use bounded::bounded;
 pub(crate) use shared::Env;
 use shared::QueueShared;
 use std::future::Future;

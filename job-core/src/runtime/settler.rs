@@ -2,7 +2,7 @@
 //! Owns: nothing but its timer. Restarted by: its QueueSupervisor. Never: fails on a transient error, drops a verdict.
 
 use super::backoff::Backoff;
-use super::claimer::timed_out;
+use super::bounded::bounded;
 use super::seat::Seated;
 use super::shared::QueueShared;
 use crate::error::{BackendError, ErrorKind};
@@ -10,7 +10,6 @@ use crate::fault_point;
 use ractor::{ActorProcessingErr, ActorRef};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::timeout;
 
 #[derive(Debug)]
 pub(crate) enum SettlerMsg {
@@ -69,8 +68,7 @@ impl SettlerState {
         let Some(settlements) = self.queue.core().plan_settle(retry) else { return Ok(None) };
         let env = &self.queue.env;
         let call = env.backend.settle(&self.queue.name, &settlements);
-        let answer =
-            timeout(env.timing.call_timeout, call).await.unwrap_or_else(|_| Err(timed_out("settle")));
+        let answer = bounded(env.timing.call_timeout, "settle", call).await;
         let _ = fault_point!(self.queue.name.as_str(), "settler.answered");
         match answer {
             Ok(settled) => {
