@@ -38,7 +38,7 @@ struct Metrics {
 
 impl Middleware for Metrics {
     fn ended(&self, ctx: &JobContext, verdict: &Verdict, took: Duration) {
-        let counter = if *verdict == Verdict::Complete { &self.completed } else { &self.failed };
+        let counter = if verdict.is_complete() { &self.completed } else { &self.failed };
         counter.fetch_add(1, Ordering::Relaxed);
         println!("{} attempt {} took {took:.0?}", ctx.kind(), ctx.attempt());
     }

@@ -5,10 +5,10 @@ use crate::state::State;
 use crate::sync::{Mutex, MutexGuard};
 use async_trait::async_trait;
 use job_core::{
-    Amendment, Backend, BackendError, BackendInfo, Cancelled, Claim, ClaimRequest, DurabilityClass, Effect,
-    Enqueued, ErrorKind, Extended, Gauges, Hold, JobId, JobRecord, LeaseId, LeaseStatus, ListFilter,
-    MaintainRequest, Maintained, NewJob, NoteEdit, Notes, Operate, Page, QueueName, QueueStats, Settled,
-    Settlement,
+    Amendment, Backend, BackendError, BackendInfo, BatchId, BatchRecord, Cancelled, Claim, ClaimRequest,
+    DurabilityClass, Effect, Enqueued, ErrorKind, Extended, Gauges, Hold, JobId, JobRecord, LeaseId,
+    LeaseStatus, ListFilter, MaintainRequest, Maintained, NewJob, NoteEdit, Notes, Operate, Page, QueueName,
+    QueueStats, Settled, Settlement,
 };
 use std::fmt;
 use std::sync::{Arc, PoisonError};
@@ -207,6 +207,14 @@ impl Operate for MemoryBackend {
 
     async fn amend(&self, id: JobId, amendment: &Amendment) -> Result<bool, BackendError> {
         Ok(self.state().amend(id, amendment))
+    }
+
+    async fn run_now(&self, id: JobId) -> Result<bool, BackendError> {
+        Ok(self.state().run_now(id))
+    }
+
+    async fn batch(&self, id: BatchId) -> Result<Option<BatchRecord>, BackendError> {
+        Ok(self.state().batches.record(id))
     }
 
     async fn discard(&self, ids: &[JobId]) -> Result<Vec<bool>, BackendError> {

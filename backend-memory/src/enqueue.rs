@@ -20,8 +20,10 @@ impl State {
         if fits(jobs.len(), keyed) {
             return true;
         }
-        let new = || jobs.iter().filter(|j| self.table.known(j.id).is_none());
-        fits(new().count(), new().filter(|j| j.idempotency.is_some()).count())
+        let new = jobs.iter().filter(|j| self.table.known(j.id).is_none());
+        let (new, keyed) = new.fold((0, 0), |(n, k), j| (n + 1, k + usize::from(j.idempotency.is_some())));
+        self.make_room(new);
+        self.table.len() + new <= self.capacity && self.keys.remembered() + keyed <= self.capacity
     }
 
     /// Stores the jobs and wakes their queues.
@@ -63,6 +65,9 @@ impl State {
         }
         if let Some(holder) = holder {
             self.table.remember_duplicate(new.id, holder, now);
+            if let Some(batch) = new.batch() {
+                self.member_ended(batch);
+            }
             return (Enqueued { id: holder, deduplicated: true }, None);
         }
         let queue_no = self.number_queue(&new.queue);
@@ -73,6 +78,7 @@ impl State {
             When::Now => now,
             When::After(delay) => now.saturating_add(delay),
             When::At(at) => self.clock.tick(at),
+            When::Batch { .. } => Tick::MAX,
         };
         let queue = &mut self.queues[queue_no as usize];
         queue.had_job = true;
@@ -95,6 +101,7 @@ impl State {
             payload: new.payload.clone(),
             headers: new.headers.clone(),
             enqueued_at: self.clock.wall(now),
+            batch: new.batch(),
             idempotency,
             unique,
             errors: Vec::new(),
@@ -104,6 +111,9 @@ impl State {
         let slot = self.table.insert(job);
         if let Some(job) = self.table.get(slot) {
             self.queues[queue_no as usize].admit(job, slot);
+        }
+        if let When::Batch { batch, members, event } = new.when {
+            self.wait_for_batch(batch, members, event, new.id);
         }
         (Enqueued { id: new.id, deduplicated: false }, ready)
     }

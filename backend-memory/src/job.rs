@@ -5,8 +5,8 @@ use crate::keys::KeyText;
 use bytes::Bytes;
 use jiff::Timestamp;
 use job_core::{
-    AttemptError, ClaimedJob, DeadReason, ErrorReport, Headers, Hold, JobId, JobRecord, JobState, Kind,
-    LeaseId, Note, NoteEdit, Priority, QueueName, Suspicion,
+    AttemptError, BatchId, ClaimedJob, DeadReason, ErrorReport, Headers, Hold, JobId, JobRecord, JobState,
+    Kind, LeaseId, Note, NoteEdit, Priority, QueueName, Suspicion,
 };
 use std::sync::Arc;
 
@@ -30,6 +30,7 @@ pub(crate) enum Place {
     Waiting { due: Tick, retrying: bool },
     Running,
     Dead { at: Tick, reason: DeadReason },
+    Completed { at: Tick, until: Tick },
 }
 
 #[derive(Debug)]
@@ -55,6 +56,7 @@ pub(crate) struct Job {
     pub(crate) payload: Bytes,
     pub(crate) headers: Headers,
     pub(crate) enqueued_at: Timestamp,
+    pub(crate) batch: Option<BatchId>,
     pub(crate) idempotency: Option<Arc<KeyText>>,
     pub(crate) unique: Option<Arc<KeyText>>,
     pub(crate) errors: Vec<AttemptError>,
@@ -126,6 +128,7 @@ impl Job {
             Place::Waiting { retrying: true, .. } => JobState::Retrying,
             Place::Running => JobState::Running,
             Place::Dead { .. } => JobState::Dead,
+            Place::Completed { .. } => JobState::Completed,
         }
     }
 
@@ -150,6 +153,10 @@ impl Job {
             enqueued_at: self.enqueued_at,
             run_at: match self.place {
                 Place::Waiting { due, .. } => Some(clock.wall(due)),
+                _ => None,
+            },
+            completed_at: match self.place {
+                Place::Completed { at, .. } => Some(clock.wall(at)),
                 _ => None,
             },
             died_at,

@@ -11,11 +11,13 @@
 //! jobs. Follow-up jobs are always taken, so that a full store can be worked off.
 
 mod backend;
+mod batches;
 mod claim;
 mod clock;
 mod enqueue;
 mod hash;
 mod job;
+mod kept;
 mod keys;
 mod lanes;
 mod leases;

@@ -98,6 +98,8 @@ impl State {
         };
         add(self.table.forget(until, self.capacity, PRUNE_LIMIT));
         add(self.keys.prune(now, PRUNE_LIMIT));
+        add(self.forget_kept(now, PRUNE_LIMIT));
+        add(self.batches.forget(until, PRUNE_LIMIT));
         if let Some(number) = self.queue_number(queue) {
             add(self.queues[number as usize].leases.forget(until, self.capacity, PRUNE_LIMIT));
         }

@@ -102,7 +102,7 @@ impl State {
                 job.cancel = true;
                 Cancelled::Asked
             }
-            Place::Dead { .. } => Cancelled::NotFound,
+            Place::Dead { .. } | Place::Completed { .. } => Cancelled::NotFound,
             Place::Ready | Place::Waiting { .. } => {
                 self.cancel_waiting(slot, now);
                 Cancelled::Now
@@ -125,6 +125,7 @@ impl State {
                 Place::Waiting { retrying: true, .. } => stats.retrying += 1,
                 Place::Running => stats.running += 1,
                 Place::Dead { .. } => stats.dead += 1,
+                Place::Completed { .. } => stats.completed += 1,
             }
         }
         let now = self.clock.wall(self.clock.now());

@@ -18,6 +18,8 @@ pub(crate) struct Queue {
     pub(crate) had_job: bool,
     /// How many jobs are dead.
     pub(crate) dead: u64,
+    /// How many completed jobs are kept.
+    pub(crate) completed: u64,
     kind_numbers: HashMap<Kind, u32>,
     pub(crate) lanes: Vec<Lanes>,
     /// Scheduled and retrying jobs by when they are due; the seq only tells equal instants apart.
@@ -35,6 +37,7 @@ impl Queue {
             paused: false,
             had_job: false,
             dead: 0,
+            completed: 0,
             kind_numbers: HashMap::new(),
             lanes: Vec::new(),
             waiting: BTreeMap::new(),
@@ -70,7 +73,7 @@ impl Queue {
         match job.place {
             Place::Ready => self.lanes[job.kind_no as usize].push(job, slot),
             Place::Waiting { due, .. } => drop(self.waiting.insert((due, job.seq), slot)),
-            Place::Running | Place::Dead { .. } => {}
+            Place::Running | Place::Dead { .. } | Place::Completed { .. } => {}
         }
     }
 
@@ -80,7 +83,7 @@ impl Queue {
         match from {
             Place::Ready => self.lanes[job.kind_no as usize].withdraw(slot, table),
             Place::Waiting { due, .. } => drop(self.waiting.remove(&(due, job.seq))),
-            Place::Running | Place::Dead { .. } => {}
+            Place::Running | Place::Dead { .. } | Place::Completed { .. } => {}
         }
     }
 

@@ -80,6 +80,7 @@ impl State {
                 job.charge();
                 self.bury(slot, *reason, now);
             }
+            Verdict::Keep(kept) => self.keep(slot, kept, now),
             // Complete and Cancel. A verdict of a later contract ends the job rather than running it for ever.
             _ => self.finish(slot, now),
         }

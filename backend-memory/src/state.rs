@@ -1,12 +1,13 @@
 //! Everything behind the lock, and the moves of a job that several calls share.
 
+use crate::batches::Batches;
 use crate::clock::{Clock, Tick};
 use crate::job::{Place, Stage};
 use crate::keys::Keys;
 use crate::queue::Queue;
 use crate::table::Table;
 use job_core::{DeadReason, QueueName, seeded_bug};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 #[derive(Debug)]
 pub(crate) struct State {
@@ -15,6 +16,9 @@ pub(crate) struct State {
     pub(crate) table: Table,
     pub(crate) keys: Keys,
     pub(crate) queues: Vec<Queue>,
+    pub(crate) batches: Batches,
+    /// Completed jobs that are kept, by when they are to go; the seq only tells equal instants apart.
+    pub(crate) kept: BTreeMap<(Tick, u64), u32>,
     queue_numbers: HashMap<QueueName, u32>,
     seq: u64,
 }
@@ -27,6 +31,8 @@ impl State {
             table: Table::default(),
             keys: Keys::default(),
             queues: Vec::new(),
+            batches: Batches::default(),
+            kept: BTreeMap::new(),
             queue_numbers: HashMap::new(),
             seq: 0,
         }
@@ -90,14 +96,19 @@ impl State {
         if let Some(key) = &job.unique {
             self.keys.release(key, job.id);
         }
+        if let Some(batch) = job.batch {
+            self.member_died(batch);
+        }
     }
 
     /// Removes a job that has completed, was cancelled or discarded, and that nobody holds.
     pub(crate) fn finish(&mut self, slot: u32, now: Tick) {
-        if let Some(job) = self.table.remove(slot, now)
-            && let Some(key) = &job.unique
-        {
+        let Some(job) = self.table.remove(slot, now) else { return };
+        if let Some(key) = &job.unique {
             self.keys.release(key, job.id);
+        }
+        if let Some(batch) = job.batch {
+            self.member_ended(batch);
         }
     }
 }

@@ -90,6 +90,25 @@ create table {schema}.dead (
 );
 create index dead_queue on {schema}.dead (queue_id, id);
 
+-- Completed jobs that are kept to be looked at.
+create table {schema}.completed (
+  lane int not null,
+  queue_id int not null,
+  completed_at timestamptz not null default clock_timestamp(),
+  keep_until timestamptz not null,
+  id uuid primary key,
+  attempt int not null,
+  max_attempts int not null,
+  claims bigint not null,
+  version bigint not null,
+  enqueued_at timestamptz not null,
+  payload bytea not null,
+  headers jsonb,
+  errors jsonb
+) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0);
+create index completed_queue on {schema}.completed (queue_id, id);
+create index completed_until on {schema}.completed (queue_id, keep_until);
+
 -- One row a lease. `top` is the highest of its seqs, `lanes` every lane that they are in.
 create table {schema}.lease (
   queue_id int not null,

@@ -127,6 +127,9 @@ begin
     holders := {schema}.take_keys(p_ids, p_iscopes, p_ikeys, p_iwindows, p_uscopes, p_ukeys);
     if exists (select from unnest(holders) h where h is not null) then
       update {schema}.enqueued e set answers = holders where e.request = p_request;
+      -- Whoever waits for a batch does not wait for jobs that others stand for.
+      perform {schema}.arrive(x.id, x.h::jsonb, false)
+        from unnest(p_ids, p_headers, holders) x(id, h, holder) where x.holder is not null and x.h is not null;
     else
       holders := null;
     end if;

@@ -29,10 +29,25 @@ begin
 end $$;
 
 -- A job is gone.
-create function {schema}.finish(p_id uuid, p_scope bytea, p_key bytea) returns void language plpgsql as $$
+create function {schema}.finish(p_id uuid, p_scope bytea, p_key bytea, p_headers jsonb) returns void language plpgsql as $$
 begin
   perform {schema}.let_go(p_id, p_scope, p_key);
   delete from {schema}.note n where n.job = p_id;
+  perform {schema}.arrive(p_id, p_headers, false);
+end $$;
+
+-- A job has completed and stays to be looked at, with what it returned.
+create function {schema}.keep(r {schema}.ready, p_for bigint, p_result text) returns void language plpgsql as $$
+begin
+  insert into {schema}.completed (lane, queue_id, keep_until, id, attempt, max_attempts, claims, version, enqueued_at,
+      payload, headers, errors)
+    select b.id, b.queue_id, clock_timestamp() + p_for * interval '1 microsecond', r.id, r.attempt + 1, r.max_attempts,
+      r.claims, r.version, r.enqueued_at, r.payload, r.headers, r.errors
+    from {schema}.lane b where b.id = {schema}.stage_lane(r.lane, 0::smallint)
+    on conflict do nothing;
+  perform {schema}.let_go(r.id, r.unique_scope, r.unique_key);
+  perform {schema}.write_notes(r.id, '{result}', array[convert_to(p_result, 'UTF8')]);
+  perform {schema}.arrive(r.id, r.headers, false);
 end $$;
 
 create function {schema}.push_error(p_errors jsonb, p_attempt int, p_error text) returns jsonb
@@ -55,6 +70,7 @@ begin
       r.payload, r.headers, r.errors, r.idem_scope, r.idem_key, r.unique_scope, r.unique_key
     from {schema}.lane b where b.id = {schema}.stage_lane(r.lane, 0::smallint);
   perform {schema}.let_go(r.id, r.unique_scope, r.unique_key);
+  perform {schema}.arrive(r.id, r.headers, true);
 end $$;
 
 create function {schema}.put_later(r {schema}.ready, p_state smallint, p_after bigint) returns void
@@ -77,7 +93,7 @@ begin
       r.enqueued_at, r.payload, r.headers, r.errors, r.idem_scope, r.idem_key, r.unique_scope, r.unique_key);
 end $$;
 
--- What becomes of a row that was taken out of the ready log: 1 retry, 2 snooze, 3 release, 4 dead.
+-- What becomes of a row that was taken out of the ready log: 1 retry, 2 snooze, 3 release, 4 dead, 5 keep.
 create function {schema}.apply_verdict(r {schema}.ready, p_verdict smallint, p_after bigint, p_error text, p_reason text)
 returns void language plpgsql as $$
 begin
@@ -89,9 +105,12 @@ begin
   if p_verdict = 4 then
     perform {schema}.bury(r, p_reason);
     return;
+  elsif p_verdict = 5 then
+    perform {schema}.keep(r, p_after, p_error);
+    return;
   end if;
   if exists (select from {schema}.cancel_request c where c.job = r.id) then
-    perform {schema}.finish(r.id, r.unique_scope, r.unique_key);
+    perform {schema}.finish(r.id, r.unique_scope, r.unique_key, r.headers);
     return;
   end if;
   if p_verdict = 1 and r.max_attempts < 2147483647 and r.attempt >= r.max_attempts then
@@ -110,6 +129,7 @@ end $$;
 create function {schema}.complete(p_queue int, p_top bigint, p_lease uuid, p_seqs bigint[]) returns bigint[]
 language plpgsql as $$
 declare held record; wanted bigint[]; gone bigint[]; ids uuid[]; keyed boolean; scopes bytea[]; keys bytea[]; owners uuid[];
+  batches uuid[]; batched uuid[];
 begin
   select l.lanes, l.seqs into held from {schema}.lease l
     where l.queue_id = p_queue and l.top = p_top and l.id = p_lease;
@@ -124,13 +144,15 @@ begin
   with gone as (
     delete from {schema}.ready r where r.lane = any(held.lanes)
       and r.seq between wanted[1] and wanted[cardinality(wanted)] and r.seq = any(wanted)
-    returning r.seq, r.id, r.unique_scope, r.unique_key
+    returning r.seq, r.id, r.unique_scope, r.unique_key,
+      case when r.headers is not null then {schema}.batch_of(r.headers) end as batch
   )
   select coalesce(array_agg(g.seq), '{}'), array_agg(g.id), count(g.unique_key) > 0,
       array_agg(g.unique_scope) filter (where g.unique_key is not null),
       array_agg(g.unique_key) filter (where g.unique_key is not null),
-      array_agg(g.id) filter (where g.unique_key is not null)
-    into gone, ids, keyed, scopes, keys, owners from gone g;
+      array_agg(g.id) filter (where g.unique_key is not null),
+      array_agg(g.batch) filter (where g.batch is not null), array_agg(g.id) filter (where g.batch is not null)
+    into gone, ids, keyed, scopes, keys, owners, batches, batched from gone g;
   if keyed then
     perform {schema}.release_key(u.scope, u.key, u.id)
       from (select * from unnest(scopes, keys, owners) z(scope, key, id) order by 1, 2) u;
@@ -140,6 +162,9 @@ begin
   end if;
   if exists (select from {schema}.note) then
     delete from {schema}.note n where n.job = any(ids);
+  end if;
+  if batches is not null then
+    insert into {schema}.arrival (batch, job, died) select b, j, false from unnest(batches, batched) x(b, j);
   end if;
   if cardinality(gone) > 0 then
     insert into {schema}.settled (lease, seqs) values (p_lease, gone);

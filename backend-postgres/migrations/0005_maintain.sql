@@ -26,7 +26,7 @@ language plpgsql as $$
 begin
   r.claims := r.claims + 1;
   if exists (select from {schema}.cancel_request c where c.job = r.id) then
-    perform {schema}.finish(r.id, r.unique_scope, r.unique_key);
+    perform {schema}.finish(r.id, r.unique_scope, r.unique_key, r.headers);
     return 0;
   end if;
   if p_stage >= 2 then r.crashes := r.crashes + 1; end if;
@@ -98,7 +98,7 @@ begin
   ), gone as (
     delete from {schema}.later l using due where l.ctid = due.ctid returning l.*
   ), cancelled as (
-    select g.id, {schema}.finish(g.id, g.unique_scope, g.unique_key) from gone g
+    select g.id, {schema}.finish(g.id, g.unique_scope, g.unique_key, g.headers) from gone g
     where exists (select from {schema}.cancel_request c where c.job = g.id)
   ), moved as (
     insert into {schema}.ready (lane, id, attempt, max_attempts, claims, crashes, version, enqueued_at, payload, headers,
@@ -127,6 +127,20 @@ begin
   delete from {schema}.key k where k.ctid = any(array(
     select x.ctid from {schema}.key x where x.expires_at < clock_timestamp() order by x.expires_at limit p_limit
     for update skip locked));
+  get diagnostics n = row_count; pruned := pruned + n;
+  delete from {schema}.note n using (
+      select d.id from {schema}.completed d where d.queue_id = q and d.keep_until <= clock_timestamp()
+      order by d.keep_until limit p_limit) x where n.job = x.id;
+  delete from {schema}.completed c where c.ctid = any(array(
+    select x.ctid from {schema}.completed x where x.queue_id = q and x.keep_until <= clock_timestamp()
+    order by x.keep_until limit p_limit for update skip locked));
+  get diagnostics n = row_count; pruned := pruned + n;
+  delete from {schema}.batch b where b.ctid = any(array(
+    select x.ctid from {schema}.batch x where x.over_at < day order by x.over_at limit p_limit for update skip locked));
+  get diagnostics n = row_count; pruned := pruned + n;
+  delete from {schema}.arrival a where a.ctid = any(array(
+    select x.ctid from {schema}.arrival x where x.at < day
+      and not exists (select from {schema}.batch b where b.id = x.batch) limit p_limit for update skip locked));
   get diagnostics n = row_count; pruned := pruned + n;
   delete from {schema}.enqueued e where e.ctid = any(array(
     select x.ctid from {schema}.enqueued x where x.at < day limit p_limit for update skip locked));

@@ -2,7 +2,7 @@ create view {schema}.job as
   -- A claim writes no job, so the running attempt is counted where it is seen.
   select r.id, n.queue_id, n.kind, n.priority, case held when 1 then 'running' else 'ready' end as state,
     r.attempt + held as attempt, r.max_attempts, r.claims + held as claims, r.crashes, r.payload, r.headers, r.enqueued_at,
-    null::timestamptz as run_at, null::timestamptz as died_at, null::text as reason, r.errors
+    null::timestamptz as run_at, null::timestamptz as completed_at, null::timestamptz as died_at, null::text as reason, r.errors
   from {schema}.ready r join {schema}.lane n on n.id = r.lane cross join lateral (
     select count(*)::int as held from (
       select from {schema}.lease l where l.queue_id = n.queue_id and l.top >= r.seq and r.seq = any(l.seqs) limit 1
@@ -10,12 +10,16 @@ create view {schema}.job as
   ) lease
   union all
   select l.id, l.queue_id, n.kind, n.priority, case l.state when 0 then 'scheduled' else 'retrying' end, l.attempt,
-    l.max_attempts, l.claims, l.crashes, l.payload, l.headers, l.enqueued_at, l.run_at, null, null, l.errors
+    l.max_attempts, l.claims, l.crashes, l.payload, l.headers, l.enqueued_at, l.run_at, null, null, null, l.errors
   from {schema}.later l join {schema}.lane n on n.id = l.lane
   union all
   select d.id, d.queue_id, n.kind, n.priority, 'dead', d.attempt, d.max_attempts, d.claims, d.crashes, d.payload,
-    d.headers, d.enqueued_at, null, d.died_at, d.reason, d.errors
-  from {schema}.dead d join {schema}.lane n on n.id = d.lane;
+    d.headers, d.enqueued_at, null, null, d.died_at, d.reason, d.errors
+  from {schema}.dead d join {schema}.lane n on n.id = d.lane
+  union all
+  select c.id, c.queue_id, n.kind, n.priority, 'completed', c.attempt, c.max_attempts, c.claims, 0, c.payload, c.headers,
+    c.enqueued_at, null, c.completed_at, null, null, c.errors
+  from {schema}.completed c join {schema}.lane n on n.id = c.lane where c.keep_until > clock_timestamp();
 
 create function {schema}.replay(p_id uuid) returns boolean language plpgsql as $$
 declare d {schema}.dead; r {schema}.ready;
@@ -43,12 +47,15 @@ begin
 end $$;
 
 create function {schema}.discard_all(p_ids uuid[]) returns boolean[] language plpgsql as $$
-declare answers boolean[] := '{}'; one uuid;
+declare answers boolean[] := '{}'; one uuid; d {schema}.dead;
 begin
   foreach one in array p_ids loop
-    delete from {schema}.dead d where d.id = one;
+    delete from {schema}.dead x where x.id = one returning * into d;
     answers := answers || found;
-    if found then delete from {schema}.note n where n.job = one; end if;
+    if found then
+      delete from {schema}.note n where n.job = one;
+      perform {schema}.arrive(one, d.headers, false);
+    end if;
   end loop;
   return answers;
 end $$;
@@ -62,7 +69,7 @@ begin
   for turn in 1 .. 3 loop
     delete from {schema}.later l where l.id = p_id returning * into d;
     if found then
-      perform {schema}.finish(d.id, d.unique_scope, d.unique_key);
+      perform {schema}.finish(d.id, d.unique_scope, d.unique_key, d.headers);
       return 0;
     end if;
     select n.queue_id into q from {schema}.ready x join {schema}.lane n on n.id = x.lane where x.id = p_id;
@@ -77,7 +84,7 @@ begin
     end if;
     delete from {schema}.ready x where x.lane = spot.lane and x.seq = spot.seq returning * into r;
     continue when not found;
-    perform {schema}.finish(r.id, r.unique_scope, r.unique_key);
+    perform {schema}.finish(r.id, r.unique_scope, r.unique_key, r.headers);
     return 0;
   end loop;
   return 2;
@@ -89,11 +96,11 @@ create function {schema}.set_paused(p_queue text, p_paused boolean) returns void
 $$;
 
 create function {schema}.stats(p_queue text, out ready bigint, out running bigint, out scheduled bigint, out retrying bigint,
-  out dead bigint, out oldest_us bigint, out paused boolean)
+  out completed bigint, out dead bigint, out oldest_us bigint, out paused boolean)
 language plpgsql as $$
 declare q {schema}.queue;
 begin
-  ready := 0; running := 0; scheduled := 0; retrying := 0; dead := 0; paused := false;
+  ready := 0; running := 0; scheduled := 0; retrying := 0; completed := 0; dead := 0; paused := false;
   select * into q from {schema}.queue k where k.name = p_queue;
   if not found then return; end if;
   paused := q.paused;
@@ -106,5 +113,7 @@ begin
   if oldest_us < 0 then oldest_us := 0; end if;
   select count(*) filter (where l.state = 0), count(*) filter (where l.state = 1) into scheduled, retrying
     from {schema}.later l where l.queue_id = q.id;
+  select count(*) into completed from {schema}.completed c
+    where c.queue_id = q.id and c.keep_until > clock_timestamp();
   select count(*) into dead from {schema}.dead d where d.queue_id = q.id;
 end $$;

@@ -42,7 +42,7 @@ begin
   if {schema}.covers(p_queue, p_top, p_lease, p_seq) then
     delete from {schema}.ready x where x.lane = p_lane and x.seq = p_seq and x.id = p_job returning * into r;
     if found then
-      perform {schema}.finish(r.id, r.unique_scope, r.unique_key);
+      perform {schema}.finish(r.id, r.unique_scope, r.unique_key, r.headers);
       insert into {schema}.settled (lease, seqs) values (p_lease, array[p_seq]);
       return 0;
     end if;

@@ -1,6 +1,7 @@
 select j.id, j.kind, j.priority, j.state, j.attempt, j.max_attempts, j.claims, j.crashes, j.payload, j.reason,
     (date_part('epoch', j.enqueued_at) * 1000000)::bigint as enqueued_us,
     (date_part('epoch', j.run_at) * 1000000)::bigint as run_us,
+    (date_part('epoch', j.completed_at) * 1000000)::bigint as completed_us,
     (date_part('epoch', j.died_at) * 1000000)::bigint as died_us, j.errors::text as errors, j.headers::text as headers, q.name as queue
   from {schema}.queue q join {schema}.job j on j.queue_id = q.id
   where q.name = $1 and j.state = $2 and ($3::text is null or j.kind = $3) and ($4::uuid is null or j.id > $4)

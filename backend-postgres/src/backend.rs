@@ -1,5 +1,6 @@
 //! The backend: calls with their columns.
 
+use crate::batches::advance;
 use crate::call::Calls;
 use crate::claim::{ClaimArgs, Claimed, claim, payloads};
 use crate::connect::{pool, prepare};
@@ -114,6 +115,16 @@ impl PostgresBackend {
 
     pub(crate) fn calls(&self) -> &Calls {
         &self.inner.calls
+    }
+
+    /// Tells this process and others that these queues have work.
+    pub(crate) fn wake_all(&self, queues: &[String]) {
+        let queues: Vec<_> = queues.iter().filter_map(|q| QueueName::new(q).ok()).collect();
+        let names: Vec<_> = queues.iter().collect();
+        self.inner.wake.tell(&names, &self.inner.calls);
+        for queue in names {
+            self.ring(queue);
+        }
     }
 
     pub(crate) fn ring(&self, queue: &QueueName) {
@@ -337,6 +348,8 @@ impl Backend for PostgresBackend {
             done.poisoned = count(poisoned);
             done.more |= more;
         }
+        let woken = inner.calls.run("advance", limit, advance).await?;
+        self.wake_all(&woken);
         let (audit_due, prune_due) = inner.due(queue);
         if audit_due {
             done.repaired = count(inner.calls.run("audit", name(), audit).await?);

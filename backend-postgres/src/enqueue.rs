@@ -1,12 +1,13 @@
 //! Jobs to columns.
 
+use crate::batches::Wait;
 use crate::call::Reply;
 use crate::error::{failed, refused};
 use crate::schema::Statements;
 use job_core::{
     BackendError, Enqueued, ErrorKind, Kind, NewJob, Priority, QueueName, Suspicion, When, seeded_bug,
 };
-use sqlx::{PgConnection, Row};
+use sqlx::{Connection as _, PgConnection, Row};
 use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
 use std::time::Duration;
@@ -16,6 +17,9 @@ pub(crate) const UNLIMITED: i32 = i32::MAX;
 
 /// The longest delay that a timestamp can hold, about 250,000 years.
 const DELAY_MAX: i64 = 7_900_000_000_000_000_000;
+
+/// When a job is due that waits for a batch, in microseconds: the last day of the year 9999.
+const NEVER: i64 = 253_402_214_400_000_000;
 
 pub(crate) fn micros(time: Duration) -> i64 {
     i64::try_from(time.as_micros()).unwrap_or(DELAY_MAX).min(DELAY_MAX)
@@ -153,6 +157,8 @@ pub(crate) struct Batch {
     idem_windows: Option<Vec<Option<i64>>>,
     unique_scopes: Option<Vec<Option<Vec<u8>>>>,
     unique_keys: Option<Vec<Option<Vec<u8>>>>,
+    /// Jobs that wait for an event of a batch.
+    pub(crate) waits: Vec<Wait>,
 }
 
 impl Batch {
@@ -178,10 +184,11 @@ impl Batch {
             }),
             delays: column(jobs, |j| match j.when {
                 When::After(delay) => Some(micros(delay)),
-                When::Now | When::At(_) => None,
+                When::Now | When::At(_) | When::Batch { .. } => None,
             }),
             ats: column(jobs, |j| match j.when {
                 When::At(at) => Some(at.as_microsecond()),
+                When::Batch { .. } => Some(NEVER),
                 When::Now | When::After(_) => None,
             }),
             idem_scopes: column(jobs, |j| j.idempotency.as_ref().map(|k| bytes(&k.scope))),
@@ -189,6 +196,7 @@ impl Batch {
             idem_windows: column(jobs, |j| j.idempotency.as_ref().map(|k| micros(k.window))),
             unique_scopes: column(jobs, |j| j.unique.as_ref().map(|k| bytes(&k.scope))),
             unique_keys: column(jobs, |j| j.unique.as_ref().map(|k| bytes(k.key.as_str()))),
+            waits: jobs.iter().filter_map(|j| Wait::of(j)).collect(),
         })
     }
 }
@@ -212,27 +220,55 @@ pub(crate) fn enqueue<'c>(
     connection: &'c mut PgConnection,
 ) -> Reply<'c, Option<Vec<Option<Uuid>>>> {
     Box::pin(async move {
-        let row = sqlx::query(statements.enqueue.clone())
-            .bind(&args.channel)
-            .bind(&args.notify)
-            .bind(args.ids[0])
-            .bind(&args.lanes)
-            .bind(&args.ids)
-            .bind(&args.payloads)
-            .bind(&args.max_attempts)
-            .bind(&args.versions)
-            .bind(&args.headers)
-            .bind(&args.delays)
-            .bind(&args.ats)
-            .bind(&args.idem_scopes)
-            .bind(&args.idem_keys)
-            .bind(&args.idem_windows)
-            .bind(&args.unique_scopes)
-            .bind(&args.unique_keys)
-            .fetch_one(connection)
-            .await?;
-        row.try_get(0)
+        if args.waits.is_empty() {
+            return store(args, statements, connection).await;
+        }
+        // This runs to its end in a task of its own, so the transaction is never left half-way.
+        let mut tx = connection.begin().await?;
+        let holders = enqueue_within(args, statements, &mut tx).await?;
+        tx.commit().await?;
+        Ok(holders)
     })
+}
+
+/// The same in a transaction that is open.
+pub(crate) async fn enqueue_within(
+    args: &Batch,
+    statements: &Statements,
+    connection: &mut PgConnection,
+) -> Result<Option<Vec<Option<Uuid>>>, sqlx::Error> {
+    let holders = store(args, statements, connection).await?;
+    for wait in &args.waits {
+        wait.note(statements, connection).await?;
+    }
+    Ok(holders)
+}
+
+async fn store(
+    args: &Batch,
+    statements: &Statements,
+    connection: &mut PgConnection,
+) -> Result<Option<Vec<Option<Uuid>>>, sqlx::Error> {
+    let row = sqlx::query(statements.enqueue.clone())
+        .bind(&args.channel)
+        .bind(&args.notify)
+        .bind(args.ids[0])
+        .bind(&args.lanes)
+        .bind(&args.ids)
+        .bind(&args.payloads)
+        .bind(&args.max_attempts)
+        .bind(&args.versions)
+        .bind(&args.headers)
+        .bind(&args.delays)
+        .bind(&args.ats)
+        .bind(&args.idem_scopes)
+        .bind(&args.idem_keys)
+        .bind(&args.idem_windows)
+        .bind(&args.unique_scopes)
+        .bind(&args.unique_keys)
+        .fetch_one(connection)
+        .await?;
+    row.try_get(0)
 }
 
 /// The jobs without repetitions of an id.

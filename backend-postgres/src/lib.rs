@@ -31,6 +31,7 @@
 //! | `pool` | `10` | the most connections for claims, verdicts and enqueues; two or three more extend leases and listen |
 
 mod backend;
+mod batches;
 mod call;
 mod claim;
 mod connect;

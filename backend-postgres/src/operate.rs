@@ -1,6 +1,7 @@
 //! Looking and administration.
 
 use crate::backend::PostgresBackend;
+use crate::batches::{batch, run_now};
 use crate::call::Reply;
 use crate::claim::{headers, max_attempts};
 use crate::error::refused;
@@ -10,8 +11,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
 use job_core::{
-    Amendment, AttemptError, BackendError, Cancelled, Cursor, DeadReason, ErrorKind, Gauges, JobId,
-    JobRecord, JobState, Kind, KindGauge, ListFilter, Operate, Page, Priority, QueueName, QueueStats,
+    Amendment, AttemptError, BackendError, BatchId, BatchRecord, Cancelled, Cursor, DeadReason, ErrorKind,
+    Gauges, JobId, JobRecord, JobState, Kind, KindGauge, ListFilter, Operate, Page, Priority, QueueName,
+    QueueStats,
 };
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
@@ -54,6 +56,16 @@ impl Operate for PostgresBackend {
 
     async fn amend(&self, id: JobId, amendment: &Amendment) -> Result<bool, BackendError> {
         self.calls().run("amend", Amend::new(id.as_uuid(), amendment), amend).await
+    }
+
+    async fn run_now(&self, id: JobId) -> Result<bool, BackendError> {
+        let queue = self.calls().run("run now", id.as_uuid(), run_now).await?;
+        self.wake_all(queue.as_slice());
+        Ok(queue.is_some())
+    }
+
+    async fn batch(&self, id: BatchId) -> Result<Option<BatchRecord>, BackendError> {
+        self.calls().run("batch", id.as_uuid(), batch).await
     }
 
     async fn discard(&self, ids: &[JobId]) -> Result<Vec<bool>, BackendError> {
@@ -177,6 +189,7 @@ fn stats<'c>(
         stats.running = number("running")?;
         stats.scheduled = number("scheduled")?;
         stats.retrying = number("retrying")?;
+        stats.completed = number("completed")?;
         stats.dead = number("dead")?;
         let oldest: Option<i64> = row.try_get("oldest_us")?;
         stats.oldest_ready = oldest.map(|us| Duration::from_micros(u64::try_from(us).unwrap_or(0)));
@@ -247,6 +260,7 @@ fn record(row: &PgRow) -> Result<JobRecord, sqlx::Error> {
         headers: headers(row.try_get::<Option<String>, _>("headers")?.as_deref()),
         enqueued_at: time("enqueued_us")?.unwrap_or_default(),
         run_at: time("run_us")?,
+        completed_at: time("completed_us")?,
         died_at: time("died_us")?,
         dead_reason: reason.as_deref().and_then(DeadReason::from_word),
         errors: errors(row.try_get::<Option<String>, _>("errors")?.as_deref()),

@@ -1,7 +1,7 @@
 //! Verdicts to columns.
 
 use crate::call::Reply;
-use crate::enqueue::{Batch, Lanes, distinct, enqueue, micros};
+use crate::enqueue::{Batch, Lanes, distinct, enqueue_within, micros};
 use crate::schema::Statements;
 use job_core::{Hold, JobId, QueueName, Settled, Settlement, Verdict, seeded_bug};
 use sqlx::{Connection, PgConnection, Row};
@@ -62,6 +62,10 @@ impl Verdicts {
                 Verdict::Release => (3, 0, None, None),
                 Verdict::Dead { reason, error } => {
                     (4, 0, Some(error.as_str().to_owned()), Some(reason.as_str()))
+                }
+                Verdict::Keep(kept) => {
+                    let result = kept.result.as_deref().and_then(|r| std::str::from_utf8(r).ok());
+                    (5, micros(kept.period), result.map(str::to_owned), None)
                 }
                 // Complete and Cancel. A verdict of a later contract ends the job rather than running it for ever.
                 _ => (0, 0, None, None),
@@ -134,7 +138,7 @@ pub(crate) fn settle<'c>(
         let answers = settle_on(args, statements, &mut tx).await?;
         for (n, batch) in &args.follow_ups {
             if answers.get(*n) == Some(&0) || seeded_bug!("postgres_follow_ups_always") {
-                enqueue(batch, statements, &mut tx).await?;
+                enqueue_within(batch, statements, &mut tx).await?;
             }
         }
         tx.commit().await?;

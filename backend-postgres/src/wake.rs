@@ -79,6 +79,15 @@ impl Wake {
         if self.listen { queues.iter().map(|q| q.as_str().to_owned()).collect() } else { Vec::new() }
     }
 
+    /// Notifies queues whose jobs have not come by an enqueue.
+    pub(crate) fn tell(self: &Arc<Self>, queues: &[&QueueName], calls: &Calls) {
+        for queue in self.leading(queues, calls) {
+            if let Ok(queue) = QueueName::new(queue) {
+                self.trail(queue, Instant::now(), calls.clone());
+            }
+        }
+    }
+
     fn trail(self: &Arc<Self>, queue: QueueName, at: Instant, calls: Calls) {
         let wake = Arc::clone(self);
         tokio::spawn(async move {

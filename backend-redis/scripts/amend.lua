@@ -7,7 +7,7 @@ local id, before, payload = ARGV[1], ARGV[2], ARGV[3]
 local job = redis.call('HGET', J, id)
 if not job or not redis.call('ZSCORE', D, handle_of(id, job)) then return 0 end
 if string.sub(job, 1, #before) ~= before then return 0 end
-local notes = edited_notes(id, 4)
+local notes = edited_notes(id, edits_from(4))
 
 write_even_if_full()
 if before ~= '' then redis.call('HSET', J, id, before .. payload) end

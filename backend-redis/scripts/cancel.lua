@@ -19,7 +19,7 @@ if lease then
   end
   return 1
 end
-if redis.call('ZSCORE', D, handle) then return 2 end
+if redis.call('ZSCORE', D, handle) or redis.call('ZSCORE', C, handle) then return 2 end
 if kind_of(handle) > kinds then return -kind_of(handle) end
 redis.call('ZREM', WS, handle)
 redis.call('ZREM', WR, handle)

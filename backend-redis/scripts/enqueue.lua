@@ -1,6 +1,6 @@
 -- Stores jobs of one queue. ARGV: receipt ms, channel, queue name, number of kinds, their names, their numbers as the client
 -- knows them (0: not at all), number of jobs, then handle and record of each, then for each job with options: its
--- number, when, index of its idempotency key among KEYS (0: none), window ms, unique key (see store).
+-- number, when, index of its idempotency key among KEYS (0: none), window ms, unique key, batch (see store).
 -- KEYS: receipt, one lane for each kind, idempotency keys. Answers 0 and the holders of taken keys (16 bytes a job, or
 -- '' if every job was stored), or 1: the client has the numbers of the kinds still to learn.
 local kinds, at = tonumber(ARGV[4]), 5
@@ -34,9 +34,9 @@ for i = 1, jobs do
   handles[i] = ARGV[first + 2 * i - 2]
   records[i] = ARGV[first + 2 * i - 1]
 end
-for option = first + 2 * jobs, #ARGV, 5 do
+for option = first + 2 * jobs, #ARGV, 6 do
   options[tonumber(ARGV[option])] =
-    { ARGV[option + 1], KEYS[tonumber(ARGV[option + 2])], ARGV[option + 3], ARGV[option + 4] }
+    { ARGV[option + 1], KEYS[tonumber(ARGV[option + 2])], ARGV[option + 3], ARGV[option + 4], ARGV[option + 5] }
 end
 local it = plan(handles, records, options)
 local answer = ''

@@ -11,7 +11,7 @@ local function lane_of(handle) return KEYS[HEAD + kind_of(handle)] end
 
 local function places_of(handle)
   local places = {}
-  for _, key in ipairs({ D, WR, WS, lane_of(handle) }) do
+  for _, key in ipairs({ D, C, WR, WS, lane_of(handle) }) do
     if redis.call('ZSCORE', key, handle) then places[#places + 1] = key end
   end
   return places

@@ -10,7 +10,7 @@ for _, id in ipairs(ARGV) do
     if redis.call('HEXISTS', RUN, id) == 1 then
       state = 'running'
     else
-      for key, word in pairs({ [WS] = 'scheduled', [WR] = 'retrying', [D] = 'dead' }) do
+      for key, word in pairs({ [WS] = 'scheduled', [WR] = 'retrying', [C] = 'completed', [D] = 'dead' }) do
         local found = redis.call('ZSCORE', key, handle)
         if found then state, score = word, found end
       end

@@ -1,5 +1,6 @@
--- Makes due jobs ready. ARGV: limit, channel, queue name. KEYS: the lanes of all kinds. Answers how many, whether more are due,
--- in how many ms the next is (-1: none is there), and the leases that have expired; or a number: the client knows too few kinds.
+-- Makes due jobs ready, and removes kept ones whose time is over. ARGV: limit, channel, queue name. KEYS: the lanes of all kinds. Answers how many, whether more are due,
+-- in how many ms the next is (-1: none is there), the leases that have expired, and how many were
+-- removed; or a number: the client knows too few kinds.
 local bad = wrong_type(1, HEAD) or wrong_type(HEAD + 1, #KEYS, 'zset')
 if bad then return bad end
 local limit, now = tonumber(ARGV[1]), now_ms()
@@ -38,5 +39,12 @@ for _, key in ipairs({ WS, WR }) do
     if next_due < 0 or wait < next_due then next_due = wait end
   end
 end
+local over, gone = redis.call('ZRANGEBYSCORE', C, '-inf', stamp, 'LIMIT', 0, limit), {}
+if #over > 0 then
+  write_even_if_full()
+  many('ZREM', C, over)
+  for i, handle in ipairs(over) do gone[i] = id_of(handle) end
+  finish(gone)
+end
 local expired = redis.call('ZRANGEBYSCORE', X, '-inf', stamp, 'LIMIT', 0, limit)
-return { count, next_due == 0 and 1 or 0, next_due, expired }
+return { count, next_due == 0 and 1 or 0, next_due, expired, #over }

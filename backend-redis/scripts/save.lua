@@ -8,7 +8,7 @@ local fate = string.sub(found[2] or '', place + 1, place + 1)
 if fate ~= 'h' and fate ~= 'c' then return 0 end
 if id_of(handle_at(found[1], place + 1)) ~= id or redis.call('HEXISTS', J, id) == 0 then return 0 end
 
-local notes = edited_notes(id, 3)
+local notes = edited_notes(id, edits_from(3))
 
 write_even_if_full()
 keep_notes(id, notes)

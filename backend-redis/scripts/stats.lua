@@ -1,4 +1,4 @@
--- KEYS: the lanes of all kinds. Answers ready, running, scheduled, retrying, dead, paused, and for how many ms the oldest ready
+-- KEYS: the lanes of all kinds. Answers ready, running, scheduled, retrying, completed, dead, paused, and for how many ms the oldest ready
 -- job has been there (-1: none is).
 local bad = wrong_type(1, HEAD) or wrong_type(HEAD + 1, #KEYS, 'zset')
 if bad then return bad end
@@ -21,5 +21,5 @@ for i = HEAD + 1, #KEYS do
   end
 end
 local waits = oldest and math.max(0, now_ms() - oldest) or -1
-return { ready, redis.call('HLEN', RUN), redis.call('ZCARD', WS), redis.call('ZCARD', WR), redis.call('ZCARD', D),
-  redis.call('HEXISTS', Q, 'paused'), waits }
+return { ready, redis.call('HLEN', RUN), redis.call('ZCARD', WS), redis.call('ZCARD', WR), redis.call('ZCARD', C),
+  redis.call('ZCARD', D), redis.call('HEXISTS', Q, 'paused'), waits }

@@ -136,7 +136,7 @@ pub(crate) struct Meta {
     pub(crate) charged: u32,
     pub(crate) claims: u64,
     pub(crate) crashes: u32,
-    /// Why it is dead.
+    /// Why it is dead, or when it completed.
     pub(crate) reason: String,
 }
 

@@ -33,6 +33,8 @@ impl Inner {
             let holders = self.enqueue_part(name, &queue.shards[shard], &part).await;
             let holders = holders.map_err(|e| if number > 0 { e.in_part() } else { e })?;
             self.wake.bells.ring(name);
+            // Not before they are there.
+            self.wait_for_batches(&part).await.map_err(BackendError::in_part)?;
             if part.len() == jobs.len() {
                 return Ok(part.iter().enumerate().map(|(i, j)| answer(j.id, holders.get(i))).collect());
             }
@@ -110,13 +112,14 @@ impl Inner {
             cmd.arg(Raw(&handle(job, kind))).arg(Raw(&encode(job, kind)));
         }
         for (number, job) in (1_usize..).zip(jobs) {
-            if job.when == When::Now && job.idempotency.is_none() && job.unique.is_none() {
+            let plain = job.when == When::Now && job.idempotency.is_none() && job.unique.is_none();
+            if plain && job.batch().is_none() {
                 continue;
             }
             let options = Options::of(job);
             let key = job.idempotency.as_ref().map(|k| shard.tag.idempotency(&k.scope, k.key.as_str()));
             cmd.arg(number).arg(options.when).arg(key.and_then(|k| places.get(&k).copied()).unwrap_or(0));
-            cmd.arg(options.window).arg(options.unique);
+            cmd.arg(options.window).arg(options.unique).arg(Raw(&options.batch));
         }
         call
     }
@@ -130,6 +133,8 @@ pub(crate) struct Options {
     pub(crate) window: u64,
     /// The unique key, or nothing.
     pub(crate) unique: String,
+    /// The id of its batch, or nothing.
+    pub(crate) batch: Vec<u8>,
 }
 
 impl Options {
@@ -139,12 +144,17 @@ impl Options {
                 When::Now => String::new(),
                 When::After(delay) => format!("d{}", ms(delay)),
                 When::At(at) => format!("a{}", at_ms(at)),
+                When::Batch { .. } => format!("a{NEVER}"),
             },
             window: job.idempotency.as_ref().map_or(0, |k| ms(k.window).min(WINDOW_MAX)),
             unique: job.unique.as_ref().map(|k| joined(&k.scope, k.key.as_str())).unwrap_or_default(),
+            batch: job.batch().map(|b| b.as_uuid().into_bytes().to_vec()).unwrap_or_default(),
         }
     }
 }
+
+/// When a job is due that waits for a batch, in ms: the last day of the year 9999.
+const NEVER: u64 = 253_402_214_400_000;
 
 /// The job's id, the number of its kind, and its priority.
 pub(crate) fn handle(job: &NewJob, kind: u16) -> [u8; 19] {

@@ -102,9 +102,12 @@ impl Inner {
         }
         let head = |part| shard.tag.key(part).to_owned();
         let mut indexes: Vec<_> = shard.lanes().into_iter().map(|lane| (lane, "zset")).collect();
-        indexes.extend([Part::Scheduled, Part::Retrying, Part::Dead].map(|p| (head(p), "zset")));
         indexes.extend(
-            [Part::Running, Part::Metas, Part::Errors, Part::KeyOf, Part::Notes].map(|p| (head(p), "hash")),
+            [Part::Scheduled, Part::Retrying, Part::Completed, Part::Dead].map(|p| (head(p), "zset")),
+        );
+        indexes.extend(
+            [Part::Running, Part::Metas, Part::Errors, Part::KeyOf, Part::Notes, Part::Members]
+                .map(|p| (head(p), "hash")),
         );
         indexes.push((head(Part::Unique), "keys"));
         for (key, what) in indexes {

@@ -1,11 +1,11 @@
 //! Names of keys. All keys of a shard of a queue share one hash tag, so that a script may touch them together.
 
-use job_core::{Kind, LeaseId, QueueName};
+use job_core::{BatchId, Kind, LeaseId, QueueName};
 use redis::{Cmd, RedisWrite, ToRedisArgs};
 use uuid::Uuid;
 
 /// The keys that every script gets first, in this order, and their types.
-const HEAD: [(&str, &str); 15] = [
+const HEAD: [(&str, &str); 17] = [
     ("q", "hash"),
     ("j", "hash"),
     ("m", "hash"),
@@ -21,6 +21,8 @@ const HEAD: [(&str, &str); 15] = [
     ("d", "zset"),
     ("o", "hash"),
     ("n", "hash"),
+    ("c", "zset"),
+    ("b", "hash"),
 ];
 
 /// One shard of a queue: where its keys are.
@@ -47,11 +49,21 @@ pub(crate) enum Part {
     Dead = 12,
     Outbox = 13,
     Notes = 14,
+    Completed = 15,
+    Members = 16,
 }
 
 impl Tag {
     pub(crate) fn new(prefix: &str, queue: &QueueName, shard: u32) -> Self {
-        let text = format!("{{{prefix}:{queue}:{shard}}}");
+        Self::of_text(format!("{{{prefix}:{queue}:{shard}}}"))
+    }
+
+    /// Of one batch, which any queue may have members of.
+    pub(crate) fn of_batch(prefix: &str, batch: BatchId) -> Self {
+        Self::of_text(format!("{{{prefix}:batch:{}}}", batch.as_uuid().simple()))
+    }
+
+    fn of_text(text: String) -> Self {
         let head = HEAD.iter().map(|(suffix, _)| format!("{text}{suffix}")).collect();
         Self { text, head }
     }

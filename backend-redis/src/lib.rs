@@ -61,6 +61,7 @@
 //! [`fsck`](RedisBackend::fsck), and `+config|get` to tell `appendfsync always` from less.
 
 mod backend;
+mod batches;
 mod claim;
 mod enqueue;
 mod error;
@@ -73,6 +74,7 @@ mod maintain;
 mod notes;
 mod operate;
 mod options;
+mod outbox;
 mod queue;
 mod record;
 mod reply;

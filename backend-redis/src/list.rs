@@ -62,10 +62,11 @@ impl Inner {
                 let (rows, end) = match filter.state {
                     JobState::Ready => self.list_ready(queue, shard, filter, &spot, left).await?,
                     JobState::Running => self.list_running(queue, shard, only, &spot, left).await?,
-                    JobState::Scheduled | JobState::Retrying | JobState::Dead => {
+                    JobState::Scheduled | JobState::Retrying | JobState::Completed | JobState::Dead => {
                         let part = match filter.state {
                             JobState::Scheduled => Part::Scheduled,
                             JobState::Retrying => Part::Retrying,
+                            JobState::Completed => Part::Completed,
                             _ => Part::Dead,
                         };
                         let key = shard.tag.key(part);
@@ -74,7 +75,7 @@ impl Inner {
                         (rows.into_iter().map(|(record, _)| record).collect(), end)
                     }
                     // These are not kept.
-                    JobState::Completed | JobState::Cancelled => return Ok(page),
+                    JobState::Cancelled => return Ok(page),
                 };
                 page.jobs.extend(rows);
                 let Some(end) = end else { break };

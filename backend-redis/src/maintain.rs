@@ -4,7 +4,7 @@ use crate::backend::Inner;
 use crate::error::{refused, unreadable};
 use crate::keys::{Part, add_id};
 use crate::queue::{Queue, Shard};
-use crate::record::{decode_whole, ms};
+use crate::record::ms;
 use crate::reply;
 use crate::script::{PROMOTE, REAP, Script};
 use job_core::{BackendError, ErrorKind, Kind, LeaseId, MaintainRequest, Maintained};
@@ -79,7 +79,7 @@ impl Inner {
                     self.reap(queue, shard, request, part, &mut done).await?;
                 }
             }
-            self.empty_outbox(shard).await?;
+            done.more |= self.empty_outbox(shard).await?;
         }
         if done.promoted + done.jobs_returned > 0 {
             self.wake.bells.ring(&queue.name);
@@ -100,9 +100,11 @@ impl Inner {
         };
         let answer = self.with_lanes(shard, &PROMOTE, &[], add_args).await?;
         let read = || -> Option<Vec<LeaseId>> {
-            let [promoted, more, next, expired] = <[Value; 4]>::try_from(reply::array(answer)?).ok()?;
+            let [promoted, more, next, expired, over] = <[Value; 5]>::try_from(reply::array(answer)?).ok()?;
             done.promoted += reply::count(&promoted)?;
             done.more |= reply::int(&more)? == 1;
+            done.pruned += reply::count(&over)?;
+            done.more |= reply::count(&over)? >= u64::from(limit);
             if let Ok(next) = u64::try_from(reply::int(&next)?) {
                 let next = Duration::from_millis(next);
                 done.next_due = Some(done.next_due.map_or(next, |earlier| earlier.min(next)));
@@ -136,27 +138,6 @@ impl Inner {
         done.leases_reaped += ended;
         done.jobs_returned += returned;
         done.poisoned += poisoned;
-        Ok(())
-    }
-
-    /// Brings follow-ups to their queues that whoever settled did not.
-    pub(crate) async fn empty_outbox(&self, shard: &Shard) -> Result<(), BackendError> {
-        let mut cmd = redis::cmd("HSCAN");
-        cmd.arg(shard.tag.key(Part::Outbox)).arg(0).arg("COUNT").arg(100);
-        let answer = self.link.command("maintain", cmd).await?;
-        let found = reply::array(answer).and_then(|mut items| items.pop()).and_then(reply::pairs);
-        for (id, bytes) in found.ok_or_else(|| unreadable("maintain"))? {
-            let job = reply::bytes(bytes).ok_or_else(|| unreadable("maintain"))?;
-            match decode_whole(&job) {
-                // The rest of maintenance does not wait for a queue that takes nothing.
-                Ok(job) => {
-                    if let Err(error) = self.deliver(shard, &job).await {
-                        tracing::warn!(%error, job = %job.id, "a follow-up stays in the outbox");
-                    }
-                }
-                Err(_) => tracing::error!(?id, "a follow-up in the outbox cannot be read"),
-            }
-        }
         Ok(())
     }
 }

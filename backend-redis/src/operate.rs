@@ -13,8 +13,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::try_join_all;
 use job_core::{
-    Amendment, AttemptError, BackendError, Cancelled, DeadReason, ErrorKind, Gauges, JobId, JobRecord,
-    JobState, ListFilter, Operate, Page, QueueName, QueueStats,
+    Amendment, AttemptError, BackendError, BatchId, BatchRecord, Cancelled, DeadReason, ErrorKind, Gauges,
+    JobId, JobRecord, JobState, ListFilter, Operate, Page, QueueName, QueueStats,
 };
 use redis::{Cmd, Value};
 use std::sync::Arc;
@@ -62,6 +62,21 @@ impl Operate for RedisBackend {
         Ok(false)
     }
 
+    async fn run_now(&self, id: JobId) -> Result<bool, BackendError> {
+        for queue in self.inner().all_queues().await? {
+            for shard in &queue.shards {
+                if self.inner().run_now(&queue.name, shard, id).await? {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    async fn batch(&self, id: BatchId) -> Result<Option<BatchRecord>, BackendError> {
+        self.inner().batch(id).await
+    }
+
     async fn discard(&self, ids: &[JobId]) -> Result<Vec<bool>, BackendError> {
         let inner = self.inner();
         let mut answers = vec![false; ids.len()];
@@ -106,6 +121,7 @@ impl Operate for RedisBackend {
             stats.running += answer.running;
             stats.scheduled += answer.scheduled;
             stats.retrying += answer.retrying;
+            stats.completed += answer.completed;
             stats.dead += answer.dead;
             stats.paused |= answer.paused;
             stats.oldest_ready = stats.oldest_ready.max(answer.oldest_ready);
@@ -166,7 +182,7 @@ impl Inner {
         record(row, queue).map(|(record, _)| Some(record)).ok_or_else(|| unreadable("get"))
     }
 
-    async fn cancel(&self, shard: &Shard, id: JobId) -> Result<Cancelled, BackendError> {
+    pub(crate) async fn cancel(&self, shard: &Shard, id: JobId) -> Result<Cancelled, BackendError> {
         let mut lease: Option<Vec<u8>> = None;
         // A job may change its lease while it is asked to stop.
         for _ in 0..16 {
@@ -208,7 +224,8 @@ impl Inner {
         let answer = self.link.run(STATS.call(&shard.tag, &shard.lanes())).await?;
         let counts: Option<Vec<i64>> =
             reply::array(answer).and_then(|items| items.iter().map(reply::int).collect());
-        let Some([ready, running, scheduled, retrying, dead, paused, waits]) = counts.as_deref() else {
+        let Some([ready, running, scheduled, retrying, completed, dead, paused, waits]) = counts.as_deref()
+        else {
             return Err(unreadable("stats"));
         };
         let count = |n: &i64| u64::try_from(*n).unwrap_or(0);
@@ -217,6 +234,7 @@ impl Inner {
         stats.running = count(running);
         stats.scheduled = count(scheduled);
         stats.retrying = count(retrying);
+        stats.completed = count(completed);
         stats.dead = count(dead);
         stats.paused = *paused == 1;
         stats.oldest_ready = u64::try_from(*waits).ok().map(Duration::from_millis);
@@ -262,6 +280,8 @@ pub(crate) fn record(row: Value, queue: &QueueName) -> Option<(JobRecord, i64)> 
         headers: stored.headers,
         enqueued_at: stored.enqueued_at,
         run_at: waits.then(|| instant(score)),
+        completed_at: (state == JobState::Completed)
+            .then(|| instant(meta.reason.parse().unwrap_or_default())),
         died_at: dead.then(|| instant(score)),
         dead_reason: if dead { DeadReason::from_word(&meta.reason) } else { None },
         errors: kept_errors(&Bytes::from(reply::bytes(errors)?)),

@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use job_core::{Headers, IdempotencyKey, JobId, Kind, NewJob, Priority, QueueName, UniqueKey, When};
+use job_core::{
+    BatchEvent, BatchId, Headers, IdempotencyKey, JobId, Kind, NewJob, Priority, QueueName, UniqueKey, When,
+};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -178,6 +180,10 @@ pub(crate) fn encode_whole(job: &NewJob) -> Vec<u8> {
     let (when, number) = when(job.when);
     out.0.push(when);
     out.0.extend_from_slice(&number.to_be_bytes());
+    if let When::Batch { batch, event, .. } = job.when {
+        out.0.extend_from_slice(batch.as_uuid().as_bytes());
+        out.0.push(u8::from(event == BatchEvent::Death));
+    }
     out.0.push(u8::from(job.idempotency.is_some()));
     if let Some(key) = &job.idempotency {
         out.text(&key.scope);
@@ -210,6 +216,11 @@ pub(crate) fn decode_whole(bytes: &[u8]) -> Result<NewJob, Unreadable> {
     job.when = match (reader.u8()?, reader.u64()?) {
         (0, _) => When::Now,
         (1, delay) => When::After(Duration::from_millis(delay)),
+        (3, members) => When::Batch {
+            members: u32::try_from(members).map_err(|_| Unreadable)?,
+            batch: BatchId::from_uuid(Uuid::from_bytes(reader.array()?)),
+            event: if reader.u8()? == 1 { BatchEvent::Death } else { BatchEvent::Complete },
+        },
         (_, at) => When::At(instant(i64::try_from(at).unwrap_or(i64::MAX))),
     };
     if reader.u8()? == 1 {
@@ -224,12 +235,13 @@ pub(crate) fn decode_whole(bytes: &[u8]) -> Result<NewJob, Unreadable> {
     Ok(job)
 }
 
-/// 0 at once, 1 after so many ms, 2 at this ms of the clock.
+/// 0 at once, 1 after so many ms, 2 at this ms of the clock, 3 when something has happened to a batch of so many.
 fn when(when: When) -> (u8, u64) {
     match when {
         When::Now => (0, 0),
         When::After(delay) => (1, ms(delay)),
         When::At(at) => (2, at_ms(at)),
+        When::Batch { members, .. } => (3, members.into()),
     }
 }
 

@@ -33,17 +33,19 @@ macro_rules! scripts {
 scripts! {
     ENQUEUE_ = "enqueue", "enqueue.lua", [KINDS, STORE];
     CLAIM_ = "claim", "claim.lua", [CLAIM];
-    SETTLE_ = "settle", "settle.lua", [FINISH, STORE, SETTLE];
-    SETTLE_AND_CLAIM = "settle and claim", "settle_and_claim.lua", [FINISH, STORE, SETTLE, CLAIM];
+    SETTLE_ = "settle", "settle.lua", [FINISH, NOTES_LIB, STORE, SETTLE];
+    SETTLE_AND_CLAIM = "settle and claim", "settle_and_claim.lua", [FINISH, NOTES_LIB, STORE, SETTLE, CLAIM];
     EXTEND = "extend", "extend.lua", [];
     SAVE = "save", "save.lua", [NOTES_LIB];
     NOTES = "notes", "notes.lua", [];
-    PROMOTE = "promote", "promote.lua", [];
+    PROMOTE = "promote", "promote.lua", [FINISH];
     REAP = "reap", "reap.lua", [FINISH];
     GET = "get", "get.lua", [ROWS];
     LIST = "list", "list.lua", [ROWS];
     LIST_RUNNING = "list", "list_running.lua", [ROWS];
     REPLAY = "replay", "replay.lua", [];
+    RUN_NOW = "run now", "run_now.lua", [];
+    BATCH = "batch", "batch.lua", [];
     AMEND = "amend", "amend.lua", [NOTES_LIB];
     DISCARD = "discard", "discard.lua", [FINISH];
     CANCEL = "cancel", "cancel.lua", [FINISH];

@@ -11,7 +11,7 @@ use crate::reply;
 use crate::script::{REGISTER, SETTLE_, SETTLE_AND_CLAIM};
 use job_core::{
     BackendError, ClaimedJob, ErrorKind, IdempotencyKey, Kind, LeaseId, NewJob, QueueName, Settled,
-    Settlement, Verdict,
+    Settlement, Verdict, When,
 };
 use redis::{Cmd, Value};
 use std::collections::HashMap;
@@ -127,7 +127,7 @@ impl Sending<'_, '_> {
             requests += usize::from(job.idempotency.is_some());
             let request = if job.idempotency.is_some() { requests } else { 0 };
             cmd.arg(verdict).arg(Raw(&handle(job, kind))).arg(Raw(&encode(job, kind))).arg(options.when);
-            cmd.arg(request).arg(options.window).arg(options.unique);
+            cmd.arg(request).arg(options.window).arg(options.unique).arg(Raw(&options.batch));
         }
         for lease in leases {
             add_id(cmd, lease.as_uuid());
@@ -152,6 +152,10 @@ fn words(verdict: &Verdict) -> (&'static str, String, &str) {
         Verdict::Snooze { delay } => ("snooze", ms(*delay).to_string(), ""),
         Verdict::Release => ("release", String::new(), ""),
         Verdict::Dead { reason, error } => ("dead", reason.as_str().to_owned(), error.as_str()),
+        Verdict::Keep(kept) => {
+            let result = kept.result.as_deref().and_then(|r| std::str::from_utf8(r).ok());
+            ("keep", ms(kept.period).to_string(), result.unwrap_or_default())
+        }
         // Complete and Cancel. A verdict of a later contract ends the job rather than running it for ever.
         _ => ("end", String::new(), ""),
     }
@@ -177,8 +181,11 @@ fn sort<'a>(queue: &Queue, settlements: &'a [Settlement]) -> (Vec<Verdicts<'a>>,
     (shards, repeats)
 }
 
+/// True if the script that settles can store the follow-up. It cannot tell a batch who waits for it.
 fn is_here(queue: &Queue, shard: &Shard, job: &NewJob) -> bool {
-    job.queue == queue.name && queue.shards[queue.shard_of(job)].number == shard.number
+    !matches!(job.when, When::Batch { .. })
+        && job.queue == queue.name
+        && queue.shards[queue.shard_of(job)].number == shard.number
 }
 
 impl Inner {
@@ -288,7 +295,7 @@ impl Inner {
             let forwarded = match answer {
                 Settled::Applied => self.forward_all(queue, shard, &settlement.follow_ups).await,
                 // Whoever was told so first may not have come this far.
-                Settled::AlreadyApplied => self.empty_outbox(shard).await,
+                Settled::AlreadyApplied => self.empty_outbox(shard).await.map(drop),
                 Settled::Stale => Ok(()),
             };
             if let Err(error) = forwarded {

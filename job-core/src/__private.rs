@@ -1,10 +1,11 @@
 //! What the expansion of `#[job]` uses. Not for people: it changes without notice.
 
 pub use crate::into_outcome::{AsError, AsIntoJobError, AsNothing, AsValue, ErrorOf, Outcome};
+pub use crate::result::{ReturnValue, keep_result};
 pub use crate::{
-    Backoff, Client, DeadJob, DeadLetter, EnqueueError, Enqueued, FailureInfo, IdempotencyKey, Jitter, Job,
-    JobContext, JobError, JobSpec, Key, KeyPart, Kind, NewJob, Priority, QueueName, State, StateNeed,
-    UniqueKey,
+    Backoff, Client, DeadJob, DeadLetter, EnqueueError, Enqueued, FailureInfo, HasResult, IdempotencyKey,
+    Jitter, Job, JobContext, JobError, JobSpec, Key, KeyPart, Kind, NewJob, Priority, QueueName, State,
+    StateNeed, UniqueKey,
 };
 pub use jiff::Timestamp;
 pub use serde;

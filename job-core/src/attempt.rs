@@ -9,6 +9,7 @@ use crate::note::{Note, NoteEdit};
 use crate::notebook::{Desk, Notebook};
 use crate::outcome::JobError;
 use crate::seeded_bug;
+use bytes::Bytes;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -24,6 +25,8 @@ pub(crate) struct Attempt {
 /// What is to come with the verdict.
 #[derive(Debug, Default)]
 pub(crate) struct Ending {
+    /// What its handler returned, as JSON, if that is kept.
+    pub(crate) result: Option<Bytes>,
     /// Jobs to enqueue if it completes.
     pub(crate) follow_ups: Vec<NewJob>,
     /// The effect in doubt, if one is.
@@ -102,6 +105,11 @@ impl JobContext {
         }
         lock(&self.memory().ending).follow_ups.push(job);
         Ok(())
+    }
+
+    /// Keeps what the handler returned, to be stored with the verdict.
+    pub(crate) fn keep_result(&self, result: Bytes) {
+        lock(&self.memory().ending).result = Some(result);
     }
 
     /// For backends that can complete a job in a transaction of the application: the right to it, and the jobs that come with

@@ -37,6 +37,9 @@ use std::time::Duration;
 /// - **C10** A claim returns only the kinds it names; other kinds lose no attempt. Payloads come back byte for byte.
 /// - **C13** Notes are written under the lease of their job, all of a call or none; a lease that is no longer current
 ///   changes nothing. They live as long as the job: until it completes, is cancelled or is discarded.
+/// - **C14** The end of a job that belongs to a batch counts there exactly once, however it ends: its verdict, a reap, a cancel,
+///   a discard, or not being stored because its key is taken. The first death makes the job ready that waits for one, the
+///   last end the one that waits for all; at once or by [`maintain`](Self::maintain).
 #[async_trait]
 pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// What the store is and what it promises, as read when the backend connected.

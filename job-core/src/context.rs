@@ -5,7 +5,7 @@ use crate::backend::ClaimedJob;
 use crate::new_job::Headers;
 use crate::notebook::Desk;
 use crate::runtime::Env;
-use crate::{JobId, Kind, LeaseId, QueueName};
+use crate::{BatchId, JobId, Kind, LeaseId, QueueName};
 use jiff::Timestamp;
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
@@ -108,6 +108,12 @@ struct Inner {
 }
 
 impl JobContext {
+    /// The batch to which this job belongs, if it does to one.
+    #[must_use]
+    pub fn batch(&self) -> Option<BatchId> {
+        BatchId::of_headers(self.headers())
+    }
+
     pub(crate) fn new(
         job: &ClaimedJob,
         queue: QueueName,

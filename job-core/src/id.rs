@@ -1,5 +1,6 @@
 //! Identities, all made by the client so that every call can be repeated.
 
+use crate::new_job::{Headers, NewJob};
 use std::fmt;
 use std::str::FromStr;
 use uuid::Uuid;
@@ -58,6 +59,25 @@ id! {
 id! {
     /// The identity of one replay of dead jobs, in its log lines and for resuming it: a UUIDv7.
     ReplayId
+}
+
+id! {
+    /// The identity of a batch of jobs: a UUIDv7.
+    BatchId
+}
+
+impl BatchId {
+    /// A new id.
+    #[must_use]
+    #[expect(clippy::new_without_default, reason = "a default that differs each time surprises")]
+    pub fn new() -> Self {
+        Self(Uuid::now_v7())
+    }
+
+    /// The batch that these headers name.
+    pub(crate) fn of_headers(headers: &Headers) -> Option<Self> {
+        headers.get(NewJob::BATCH_HEADER)?.parse().ok()
+    }
 }
 
 impl ReplayId {

@@ -70,6 +70,9 @@ pub struct JobSpec {
     pub shown: Option<Vec<&'static str>>,
     /// What becomes of it when it is given up.
     pub dead_letter: DeadLetter,
+    /// How long a completed job is kept to be looked at, with what its handler returned if that is kept; `None` does not
+    /// keep it, unless its queue does.
+    pub keep: Option<Duration>,
     /// The handler runs on the blocking pool: it cannot be dropped, so it keeps its lease until it ends.
     pub blocking: bool,
     /// What the handler takes from the runtime.
@@ -97,6 +100,7 @@ impl JobSpec {
             upgrade: None,
             shown: None,
             dead_letter: DeadLetter::Keep,
+            keep: None,
             blocking: false,
             states: Vec::new(),
         }

@@ -5,6 +5,7 @@ mod alerts;
 mod amendment;
 mod attempt;
 mod backend;
+mod batch;
 mod bells;
 mod chance;
 mod checkpoint;
@@ -34,6 +35,7 @@ mod own_thread;
 mod redact;
 mod registry;
 mod repeats;
+mod result;
 mod retry;
 mod runtime;
 mod sealed;
@@ -45,6 +47,7 @@ pub use backend::{
     Backend, BackendInfo, Claim, ClaimRequest, ClaimedJob, DurabilityClass, Enqueued, Extended, Hold,
     LeaseStatus, MaintainRequest, Maintained, Suspicion,
 };
+pub use batch::{BatchEvent, BatchRecord, NewBatch};
 pub use bells::Bells;
 pub use checkpoint::Progress;
 pub use client::{Client, EnqueueJob};
@@ -59,7 +62,7 @@ pub use effect::{EffectCall, EffectKind, EffectResolution, Verified};
 pub use encryption::{Encryption, KeyError, Keyring, SecretKey};
 pub use error::{BackendError, BuildError, Effect, EnqueueError, ErrorKind};
 pub use gauges::{Gauges, KindGauge};
-pub use id::{JobId, LeaseId, ReplayId, WorkerId};
+pub use id::{BatchId, JobId, LeaseId, ReplayId, WorkerId};
 pub use job::{Job, JobSpec, StateNeed, Upgrade};
 pub use key::{IdempotencyKey, KEY_BYTES_MAX, Key, KeyPart, UniqueKey};
 pub use middleware::{JobFuture, Middleware};
@@ -72,9 +75,10 @@ pub use operate::{
 pub use outcome::{Action, IntoJobError, JobError, JobResult, NotSent, Permanent, ResultExt};
 pub use own_thread::OwnThread;
 pub use registry::Registration;
+pub use result::{HasResult, JobHandle, ResultError};
 pub use retry::{Backoff, FailureInfo, Jitter};
 pub use runtime::{Queue, Report, RunningRuntime, Runtime, RuntimeBuilder, RuntimeError};
-pub use verdict::{DeadReason, ErrorReport, Settled, Settlement, Verdict};
+pub use verdict::{DeadReason, ErrorReport, Kept, Settled, Settlement, Verdict};
 
 #[doc(hidden)]
 pub mod __private;

@@ -1,9 +1,10 @@
 //! What is enqueued, with its type erased.
 
+use crate::batch::BatchEvent;
 use crate::error::EnqueueError;
 use crate::job::{Job, JobSpec};
 use crate::key::{IdempotencyKey, KEY_BYTES_MAX, UniqueKey};
-use crate::{JobId, Kind, QueueName};
+use crate::{BatchId, JobId, Kind, QueueName};
 use bytes::Bytes;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -50,6 +51,16 @@ pub enum When {
     After(Duration),
     /// Not before this instant of the store's clock.
     At(Timestamp),
+    /// When this has happened to a batch; see [`Client::batch`](crate::Client::batch). Until then the job is scheduled for a
+    /// time that does not come.
+    Batch {
+        /// The batch.
+        batch: BatchId,
+        /// How many jobs it has.
+        members: u32,
+        /// What to wait for.
+        event: BatchEvent,
+    },
 }
 
 /// Small text that travels with a job, such as a trace context.

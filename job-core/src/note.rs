@@ -6,7 +6,7 @@ use jiff::Timestamp;
 /// A note on a job.
 ///
 /// Notes live as long as their job: through retries, lost leases, the dead-letter queue and replays. They are gone once it
-/// completes, is cancelled or is discarded. Effects, checkpoints and progress are kept in them.
+/// completes and is not kept, is cancelled or is discarded. Effects, checkpoints, progress and results are kept in them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Note {
     /// What it is about; one of a kind in its job.
@@ -22,6 +22,8 @@ impl Note {
     pub const NAME_BYTES_MAX: usize = 128;
     /// The largest value: 64 KiB.
     pub const VALUE_BYTES_MAX: usize = 64 * 1024;
+    /// The name of the note with what the handler of a completed job returned.
+    pub const RESULT: &str = "result";
     /// The most notes that one job may have.
     pub const PER_JOB_MAX: usize = 100;
 }

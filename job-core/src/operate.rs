@@ -2,12 +2,13 @@
 
 use crate::amendment::Amendment;
 use crate::backend::Backend;
+use crate::batch::BatchRecord;
 use crate::error::BackendError;
 use crate::gauges::Gauges;
 use crate::new_job::{Headers, Priority};
 use crate::note::Note;
 use crate::verdict::DeadReason;
-use crate::{JobId, Kind, QueueName};
+use crate::{BatchId, JobId, Kind, QueueName};
 use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -31,6 +32,13 @@ pub trait Operate: Backend {
     /// Changes a dead job, as a whole or not at all: true if it was dead. Everything else about it stays: errors, attempts,
     /// keys, headers, when it died. A job in any other state is left alone.
     async fn amend(&self, id: JobId, amendment: &Amendment) -> Result<bool, BackendError>;
+
+    /// Makes a scheduled or retrying job ready at once; false if it is in another state. A job that waits for a batch does not
+    /// wait for it any more.
+    async fn run_now(&self, id: JobId) -> Result<bool, BackendError>;
+
+    /// How far a batch has come, `None` if the store does not know it. One that has ended is forgotten after a day.
+    async fn batch(&self, id: BatchId) -> Result<Option<BatchRecord>, BackendError>;
 
     /// Removes dead jobs for good. One answer each: true if it was dead.
     async fn discard(&self, ids: &[JobId]) -> Result<Vec<bool>, BackendError>;
@@ -142,6 +150,8 @@ pub struct JobRecord {
     pub enqueued_at: Timestamp,
     /// When it may run, for scheduled and retrying jobs.
     pub run_at: Option<Timestamp>,
+    /// When it completed, for those that are kept.
+    pub completed_at: Option<Timestamp>,
     /// When it went dead.
     pub died_at: Option<Timestamp>,
     /// Why it is dead.
@@ -157,6 +167,13 @@ impl JobRecord {
     pub const FIRST_ERRORS: usize = 2;
     /// How many of the last failures are kept.
     pub const LAST_ERRORS: usize = 8;
+
+    /// What its handler returned, as JSON: of a completed job whose type keeps results, looked up with [`Operate::get`].
+    #[must_use]
+    pub fn result(&self) -> Option<&Bytes> {
+        let note = self.notes.iter().find(|n| n.name == Note::RESULT)?;
+        (self.state == JobState::Completed).then_some(&note.value)
+    }
 }
 
 /// One failure of a job.
@@ -229,6 +246,8 @@ pub struct QueueStats {
     pub scheduled: u64,
     /// Jobs that wait for their next attempt.
     pub retrying: u64,
+    /// Completed jobs that are kept.
+    pub completed: u64,
     /// Jobs in the dead-letter queue.
     pub dead: u64,
     /// How long the oldest ready job has been waiting since it was enqueued.

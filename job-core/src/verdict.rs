@@ -2,6 +2,7 @@
 
 use crate::backend::Hold;
 use crate::new_job::NewJob;
+use bytes::Bytes;
 use std::fmt;
 use std::time::Duration;
 
@@ -30,6 +31,8 @@ impl Settlement {
 pub enum Verdict {
     /// Done.
     Complete,
+    /// Done, and the job stays to be looked at.
+    Keep(Box<Kept>),
     /// Failed: run again after this long; dead (`Exhausted`) if no attempt is left.
     Retry {
         /// The delay, jitter applied.
@@ -53,6 +56,23 @@ pub enum Verdict {
         /// What went wrong.
         error: ErrorReport,
     },
+}
+
+/// How a completed job stays.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// For how long, by the store's clock; then maintenance deletes it.
+    pub period: Duration,
+    /// What the handler returned, as JSON; stored as a note ([`Note::RESULT`](crate::Note::RESULT)).
+    pub result: Option<Bytes>,
+}
+
+impl Verdict {
+    /// True if the job is done.
+    #[must_use]
+    pub const fn is_complete(&self) -> bool {
+        matches!(self, Self::Complete | Self::Keep(_))
+    }
 }
 
 /// Why a job is in the dead-letter queue.

@@ -17,7 +17,7 @@ use proc_macro2::{Ident, TokenStream};
 use quote::ToTokens;
 use syn::{Expr, ExprPath, Lit, LitStr, Path};
 
-const NAMES: [&str; 17] = [
+const NAMES: [&str; 19] = [
     "name",
     "aliases",
     "queue",
@@ -32,6 +32,8 @@ const NAMES: [&str; 17] = [
     "upgrade",
     "redact",
     "dead_letter",
+    "keep",
+    "result",
     "blocking",
     "args",
     "crate",
@@ -74,6 +76,10 @@ pub(crate) struct Options {
     /// The arguments that are named, as they are named.
     pub(crate) redact: Vec<Ident>,
     pub(crate) dead_letter: Option<DeadLetterValue>,
+    /// How long a completed job is kept.
+    pub(crate) keep: Option<DurationValue>,
+    /// The word `result`, if what the handler returns is kept too.
+    pub(crate) result: Option<Ident>,
     pub(crate) blocking: Option<Ident>,
     pub(crate) args: Option<Ident>,
     pub(crate) krate: Option<Path>,
@@ -152,6 +158,14 @@ fn set(options: &mut Options, name: &str, arg: &Arg, errors: &mut Errors) -> syn
         "redact" => options.redact = redact::parse(arg.expr(r#"redact = ["card_number"]"#)?, errors)?,
         "dead_letter" => {
             options.dead_letter = Some(dead_letter::parse(arg.expr("dead_letter = discard")?)?);
+        }
+        "keep" | "result" => {
+            if options.keep.is_some() {
+                let text = "`result` keeps the job as well: set one of `keep` and `result`";
+                return Err(syn::Error::new_spanned(&arg.key, text));
+            }
+            options.keep = Some(keep(name, arg.expr(&format!(r#"{name} = "7d""#))?)?);
+            options.result = (name == "result").then(|| arg.key.clone());
         }
         "blocking" => match &arg.value {
             Value::Flag => options.blocking = Some(arg.key.clone()),
@@ -261,6 +275,16 @@ fn timeout(expr: &Expr) -> syn::Result<TimeoutValue> {
             help("timeout must be greater than zero", "use `timeout = none` for no limit"),
         )),
         after => Ok(TimeoutValue::After(after)),
+    }
+}
+
+fn keep(name: &str, expr: &Expr) -> syn::Result<DurationValue> {
+    match duration(name, expr)? {
+        DurationValue::Millis(0) => {
+            let text = help(format!("{name} must be greater than zero"), "leave it out to keep nothing");
+            Err(syn::Error::new_spanned(expr, text))
+        }
+        period => Ok(period),
     }
 }
 

@@ -22,6 +22,12 @@ macro_rules! forward_operate {
             async fn amend(&self, id: ::job_core::JobId, amendment: &::job_core::Amendment) -> Result<bool, ::job_core::BackendError> {
                 self.$($field).+.amend(id, amendment).await
             }
+            async fn run_now(&self, id: ::job_core::JobId) -> Result<bool, ::job_core::BackendError> {
+                self.$($field).+.run_now(id).await
+            }
+            async fn batch(&self, id: ::job_core::BatchId) -> Result<Option<::job_core::BatchRecord>, ::job_core::BackendError> {
+                self.$($field).+.batch(id).await
+            }
             async fn discard(&self, ids: &[::job_core::JobId]) -> Result<Vec<bool>, ::job_core::BackendError> {
                 self.$($field).+.discard(ids).await
             }

@@ -199,6 +199,30 @@ macro_rules! __checks {
                 a_note_has_its_time,
                 a_note_and_a_reap_never_both_win,
             }
+            c14_batches {
+                the_last_end_lets_the_next_job_run,
+                every_kind_of_end_counts,
+                the_first_death_is_told,
+                a_batch_without_a_death_drops_its_mourner,
+                a_dead_member_holds_the_batch_up,
+                a_job_that_another_stands_for_has_ended,
+                members_may_be_in_any_queue,
+                a_repeated_verdict_counts_once,
+                a_lost_lease_counts_nothing,
+                eight_threads_end_a_batch_once,
+                a_large_batch_ends,
+                an_unknown_batch_is_unknown,
+                a_waiting_job_is_run_at_once,
+            }
+            kept {
+                a_kept_job_is_shown_with_its_result,
+                a_kept_job_goes_when_its_time_is_over,
+                a_kept_job_frees_its_unique_key,
+                a_kept_job_has_ended,
+                kept_jobs_are_listed_and_counted,
+                a_repeated_keep_is_already_applied,
+                a_stale_keep_keeps_nothing,
+            }
             operate {
                 a_dead_job_says_why,
                 a_replayed_job_starts_again,

@@ -1,13 +1,16 @@
 //! A claim, step by step.
 
 use crate::{Harness, KIND, LONG, OTHER_KIND, QUEUE};
-use job_core::{BackendError, Claim, ClaimRequest, ClaimedJob, Kind, LeaseId, Settled, Settlement, WorkerId};
+use job_core::{
+    BackendError, Claim, ClaimRequest, ClaimedJob, Kind, LeaseId, QueueName, Settled, Settlement, WorkerId,
+};
 use std::time::Duration;
 
 /// A claim: by default of both kinds, under a new lease that does not expire, without suspects.
 #[derive(Debug, Clone)]
 pub struct Take<'a> {
     harness: &'a Harness,
+    queue: QueueName,
     limit: u32,
     kinds: Vec<Kind>,
     lease: LeaseId,
@@ -20,6 +23,7 @@ impl<'a> Take<'a> {
     pub(crate) fn new(harness: &'a Harness, limit: u32) -> Self {
         Self {
             harness,
+            queue: QUEUE,
             limit,
             kinds: vec![KIND, OTHER_KIND],
             lease: LeaseId::random(),
@@ -27,6 +31,13 @@ impl<'a> Take<'a> {
             suspect_leases: Vec::new(),
             solo: false,
         }
+    }
+
+    /// From another queue.
+    #[must_use]
+    pub fn queue(mut self, queue: &QueueName) -> Self {
+        self.queue = queue.clone();
+        self
     }
 
     /// Of these kinds only.
@@ -88,7 +99,7 @@ impl<'a> Take<'a> {
     /// # Errors
     /// What the backend answers.
     pub async fn once(&self) -> Result<Claim, BackendError> {
-        self.harness.backend.claim(&QUEUE, &self.request()).await
+        self.harness.backend.claim(&self.queue, &self.request()).await
     }
 
     /// Claims, which must work; repeats the call while another claim is in the way.
@@ -103,7 +114,7 @@ impl<'a> Take<'a> {
 
     /// Settles and claims in one call, which must work.
     pub async fn settling(&self, settlements: &[Settlement]) -> (Vec<Settled>, Vec<ClaimedJob>) {
-        let answer = self.harness.backend.settle_and_claim(&QUEUE, settlements, &self.request()).await;
+        let answer = self.harness.backend.settle_and_claim(&self.queue, settlements, &self.request()).await;
         let (settled, claim) = answer.expect("settle_and_claim works");
         assert_eq!(settled.len(), settlements.len(), "C9: one answer for each verdict");
         if claim.contended {

@@ -95,7 +95,7 @@ pub(super) const BUGS: &[SqlBug] = &[
         "a job that was asked to stop comes back",
         SETTLE,
         &[(
-            "cancel_request c where c.job = r.id) then\n    perform {schema}.finish(r.id, r.unique_scope, r.unique_key);\n    return;",
+            "cancel_request c where c.job = r.id) then\n    perform {schema}.finish(r.id, r.unique_scope, r.unique_key, r.headers);\n    return;",
             "cancel_request c where false) then return;",
         )],
     ),

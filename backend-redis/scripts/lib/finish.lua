@@ -7,11 +7,26 @@ local function free_keys(ids)
   end
 end
 
+-- Leaves word for the batches of jobs: 'e' they have ended, 'd' they have died. Whoever settles or maintains brings it there.
+local function tell_batches(ids, how)
+  if #ids == 0 or redis.call('EXISTS', B) == 0 then return end
+  local batches, told = read_many(B, ids), {}
+  for i, id in ipairs(ids) do
+    if batches[i] then
+      told[#told + 1] = id .. how
+      told[#told + 1] = BATCH .. batches[i]
+    end
+  end
+  many('HSET', O, told)
+  if how == 'e' then many('HDEL', B, ids) end
+end
+
 -- Removes jobs that have ended and that nobody holds.
 local function finish(ids)
   if #ids == 0 then return end
   many('HDEL', J, ids)
   free_keys(ids)
+  tell_batches(ids, 'e')
   if redis.call('EXISTS', M, E, V, N) > 0 then
     many('HDEL', M, ids)
     many('HDEL', E, ids)
@@ -24,4 +39,5 @@ local function bury(handle, charged, claims, crashes, reason, now)
   redis.call('ZADD', D, whole(now), handle)
   redis.call('HSET', M, id_of(handle), meta(charged, claims, crashes) .. ' ' .. reason)
   free_keys({ id_of(handle) })
+  tell_batches({ id_of(handle) }, 'd')
 end

@@ -1,6 +1,6 @@
-local Q, J, M, E, V, U, KINDS, RUN, X, XI, WS, WR, D, O, N = unpack(KEYS, 1, 15)
-local HEAD = 15
-local TYPES = { 'hash', 'hash', 'hash', 'hash', 'hash', 'hash', 'hash', 'hash', 'zset', 'zset', 'zset', 'zset', 'zset', 'hash', 'hash' }
+local Q, J, M, E, V, U, KINDS, RUN, X, XI, WS, WR, D, O, N, C, B = unpack(KEYS, 1, 17)
+local HEAD = 17
+local TYPES = { 'hash', 'hash', 'hash', 'hash', 'hash', 'hash', 'hash', 'hash', 'zset', 'zset', 'zset', 'zset', 'zset', 'hash', 'hash', 'zset', 'hash' }
 -- A call takes its arguments from the stack, which has room for some thousands.
 local ROOM = 4000
 local SUSPECT, SOLO, FRESH, PRIORITY = 2 ^ 50, 2 ^ 51, 2 ^ 45, 2 ^ 46
@@ -65,6 +65,9 @@ local UNLIMITED = 2 ^ 32 - 1
 local function draw(count)
   return tonumber(redis.call('HINCRBY', Q, 'seq', count)) - count + 1
 end
+
+-- How word for a batch begins in the outbox; whole jobs begin with another byte.
+local BATCH = '\2'
 
 local function meta_of(text)
   local charged, claims, crashes = string.match(text or '0 0 0', '^(%d+) (%d+) (%d+)')

@@ -1,8 +1,14 @@
 -- Notes of one job, one after the other: length of the name (2 bytes), time (8), length of the value (4), name, value.
 
--- The notes of a job as they are after edits. ARGV from `first`: for each edit the name, '1' to write it or '0' to take it away, and
--- the value.
-local function edited_notes(id, first)
+-- Edits from the arguments, from `first`: for each the name, '1' to write it or '0' to take it away, and the value.
+local function edits_from(first)
+  local edits = {}
+  for i = first, #ARGV, 3 do edits[#edits + 1] = { ARGV[i], ARGV[i + 1] == '1' and ARGV[i + 2] } end
+  return edits
+end
+
+-- The notes of a job as they are after edits, each a name and the value, false to take it away.
+local function edited_notes(id, edits)
   local names, notes, at = {}, {}, 1
   local kept, now = redis.call('HGET', N, id) or '', now_ms()
   while at <= #kept do
@@ -12,10 +18,10 @@ local function edited_notes(id, first)
     notes[names[#names]] = string.sub(kept, at, at + whole_size - 1)
     at = at + whole_size
   end
-  for i = first, #ARGV, 3 do
-    local name, value = ARGV[i], ARGV[i + 2]
-    if ARGV[i + 1] == '1' and not notes[name] then names[#names + 1] = name end
-    notes[name] = ARGV[i + 1] == '1' and struct.pack('>I2I8I4', #name, now, #value) .. name .. value or nil
+  for _, edit in ipairs(edits) do
+    local name, value = edit[1], edit[2]
+    if value and not notes[name] then names[#names + 1] = name end
+    notes[name] = value and struct.pack('>I2I8I4', #name, now, #value) .. name .. value or nil
   end
   local text, seen = {}, {}
   for _, name in ipairs(names) do

@@ -1,8 +1,8 @@
 -- ARGV from `a`: receipt ms, channel, queue name, number of leases, number of kinds (0 unless lanes are needed), number of other
 -- verdicts, of follow-ups for other places, of follow-ups for here, of idempotency keys; for each lease the completed jobs (place
--- there as 2 bytes, id); for each other verdict lease, place, id, what, delay ms or reason, error; for each follow-up for
--- elsewhere the number of its verdict, its id, and itself; for each one for here the number of its verdict, handle, record, when,
--- number of its idempotency key (0: none), window ms, unique key (see store); then the ids of the leases.
+-- there as 2 bytes, id); for each other verdict lease, place, id, what, delay or period in ms or
+-- reason, error or result; for each follow-up for elsewhere the number of its verdict, its id, and itself; for each one for here the number of its verdict, handle, record, when,
+-- number of its idempotency key (0: none), window ms, unique key, batch (see store); then the ids of the leases.
 -- KEYS from `k`: the leases, the lanes of all kinds, the idempotency keys. The answer: for each lease a letter for each completed
 -- job, then the letters of the other verdicts: A applied, R repeated, S stale. Or a number: the client knows too few kinds.
 
@@ -60,6 +60,17 @@ local function keep_fates(lease, receipt_ms, lease_id)
   end
 end
 
+-- Lets a job that has completed stay for a while, with what it returned.
+local function keep(handle, charged, claims, period, result, now)
+  local id = id_of(handle)
+  redis.call('ZADD', C, whole(now + period), handle)
+  redis.call('HSET', M, id, meta(charged, claims, 0) .. ' ' .. whole(now))
+  keep_notes(id, edited_notes(id, { { 'result', result ~= '' and result } }))
+  free_keys({ id })
+  redis.call('HDEL', V, id)
+  tell_batches({ id }, 'e')
+end
+
 -- Applies a verdict other than completion to a job that its lease has let go of.
 local function apply(verdict, lanes, now)
   local handle, id, what = verdict.handle, id_of(verdict.handle), verdict.what
@@ -69,7 +80,9 @@ local function apply(verdict, lanes, now)
     redis.call('HSET', E, id, with_error(redis.call('HGET', E, id), charged + 1, now, verdict.error))
     charged = charged + 1
   end
-  if what == 'dead' then
+  if what == 'keep' then
+    keep(handle, charged + 1, claims, tonumber(verdict.detail), verdict.error, now)
+  elseif what == 'dead' then
     bury(handle, charged, claims, crashes, verdict.detail, now)
   elseif what == 'retry' and verdict.max ~= UNLIMITED and charged >= verdict.max then
     bury(handle, charged, claims, crashes, 'exhausted', now)
@@ -103,7 +116,7 @@ local function read_verdicts(a, count, leases)
   return verdicts
 end
 
-local VERDICT, AWAY, HERE = 6, 3, 7
+local VERDICT, AWAY, HERE = 6, 3, 8
 
 -- Where the parts of the arguments begin.
 local function settle_parts(a)
@@ -127,7 +140,7 @@ local function store_here(it, k, verdicts, lanes)
       records[#records + 1] = ARGV[at + 2]
       local key = tonumber(ARGV[at + 4])
       options[#handles] =
-        { ARGV[at + 3], key > 0 and KEYS[k + it.leases + it.kinds + key - 1] or nil, ARGV[at + 5], ARGV[at + 6] }
+        { ARGV[at + 3], key > 0 and KEYS[k + it.leases + it.kinds + key - 1] or nil, ARGV[at + 5], ARGV[at + 6], ARGV[at + 7] }
     end
   end
   return #handles > 0 and store(plan(handles, records, options), lanes)

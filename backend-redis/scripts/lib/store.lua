@@ -1,17 +1,17 @@
 -- Stores jobs: `handles` and `records` one for each, `options` for some by their numbers: when ('', 'd' delay ms, 'a' instant ms),
--- idempotency key or nil, window ms, unique key or ''. First the reads.
+-- idempotency key or nil, window ms, unique key or '', batch (16 bytes) or ''. First the reads.
 local function plan(handles, records, options)
   local ids = {}
   for i, handle in ipairs(handles) do ids[i] = id_of(handle) end
   local it = {
     handles = handles, records = records, ids = ids, now = now_ms(), live = read_many(J, ids),
-    holders = {}, due = {}, requests = {}, windows = {}, unique = {},
+    holders = {}, due = {}, requests = {}, windows = {}, unique = {}, members = {}, told = {},
   }
   local claimed = {}
   for i = 1, #handles do
     local option = options[i]
     if option and not it.live[i] then
-      local when, key, window, field = option[1], option[2], option[3], option[4]
+      local when, key, window, field, batch = unpack(option, 1, 5)
       local same = key and (it.requests[key] or redis.call('GET', key))
       local holder = same or (field ~= '' and (claimed[field] or redis.call('HGET', U, field))) or nil
       -- A request that another job answers is answered by it again.
@@ -21,7 +21,10 @@ local function plan(handles, records, options)
       end
       if holder then
         it.holders[i] = holder
+        -- A batch does not wait for a job that another one stands for.
+        if batch ~= '' then it.told[ids[i] .. 'e'] = BATCH .. batch end
       else
+        if batch ~= '' then it.members[ids[i]] = batch end
         if field ~= '' then
           claimed[field] = ids[i]
           it.unique[ids[i]] = field
@@ -45,6 +48,8 @@ local function store(it, lane_of)
     redis.call('HSET', U, field, id)
     redis.call('HSET', V, id, field)
   end
+  for word, batch in pairs(it.told) do redis.call('HSET', O, word, batch) end
+  for id, batch in pairs(it.members) do redis.call('HSET', B, id, batch) end
   local seq, stored, lanes, stamp = draw(#it.handles), {}, {}, whole(it.now)
   for i, handle in ipairs(it.handles) do
     if not it.live[i] and not it.holders[i] then

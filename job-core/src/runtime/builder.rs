@@ -25,6 +25,7 @@ use tokio::time::Instant;
 pub struct Queue {
     concurrency: usize,
     prefetch_max: usize,
+    keep_completed: Option<Duration>,
 }
 
 impl Queue {
@@ -41,12 +42,21 @@ impl Queue {
         self.prefetch_max = jobs;
         self
     }
+
+    /// Keeps the jobs that this process completes, to be looked at for this long; then the store deletes them. Not kept
+    /// unless set, for it makes a completion several times as costly. A type of job may say so for itself with
+    /// `#[job(keep = "7d")]`; the longer time counts.
+    #[must_use]
+    pub fn keep_completed(mut self, period: Duration) -> Self {
+        self.keep_completed = Some(period);
+        self
+    }
 }
 
 impl Default for Queue {
     /// 32 handlers at once.
     fn default() -> Self {
-        Self { concurrency: 32, prefetch_max: 2_000 }
+        Self { concurrency: 32, prefetch_max: 2_000, keep_completed: None }
     }
 }
 
@@ -260,7 +270,7 @@ impl RuntimeBuilder {
                 poll_max: self.poll_max,
             };
             let core = QueueCore::new(config, Instant::now());
-            Arc::new(QueueShared::new(name, Arc::clone(&env), core))
+            Arc::new(QueueShared::new(name, Arc::clone(&env), core, options.keep_completed))
         });
         let queues = queues.collect();
         Ok(Runtime { env, queues, alerts: self.alerts, board: Board::default() })

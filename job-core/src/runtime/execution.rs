@@ -14,8 +14,9 @@ use crate::middleware::JobFuture;
 use crate::new_job::NewJob;
 use crate::outcome::{Action, JobError};
 use crate::retry::{Backoff, FailureInfo};
-use crate::verdict::{DeadReason, ErrorReport, Settlement, Verdict};
+use crate::verdict::{DeadReason, ErrorReport, Kept, Settlement, Verdict};
 use crate::{fault_point, seeded_bug};
+use bytes::Bytes;
 use futures_util::FutureExt;
 use std::any::Any;
 use std::future::Future;
@@ -116,12 +117,17 @@ async fn execute(queue: &Arc<QueueShared>, start: Start) -> (Verdict, Vec<NewJob
                 let failure = FailureInfo { attempt: job.attempt, error: &text };
                 failed(&text, Some(Backoff::DEFAULT.delay_by(&failure, chance)), spec, &job, chance)
             });
+        let mut result = None;
         let (verdict, follow_ups) = match kept.take_ending() {
             None => (verdict, Vec::new()),
-            Some(ending) => settled(verdict, ending, spec, &job, chance),
+            Some(mut ending) => {
+                result = ending.result.take();
+                settled(verdict, ending, spec, &job, chance)
+            }
         };
         let (verdict, follow_ups) = match verdict {
             Verdict::Dead { .. } => bury(queue, spec, &job, verdict),
+            Verdict::Complete => (completed(spec.keep.max(queue.keep), result), follow_ups),
             other => (other, follow_ups),
         };
         if let Some(attempt) = attempt {
@@ -151,6 +157,15 @@ fn settled(
         }
         Verdict::Complete => (Verdict::Complete, ending.follow_ups),
         other => (other, Vec::new()),
+    }
+}
+
+fn completed(keep: Option<Duration>, result: Option<Bytes>) -> Verdict {
+    match keep {
+        Some(period) if !seeded_bug!("completed_not_kept") => {
+            Verdict::Keep(Box::new(Kept { period, result }))
+        }
+        _ => Verdict::Complete,
     }
 }
 

@@ -7,8 +7,8 @@ use crate::options::{DeadLetterValue, DurationValue, QueueValue, TimeoutValue};
 use crate::signature::{Arg, Param};
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
-use syn::ExprPath;
 use syn::spanned::Spanned;
+use syn::{ExprPath, ReturnType, Type};
 
 pub(super) fn implementation(job: &Model) -> TokenStream {
     let (name, cfgs) = (&job.args, job.cfgs());
@@ -32,6 +32,7 @@ pub(super) fn implementation(job: &Model) -> TokenStream {
             }
         }
     });
+    let result = has_result(job, &p);
     quote! {
         #(#cfgs)*
         #[automatically_derived]
@@ -41,7 +42,32 @@ pub(super) fn implementation(job: &Model) -> TokenStream {
             #idempotency
             #unique
         }
+        #result
     }
+}
+
+/// What the handler returns, for those who wait for it: a type whose name ends in `Result` gives what is in it.
+fn has_result(job: &Model, p: &TokenStream) -> Option<TokenStream> {
+    job.options.result.as_ref()?;
+    let (name, cfgs) = (&job.args, job.cfgs());
+    let output = match &job.func.sig.output {
+        ReturnType::Default => quote!(()),
+        ReturnType::Type(_, ty) => match ty.as_ref() {
+            Type::Path(path)
+                if path.path.segments.last().is_some_and(|s| s.ident.to_string().ends_with("Result")) =>
+            {
+                quote!(<#ty as #p::ReturnValue>::Value)
+            }
+            ty => quote!(#ty),
+        },
+    };
+    Some(quote! {
+        #(#cfgs)*
+        #[automatically_derived]
+        impl #p::HasResult for #name {
+            type Output = #output;
+        }
+    })
 }
 
 fn spec(job: &Model, p: &TokenStream) -> TokenStream {
@@ -111,6 +137,10 @@ fn spec(job: &Model, p: &TokenStream) -> TokenStream {
                 spec.dead_letter = #here::DeadLetter::Then(|dead: #here::DeadJob| #new);
             });
         }
+    }
+    if let Some(period) = &options.keep {
+        let period = duration(period);
+        set.push(quote!(spec.keep = ::core::option::Option::Some(#period);));
     }
     if options.blocking.is_some() {
         set.push(quote!(spec.blocking = true;));
@@ -226,6 +256,11 @@ fn run(job: &Model, p: &TokenStream) -> TokenStream {
         let p = at(p, func.span());
         quote_spanned!(func.span()=> #p::job_future_must_be_send(#func(#(#call),*)).await)
     };
+    // The handler may take the context away.
+    let keeper = job.options.result.as_ref().map(|_| {
+        let kept = local("kept");
+        quote!(let #kept = ::core::clone::Clone::clone(&#ctx);)
+    });
     let outcome = outcome(job, &call, p);
     quote! {
         fn run(
@@ -238,6 +273,7 @@ fn run(job: &Model, p: &TokenStream) -> TokenStream {
                 use #p::{AsError as _, AsIntoJobError as _, AsNothing as _, AsValue as _};
                 let Self { #(#fields),* } = self;
                 #(#states)*
+                #keeper
                 #outcome
             }
         }
@@ -249,9 +285,17 @@ fn outcome(job: &Model, call: &TokenStream, p: &TokenStream) -> TokenStream {
     // Spanned at the return type: what does not fit is underlined there.
     let split = quote_spanned!(job.return_span()=> into_result());
     let convert = quote_spanned!(job.return_span()=> job_error(#error));
+    let (value, done) = match &job.options.result {
+        None => (quote!(_), quote!(::core::result::Result::Ok(()))),
+        Some(word) => {
+            let (value, kept) = (local("value"), local("kept"));
+            let here = at(p, word.span());
+            (quote!(#value), quote_spanned!(word.span()=> #here::keep_result(&#kept, &#value)))
+        }
+    };
     quote! {
         match #p::Outcome(#call).#split {
-            ::core::result::Result::Ok(_) => ::core::result::Result::Ok(()),
+            ::core::result::Result::Ok(#value) => #done,
             ::core::result::Result::Err(#error) => {
                 ::core::result::Result::Err((&&&#p::ErrorOf::of(&#error)).#convert)
             }

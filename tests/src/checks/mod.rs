@@ -2,6 +2,7 @@
 
 pub mod c10_kinds;
 pub mod c13_notes;
+pub mod c14_batches;
 pub mod c1_durability;
 pub mod c2_one_lease;
 pub mod c3_fencing;
@@ -13,6 +14,7 @@ pub mod c8_dropped;
 pub mod c9_batches;
 pub mod dead_letters;
 pub mod gauges;
+pub mod kept;
 pub mod operate;
 
 crate::__checks! { crate::__all; () }

@@ -334,7 +334,7 @@ impl Word {
     pub fn of(verdict: &Verdict) -> Self {
         let ms = |d: &std::time::Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
         match verdict {
-            Verdict::Complete => Self::Complete,
+            Verdict::Complete | Verdict::Keep(_) => Self::Complete,
             Verdict::Retry { after, .. } => Self::Retry(ms(after)),
             Verdict::Snooze { delay } => Self::Snooze(ms(delay)),
             Verdict::Release => Self::Release,

@@ -6,10 +6,10 @@ use async_trait::async_trait;
 use backend_memory::MemoryBackend;
 pub(super) use defect::Defect;
 use job_core::{
-    Amendment, Backend, BackendError, BackendInfo, Cancelled, Claim, ClaimRequest, ClaimedJob, Enqueued,
-    ErrorReport, Extended, Gauges, Hold, JobId, JobRecord, Kind, LeaseId, LeaseStatus, ListFilter,
-    MaintainRequest, Maintained, NewJob, NoteEdit, Notes, Operate, Page, Priority, QueueName, QueueStats,
-    Settled, Settlement, UniqueKey, Verdict, When,
+    Amendment, Backend, BackendError, BackendInfo, BatchId, BatchRecord, Cancelled, Claim, ClaimRequest,
+    ClaimedJob, Enqueued, ErrorReport, Extended, Gauges, Hold, JobId, JobRecord, Kind, LeaseId, LeaseStatus,
+    ListFilter, MaintainRequest, Maintained, NewJob, NoteEdit, Notes, Operate, Page, Priority, QueueName,
+    QueueStats, Settled, Settlement, UniqueKey, Verdict, When,
 };
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard};
@@ -339,6 +339,12 @@ impl Operate for Broken {
     }
     async fn amend(&self, id: JobId, amendment: &Amendment) -> Result<bool, BackendError> {
         self.inner.amend(id, amendment).await
+    }
+    async fn run_now(&self, id: JobId) -> Result<bool, BackendError> {
+        self.inner.run_now(id).await
+    }
+    async fn batch(&self, id: BatchId) -> Result<Option<BatchRecord>, BackendError> {
+        self.inner.batch(id).await
     }
     async fn discard(&self, ids: &[JobId]) -> Result<Vec<bool>, BackendError> {
         let discarded = self.inner.discard(ids).await?;

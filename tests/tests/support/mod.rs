@@ -3,10 +3,10 @@
 
 use async_trait::async_trait;
 use job_core::{
-    Amendment, Backend, BackendError, BackendInfo, Cancelled, Claim, ClaimRequest, Client, Effect, Enqueued,
-    ErrorKind, Extended, Gauges, Hold, Job, JobContext, JobError, JobId, JobRecord, JobSpec, JobState, Kind,
-    LeaseId, LeaseStatus, ListFilter, MaintainRequest, Maintained, NewJob, NoteEdit, Notes, Operate, Page,
-    Queue, QueueName, QueueStats, Runtime, RuntimeBuilder, Settled, Settlement,
+    Amendment, Backend, BackendError, BackendInfo, BatchId, BatchRecord, Cancelled, Claim, ClaimRequest,
+    Client, Effect, Enqueued, ErrorKind, Extended, Gauges, Hold, Job, JobContext, JobError, JobId, JobRecord,
+    JobSpec, JobState, Kind, LeaseId, LeaseStatus, ListFilter, MaintainRequest, Maintained, NewJob, NoteEdit,
+    Notes, Operate, Page, Queue, QueueName, QueueStats, Runtime, RuntimeBuilder, Settled, Settlement,
 };
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -237,6 +237,12 @@ impl Operate for Faulty {
     }
     async fn amend(&self, id: JobId, amendment: &Amendment) -> Result<bool, BackendError> {
         self.call("amend", self.inner.amend(id, amendment)).await
+    }
+    async fn run_now(&self, id: JobId) -> Result<bool, BackendError> {
+        self.call("run_now", self.inner.run_now(id)).await
+    }
+    async fn batch(&self, id: BatchId) -> Result<Option<BatchRecord>, BackendError> {
+        self.inner.batch(id).await
     }
     async fn discard(&self, ids: &[JobId]) -> Result<Vec<bool>, BackendError> {
         self.call("discard", self.inner.discard(ids)).await

@@ -174,6 +174,14 @@ impl Operate for Shelf {
         unreachable!("nobody operates")
     }
 
+    async fn run_now(&self, _: JobId) -> Result<bool, BackendError> {
+        unreachable!("nobody operates")
+    }
+
+    async fn batch(&self, _: crate::BatchId) -> Result<Option<crate::BatchRecord>, BackendError> {
+        unreachable!("nobody operates")
+    }
+
     async fn discard(&self, _: &[JobId]) -> Result<Vec<bool>, BackendError> {
         unreachable!("nobody operates")
     }

@@ -1,0 +1,112 @@
+//! Batches: who waits for the end of which jobs.
+
+use crate::clock::Tick;
+use crate::job::{Place, Stage};
+use crate::state::State;
+use job_core::{BatchEvent, BatchId, BatchRecord, JobId, seeded_bug};
+use std::collections::{HashMap, VecDeque};
+
+/// A batch, known in full once a job that waits for it has been stored.
+#[derive(Debug)]
+struct Batch {
+    record: BatchRecord,
+    known: bool,
+    over: bool,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Batches {
+    all: HashMap<BatchId, Batch>,
+    /// Those that have ended, oldest first.
+    over: VecDeque<(Tick, BatchId)>,
+}
+
+impl Batches {
+    pub(crate) fn record(&self, id: BatchId) -> Option<BatchRecord> {
+        self.all.get(&id).filter(|b| b.known).map(|b| b.record)
+    }
+
+    fn of(&mut self, id: BatchId) -> &mut Batch {
+        self.all.entry(id).or_insert(Batch { record: BatchRecord::new(id, 0), known: false, over: false })
+    }
+
+    /// Forgets batches that ended at or before `until`; how many, and whether more are left.
+    pub(crate) fn forget(&mut self, until: Option<Tick>, limit: usize) -> (u64, bool) {
+        for done in 0..limit {
+            match self.over.front() {
+                Some(&(at, id)) if until.is_some_and(|until| at <= until) => {
+                    self.over.pop_front();
+                    self.all.remove(&id);
+                }
+                _ => return (done as u64, false),
+            }
+        }
+        (limit as u64, true)
+    }
+}
+
+impl State {
+    /// A job waits for this event of a batch.
+    pub(crate) fn wait_for_batch(&mut self, id: BatchId, members: u32, event: BatchEvent, job: JobId) {
+        let batch = self.batches.of(id);
+        batch.known = true;
+        batch.record.members = members;
+        match event {
+            BatchEvent::Complete => batch.record.on_complete = Some(job),
+            BatchEvent::Death => batch.record.on_death = Some(job),
+        }
+        self.advance(id);
+    }
+
+    pub(crate) fn member_ended(&mut self, id: BatchId) {
+        self.batches.of(id).record.ended += 1;
+        self.advance(id);
+    }
+
+    pub(crate) fn member_died(&mut self, id: BatchId) {
+        self.batches.of(id).record.deaths += 1;
+        self.advance(id);
+    }
+
+    /// Lets jobs run whose event has come.
+    fn advance(&mut self, id: BatchId) {
+        let Some(batch) = self.batches.all.get_mut(&id) else { return };
+        let record = batch.record;
+        if !batch.known {
+            return;
+        }
+        let complete = record.is_complete()
+            || (record.ended + record.deaths >= record.members && seeded_bug!("memory_dead_members_end"));
+        if complete && !batch.over {
+            batch.over = true;
+            let now = self.clock.now();
+            self.batches.over.push_back((now, id));
+            if let Some(job) = record.on_complete {
+                self.run_now(job);
+            }
+            if let Some(job) = record.on_death.filter(|_| record.deaths == 0) {
+                self.cancel(job);
+            }
+        }
+        if record.deaths > 0
+            && let Some(job) = record.on_death
+        {
+            self.run_now(job);
+        }
+    }
+
+    /// Makes a job ready that waits for its time; false if it does not.
+    pub(crate) fn run_now(&mut self, id: JobId) -> bool {
+        let Some(slot) = self.table.find(id) else { return false };
+        let Some(job) = self.table.get_mut(slot) else { return false };
+        if !matches!(job.place, Place::Waiting { .. }) {
+            return false;
+        }
+        let from = std::mem::replace(&mut job.place, Place::Running);
+        let queue = job.queue_no as usize;
+        self.queues[queue].withdraw(slot, from, &self.table);
+        self.make_ready(slot, Stage::Fresh);
+        self.queues[queue].wake();
+        true
+    }
+}

@@ -1,0 +1,1 @@
+select {schema}.advance($1)

@@ -1,0 +1,1 @@
+select {schema}.run_now($1)

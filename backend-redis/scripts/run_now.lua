@@ -1,0 +1,16 @@
+-- Makes a job ready that waits for its time. ARGV: channel, queue name, job id. KEYS: the lanes of all kinds. Answers a letter: 1 done,
+-- 0 it does not wait; or a number: the client knows too few kinds.
+local bad = wrong_type(1, HEAD) or wrong_type(HEAD + 1, #KEYS, 'zset')
+if bad then return bad end
+local job = redis.call('HGET', J, ARGV[3])
+if not job then return '0' end
+local handle = handle_of(ARGV[3], job)
+if not redis.call('ZSCORE', WS, handle) and not redis.call('ZSCORE', WR, handle) then return '0' end
+if kind_of(handle) > #KEYS - HEAD then return kind_of(handle) end
+
+write_even_if_full()
+redis.call('ZREM', WS, handle)
+redis.call('ZREM', WR, handle)
+redis.call('ZADD', KEYS[HEAD + kind_of(handle)], whole(priority_of(handle) * PRIORITY + FRESH + draw(1)), handle)
+wake(ARGV[1], ARGV[2])
+return '1'

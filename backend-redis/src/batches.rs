@@ -1,0 +1,157 @@
+//! Batches: who waits for which, and how far they have come.
+
+use crate::backend::Inner;
+use crate::error::unreadable;
+use crate::keys::{Raw, Tag, add_id};
+use crate::queue::Shard;
+use crate::record::ms;
+use crate::reply;
+use crate::script::{BATCH, Call, RUN_NOW};
+use job_core::{BackendError, BatchEvent, BatchId, BatchRecord, JobId, NewJob, QueueName, When};
+use redis::{Cmd, Value};
+use uuid::Uuid;
+
+/// Where a job is that waits: the number of its shard (2 bytes), its id (16), the name of its queue.
+fn spot(shard: u32, job: &NewJob) -> Vec<u8> {
+    let shard = u16::try_from(shard).unwrap_or(u16::MAX);
+    [&shard.to_be_bytes(), job.id.as_uuid().as_bytes().as_slice(), job.queue.as_str().as_bytes()].concat()
+}
+
+fn read_spot(bytes: &[u8]) -> Option<(usize, JobId, QueueName)> {
+    let (shard, rest) = bytes.split_first_chunk::<2>()?;
+    let (id, queue) = rest.split_first_chunk::<16>()?;
+    let queue = QueueName::new(std::str::from_utf8(queue).ok()?).ok()?;
+    Some((usize::from(u16::from_be_bytes(*shard)), JobId::from_uuid(Uuid::from_bytes(*id)), queue))
+}
+
+const fn word(event: BatchEvent) -> &'static str {
+    match event {
+        BatchEvent::Complete => "complete",
+        BatchEvent::Death => "death",
+    }
+}
+
+/// An answer of the script.
+struct Standing {
+    members: u32,
+    ended: u32,
+    deaths: u32,
+    complete: Vec<u8>,
+    death: Vec<u8>,
+}
+
+impl Standing {
+    fn read(answer: Value) -> Option<Self> {
+        let [members, ended, deaths, complete, death] = <[Value; 5]>::try_from(reply::array(answer)?).ok()?;
+        let count = |v| u32::try_from(reply::count(v)?).ok();
+        let (members, ended, deaths) = (count(&members)?, count(&ended)?, count(&deaths)?);
+        Some(Self { members, ended, deaths, complete: reply::bytes(complete)?, death: reply::bytes(death)? })
+    }
+}
+
+impl Inner {
+    /// Tells batches of the jobs among these that wait for them, which are stored.
+    pub(crate) async fn wait_for_batches(&self, jobs: &[&NewJob]) -> Result<(), BackendError> {
+        for job in jobs {
+            let When::Batch { batch, members, event } = job.when else { continue };
+            let queue = self.queue(&job.queue).await?;
+            let shard = queue.shards[queue.shard_of(job)].number;
+            let mut call = self.batch_call(batch);
+            call.cmd.arg("wait").arg(word(event)).arg(members).arg(Raw(&spot(shard, job)));
+            self.advance(batch, call).await?;
+        }
+        Ok(())
+    }
+
+    /// Counts ends and deaths of members: for each its id and a letter.
+    pub(crate) async fn count(&self, batch: BatchId, words: &[Vec<u8>]) -> Result<(), BackendError> {
+        let mut call = self.batch_call(batch);
+        call.cmd.arg("count");
+        for (id, letter) in words.iter().filter_map(|w| w.split_at_checked(16)) {
+            call.cmd.arg(Raw(id)).arg(Raw(letter));
+        }
+        self.advance(batch, call).await
+    }
+
+    fn batch_call(&self, batch: BatchId) -> Call {
+        let tag = Tag::of_batch(&self.options.prefix, batch);
+        let mut call = BATCH.call(&tag, &[]);
+        call.cmd.arg(ms(self.options.receipts));
+        call
+    }
+
+    /// Makes jobs ready whose event has come. All of it may be repeated; a job that has been told is not told again.
+    async fn advance(&self, batch: BatchId, call: Call) -> Result<(), BackendError> {
+        let answer = self.link.run(call).await?;
+        let standing = Standing::read(answer).ok_or_else(|| unreadable("batch"))?;
+        let over = standing.members > 0 && standing.ended >= standing.members;
+        let mut told = Vec::new();
+        if standing.deaths > 0 && !standing.death.is_empty() {
+            self.tell(&standing.death, true).await?;
+            told.push("death");
+        }
+        if over && !standing.complete.is_empty() {
+            self.tell(&standing.complete, true).await?;
+            told.push("complete");
+        }
+        if over && standing.deaths == 0 && !standing.death.is_empty() {
+            self.tell(&standing.death, false).await?;
+            told.push("death");
+        }
+        if told.is_empty() {
+            return Ok(());
+        }
+        let mut call = self.batch_call(batch);
+        call.cmd.arg("done").arg(told);
+        self.link.run(call).await?;
+        Ok(())
+    }
+
+    /// Lets a job run that has waited, or drops it.
+    async fn tell(&self, spot: &[u8], run: bool) -> Result<(), BackendError> {
+        let Some((shard, id, queue)) = read_spot(spot) else { return Ok(()) };
+        let queue = self.queue(&queue).await?;
+        let Some(shard) = queue.shards.get(shard) else { return Ok(()) };
+        if run {
+            self.run_now(&queue.name, shard, id).await?;
+        } else {
+            self.cancel(shard, id).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes a job ready that waits for its time; false if it is not in this shard or does not wait.
+    pub(crate) async fn run_now(
+        &self,
+        queue: &QueueName,
+        shard: &Shard,
+        id: JobId,
+    ) -> Result<bool, BackendError> {
+        let add_args = |cmd: &mut Cmd| {
+            cmd.arg(self.wake.channel()).arg(queue.as_str());
+            add_id(cmd, id.as_uuid());
+        };
+        let answer = self.with_lanes(shard, &RUN_NOW, &[], add_args).await?;
+        let ready = reply::bytes(answer).ok_or_else(|| unreadable("run now"))? == b"1";
+        if ready {
+            self.wake.bells.ring(queue);
+        }
+        Ok(ready)
+    }
+
+    pub(crate) async fn batch(&self, id: BatchId) -> Result<Option<BatchRecord>, BackendError> {
+        let tag = Tag::of_batch(&self.options.prefix, id);
+        let mut cmd = redis::cmd("HMGET");
+        cmd.arg(tag.head()[0].as_str()).arg(&["members", "ended", "deaths", "complete", "death"]);
+        let answer = self.link.command("batch", cmd).await?;
+        let values = reply::array(answer).and_then(|items| <[Value; 5]>::try_from(items).ok());
+        let [members, ended, deaths, complete, death] = values.ok_or_else(|| unreadable("batch"))?;
+        let count = |value| reply::text(value).and_then(|text| text.parse::<u32>().ok());
+        let Some(members) = count(members) else { return Ok(None) };
+        let job = |value| read_spot(&reply::bytes(value)?).map(|(_, id, _)| id);
+        let mut record = BatchRecord::new(id, members);
+        (record.ended, record.deaths) = (count(ended).unwrap_or(0), count(deaths).unwrap_or(0));
+        (record.on_complete, record.on_death) = (job(complete), job(death));
+        Ok(Some(record))
+    }
+}
