@@ -4,12 +4,14 @@ use crate::clock::Tick;
 use crate::job::{Place, Stage};
 use crate::state::State;
 use job_core::{BatchEvent, BatchId, BatchRecord, JobId, seeded_bug};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 /// A batch, known in full once a job that waits for it has been stored.
 #[derive(Debug)]
 struct Batch {
     record: BatchRecord,
+    /// Members that have died, once each however often they did.
+    died: HashSet<JobId>,
     known: bool,
     over: bool,
 }
@@ -27,7 +29,12 @@ impl Batches {
     }
 
     fn of(&mut self, id: BatchId) -> &mut Batch {
-        self.all.entry(id).or_insert(Batch { record: BatchRecord::new(id, 0), known: false, over: false })
+        self.all.entry(id).or_insert(Batch {
+            record: BatchRecord::new(id, 0),
+            died: HashSet::new(),
+            known: false,
+            over: false,
+        })
     }
 
     /// Forgets batches that ended at or before `until`; how many, and whether more are left.
@@ -63,8 +70,9 @@ impl State {
         self.advance(id);
     }
 
-    pub(crate) fn member_died(&mut self, id: BatchId) {
-        self.batches.of(id).record.deaths += 1;
+    pub(crate) fn member_died(&mut self, id: BatchId, job: JobId) {
+        let batch = self.batches.of(id);
+        batch.record.deaths += u32::from(batch.died.insert(job));
         self.advance(id);
     }
 

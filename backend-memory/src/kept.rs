@@ -13,6 +13,7 @@ impl State {
         let Some(job) = self.table.get_mut(slot) else { return };
         job.seq = seq;
         job.charge();
+        job.crashes = 0;
         job.place = Place::Completed { at: now, until };
         job.cancel = false;
         job.note(&NoteEdit { name: Note::RESULT.to_owned(), value: kept.result.clone() }, at);

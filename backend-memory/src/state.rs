@@ -97,7 +97,8 @@ impl State {
             self.keys.release(key, job.id);
         }
         if let Some(batch) = job.batch {
-            self.member_died(batch);
+            let id = job.id;
+            self.member_died(batch, id);
         }
     }
 

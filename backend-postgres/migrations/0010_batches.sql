@@ -20,6 +20,13 @@ create table {schema}.arrival (
 ) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0);
 create index arrival_batch on {schema}.arrival (batch);
 
+-- Members that have died, once each however often they did.
+create table {schema}.batch_death (
+  batch uuid not null references {schema}.batch on delete cascade,
+  job uuid not null,
+  primary key (batch, job)
+);
+
 -- The batch that headers name; null if they name none.
 create function {schema}.batch_of(p_headers jsonb) returns uuid language sql immutable as $$
   select case when p_headers ->> 'steadfast-batch' ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
@@ -68,8 +75,13 @@ begin
         select a.batch from {schema}.arrival a where exists (select from {schema}.batch y where y.id = a.batch) limit p_limit)
       order by x.id for update skip locked
   loop
-    with gone as (delete from {schema}.arrival a where a.batch = b.id returning a.died)
-      select count(*) filter (where not g.died), count(*) filter (where g.died) into ended, deaths from gone g;
+    with gone as (
+      delete from {schema}.arrival a where a.batch = b.id returning a.job, a.died
+    ), dead as (
+      insert into {schema}.batch_death (batch, job) select distinct b.id, g.job from gone g where g.died
+        on conflict do nothing returning 1
+    )
+    select (select count(*) from gone g where not g.died), (select count(*) from dead) into ended, deaths;
     b.ended := b.ended + ended;
     b.deaths := b.deaths + deaths;
     if b.deaths > 0 and b.on_death is not null then

@@ -17,7 +17,7 @@ pub struct BatchRecord {
     /// How many of them have ended: completed, cancelled, discarded, or not stored because another job holds their key.
     /// Dead ones have not; they may be replayed.
     pub ended: u32,
-    /// How often one of them has died.
+    /// How many of them have died, those included that have been replayed since.
     pub deaths: u32,
     /// The job that runs once all have ended.
     pub on_complete: Option<JobId>,

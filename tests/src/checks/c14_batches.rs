@@ -162,6 +162,11 @@ pub async fn a_dead_member_holds_the_batch_up(h: &Harness) {
     assert_eq!(after_rounds(h, &NEXT).await, []);
     assert_eq!(h.backend.replay(&[holds[0].job]).await.expect("replay works"), [true]);
     assert_eq!(after_rounds(h, &NEXT).await, [], "it is only ready");
+    let again = take(h, &[KIND], 1).await[0];
+    h.apply(again, Verdict::Dead { reason: DeadReason::Permanent, error: report("no") }).await;
+    assert_eq!(after_rounds(h, &NEXT).await, []);
+    assert_eq!(batch.record(h).await.deaths, 1, "it is one member, however often it dies");
+    assert_eq!(h.backend.replay(&[again.job]).await.expect("replay works"), [true]);
     h.apply(take(h, &[KIND], 1).await[0], Verdict::Complete).await;
     assert_eq!(comes(h, &NEXT).await.job, batch.next.id);
     let record = batch.record(h).await;

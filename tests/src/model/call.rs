@@ -48,6 +48,8 @@ pub(super) struct Ask {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Ending {
     Complete,
+    /// Completes it, and keeps it longer than any case lasts.
+    Keep,
     Retry(Span),
     Snooze(Span),
     Release,
@@ -75,6 +77,7 @@ pub(super) enum Call {
     Save { job: Number, lease: Number, edits: Vec<super::notes::Edit> },
     Maintain { reap: bool, poison_limit: u32 },
     Cancel(Number),
+    RunNow(Number),
     Replay(Vec<Number>),
     Discard(Vec<Number>),
     Pause,
@@ -160,6 +163,7 @@ impl fmt::Display for Ending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Complete => f.write_str("complete"),
+            Self::Keep => f.write_str("complete and keep"),
             Self::Retry(span) => write!(f, "retry after {span}"),
             Self::Snooze(span) => write!(f, "snooze for {span}"),
             Self::Release => f.write_str("release"),
@@ -199,6 +203,7 @@ impl fmt::Display for Call {
                 })
             }
             Self::Cancel(job) => write!(f, "cancel j{job}"),
+            Self::RunNow(job) => write!(f, "run j{job} now"),
             Self::Replay(jobs) => write!(f, "replay {}", List(jobs, "j")),
             Self::Discard(jobs) => write!(f, "discard {}", List(jobs, "j")),
             Self::Pause => f.write_str("pause"),

@@ -5,8 +5,9 @@ use super::picking::{Seen, text};
 use super::reference::{Done, Reference};
 use super::time::Timeline;
 use super::world::World;
+use crate::LONG;
 use job_core::{
-    BackendError, Claim, ClaimRequest, ClaimedJob, DeadReason, Effect, ErrorReport, Hold, JobId, Kind,
+    BackendError, Claim, ClaimRequest, ClaimedJob, DeadReason, Effect, ErrorReport, Hold, JobId, Kept, Kind,
     LeaseId, MaintainRequest, NewJob, Settlement, Verdict, WorkerId,
 };
 use std::fmt::Debug;
@@ -105,6 +106,7 @@ impl Driver {
             Call::Save { job, lease, edits } => self.save(*job, *lease, edits, times).await,
             Call::Maintain { reap, poison_limit } => self.maintain(*reap, *poison_limit, times).await,
             Call::Cancel(job) => self.cancel(*job, times).await,
+            Call::RunNow(job) => self.run_now(*job, times).await,
             Call::Replay(jobs) | Call::Discard(jobs) => {
                 let replay = matches!(call, Call::Replay(_));
                 self.administer(jobs, replay, times).await
@@ -262,6 +264,15 @@ impl Driver {
         Ok(())
     }
 
+    async fn run_now(&mut self, job: Number, times: usize) -> Checked<()> {
+        let id = self.world.job(job);
+        for _ in 0..times {
+            let answer = undisturbed("run_now", || self.world.backend.run_now(id)).await?;
+            same("run_now answers", &answer, &self.reference.run_now(job))?;
+        }
+        Ok(())
+    }
+
     async fn administer(&mut self, jobs: &[Number], replay: bool, times: usize) -> Checked<()> {
         let ids: Vec<JobId> = jobs.iter().map(|n| self.world.job(*n)).collect();
         for _ in 0..times {
@@ -308,6 +319,7 @@ impl Driver {
             let error = || ErrorReport::new(World::ERROR);
             let verdict = match end.ending {
                 Ending::Complete => Verdict::Complete,
+                Ending::Keep => Verdict::Keep(Box::new(Kept { period: LONG, result: None })),
                 Ending::Retry(span) => Verdict::Retry { after: self.time.span(span), error: error() },
                 Ending::Snooze(span) => Verdict::Snooze { delay: self.time.span(span) },
                 Ending::Release => Verdict::Release,

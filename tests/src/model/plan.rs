@@ -46,6 +46,7 @@ impl ReferenceStateMachine for Plan {
         ];
         if !state.jobs.is_empty() {
             choices.push(call(4, one_job(state).prop_map(Call::Cancel).boxed()));
+            choices.push(call(4, one_job(state).prop_map(Call::RunNow).boxed()));
         }
         if !state.leases.is_empty() {
             choices.push(call(14, ends(state).prop_map(Call::Settle).boxed()));
@@ -102,6 +103,9 @@ impl Reference {
             }
             Call::Cancel(job) => {
                 self.cancel(*job);
+            }
+            Call::RunNow(job) => {
+                self.run_now(*job);
             }
             Call::Replay(jobs) => jobs.iter().for_each(|job| _ = self.replay(*job)),
             Call::Discard(jobs) => jobs.iter().for_each(|job| _ = self.discard(*job)),
@@ -225,6 +229,7 @@ fn jobs(state: &Reference) -> impl Strategy<Value = Vec<Number>> + use<> {
 fn ending() -> impl Strategy<Value = Ending> {
     prop_oneof![
         4 => Just(Ending::Complete),
+        2 => Just(Ending::Keep),
         3 => span(3).prop_map(Ending::Retry),
         2 => span(3).prop_map(Ending::Snooze),
         2 => Just(Ending::Release),

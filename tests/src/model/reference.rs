@@ -27,6 +27,8 @@ pub(super) enum Place {
     /// With what was held against it when it was claimed.
     Running(Lane),
     Dead(DeadReason),
+    /// Completed and kept.
+    Kept,
     /// Completed, cancelled or discarded.
     Gone,
 }
@@ -52,6 +54,7 @@ impl Job {
             Place::Waiting { retrying: true, .. } => Some(JobState::Retrying),
             Place::Running(_) => Some(JobState::Running),
             Place::Dead(_) => Some(JobState::Dead),
+            Place::Kept => Some(JobState::Completed),
             Place::Gone => None,
         }
     }
@@ -230,6 +233,12 @@ impl Reference {
         }
         match ending {
             Ending::Complete | Ending::Cancel => self.end(number, Place::Gone),
+            Ending::Keep => {
+                job.charged += 1;
+                job.crashes = 0;
+                self.mark("a job is kept");
+                self.end(number, Place::Kept);
+            }
             Ending::Dead => {
                 job.fail();
                 self.end(number, Place::Dead(DeadReason::Permanent));
@@ -335,7 +344,7 @@ impl Reference {
     pub(super) fn cancel(&mut self, number: Number) -> Cancelled {
         let Some(job) = self.jobs.get_mut(&number) else { return Cancelled::NotFound };
         match job.place {
-            Place::Dead(_) | Place::Gone => Cancelled::NotFound,
+            Place::Dead(_) | Place::Kept | Place::Gone => Cancelled::NotFound,
             Place::Running(_) => {
                 job.asked_to_stop = true;
                 Cancelled::Asked
@@ -345,6 +354,17 @@ impl Reference {
                 Cancelled::Now
             }
         }
+    }
+
+    pub(super) fn run_now(&mut self, number: Number) -> bool {
+        let turn = self.next_turn();
+        let Some(job) = self.jobs.get_mut(&number) else { return false };
+        let waits = matches!(job.place, Place::Waiting { .. });
+        if waits {
+            job.place = Place::Ready { lane: Lane::Fresh, turn };
+            self.mark("a waiting job is run at once");
+        }
+        waits
     }
 
     pub(super) fn replay(&mut self, number: Number) -> bool {

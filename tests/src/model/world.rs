@@ -152,6 +152,7 @@ impl World {
             _ => None,
         };
         same(&what("reason"), &record.dead_reason, &reason)?;
+        same(&what("completion"), &record.completed_at.is_some(), &(job.place == Place::Kept))?;
         same(&what("death"), &record.died_at.is_some(), &reason.is_some())?;
         let errors: Vec<_> = record.errors.iter().map(|e| (e.attempt, e.error.as_str())).collect();
         let expected: Vec<_> = job.errors.iter().map(|attempt| (*attempt, Self::ERROR)).collect();
@@ -160,8 +161,14 @@ impl World {
     }
 }
 
-const STATES: [JobState; 5] =
-    [JobState::Scheduled, JobState::Ready, JobState::Running, JobState::Retrying, JobState::Dead];
+const STATES: [JobState; 6] = [
+    JobState::Scheduled,
+    JobState::Ready,
+    JobState::Running,
+    JobState::Retrying,
+    JobState::Completed,
+    JobState::Dead,
+];
 
 impl Driver {
     /// Compares everything that can be looked at.
@@ -202,8 +209,8 @@ impl Driver {
         let stats = self.world.backend.stats(&self.world.queue).await;
         let stats = stats.map_err(|e| super::driver::Stop::Wrong(format!("stats fail: {e}")))?;
         let count = |state| self.reference.jobs.values().filter(|j| j.state() == Some(state)).count() as u64;
-        let got = [stats.scheduled, stats.ready, stats.running, stats.retrying, stats.dead];
-        same("numbers of scheduled, ready, running, retrying and dead jobs", &got, &STATES.map(count))?;
+        let got = [stats.scheduled, stats.ready, stats.running, stats.retrying, stats.completed, stats.dead];
+        same("numbers of scheduled, ready, running, retrying, kept and dead jobs", &got, &STATES.map(count))?;
         same("a job waits to be claimed", &stats.oldest_ready.is_some(), &(stats.ready > 0))?;
         same("the queue is paused", &stats.paused, &self.reference.paused)
     }

@@ -282,6 +282,7 @@ fn place_number(place: Place, now: u64) -> u64 {
         Place::Running(held) => 0x30 | lane(held),
         Place::Dead(reason) => 0x40 | dead_number(reason),
         Place::Gone => 0x50,
+        Place::Kept => 0x60,
     }
 }
 

@@ -200,5 +200,6 @@ pub(super) fn ending_number(ending: Ending) -> u64 {
         Ending::Release => 3,
         Ending::Cancel => 4,
         Ending::Dead => 5,
+        Ending::Keep => 6,
     }
 }

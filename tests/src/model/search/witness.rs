@@ -170,7 +170,7 @@ impl Witness {
         }
         life.charged += u32::from(fails);
         life.end = match ending {
-            Ending::Complete | Ending::Cancel => Some(Final::Gone),
+            Ending::Complete | Ending::Keep | Ending::Cancel => Some(Final::Gone),
             Ending::Dead => Some(Final::Dead(DeadReason::Permanent)),
             Ending::Retry(_) if life.charged >= ATTEMPTS => Some(Final::Dead(DeadReason::Exhausted)),
             Ending::Retry(_) | Ending::Snooze(_) | Ending::Release => None,
@@ -274,7 +274,7 @@ impl Witness {
         let seen = match job.place {
             Place::Running(_) => Shown::Running,
             Place::Dead(reason) => Shown::Ended(Final::Dead(reason)),
-            Place::Gone => Shown::Ended(Final::Gone),
+            Place::Kept | Place::Gone => Shown::Ended(Final::Gone),
             Place::Ready { .. } | Place::Waiting { .. } => Shown::Waiting,
         };
         let right = match (life.end, life.grant) {
