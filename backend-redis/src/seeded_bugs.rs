@@ -8,6 +8,7 @@ const FINISH: &str = "backend-redis/scripts/lib/finish.lua";
 const HEAD: &str = "backend-redis/scripts/lib/head.lua";
 const SETTLE: &str = "backend-redis/scripts/lib/settle.lua";
 const STORE: &str = "backend-redis/scripts/lib/store.lua";
+const BATCH: &str = "backend-redis/scripts/batch.lua";
 const AMEND: &str = "backend-redis/scripts/amend.lua";
 const CANCEL: &str = "backend-redis/scripts/cancel.lua";
 const ENQUEUE: &str = "backend-redis/scripts/enqueue.lua";
@@ -116,6 +117,18 @@ const BUGS: &[TextBug] = &[
         &[("if fate ~= 'h' and fate ~= 'c' then return 0 end\n", "")]),
     bug("lua_note_forgets_others", "a note takes the place of all others", NOTES,
         &[("redis.call('HGET', N, id) or '', now_ms()", "'', now_ms()")]),
+    bug("lua_end_not_told", "the end of a member does not count in its batch", FINISH,
+        &[("  tell_batches(ids, 'e')\n", "")]),
+    bug("lua_death_not_told", "nobody hears that a member has died", FINISH,
+        &[("  tell_batches({ id_of(handle) }, 'd')\n", "")]),
+    bug("lua_word_counts_again", "a member that dies twice counts twice", BATCH,
+        &[("if redis.call('HEXISTS', Q, field) == 0 then", "if true then")]),
+    bug("lua_stand_in_forgotten", "a batch waits for a job that was not stored because another one stands for it", STORE,
+        &[("if batch ~= '' then it.told[ids[i] .. 'e'] = BATCH .. batch end", "")]),
+    bug("lua_kept_keeps_key", "a completed job that is kept holds its unique key", SETTLE,
+        &[("  free_keys({ id })\n", "")]),
+    bug("lua_kept_for_ever", "a kept job stays for ever", PROMOTE,
+        &[("if #over > 0 then", "if false then")]),
     bug("lua_types_not_looked_at", "a key of another type is found after the first write", HEAD,
         &[("if type ~= 'none' and", "if false and")]),
 ];

@@ -4,7 +4,7 @@ use crate::client::Client;
 use crate::error::{BackendError, EnqueueError};
 use crate::job::Job;
 use crate::new_job::{NewJob, When};
-use crate::{BatchId, JobId};
+use crate::{BatchId, JobId, seeded_bug};
 
 /// What a store knows of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,7 +116,9 @@ impl NewBatch<'_> {
 
     /// One more job with its type erased, such as one with options that `client.enqueue(..).prepare()` has made.
     pub fn job_new(mut self, mut job: NewJob) -> Self {
-        job.headers.insert(NewJob::BATCH_HEADER.to_owned(), self.id.to_string());
+        if !seeded_bug!("batch_members_unmarked") {
+            job.headers.insert(NewJob::BATCH_HEADER.to_owned(), self.id.to_string());
+        }
         self.members.push(job);
         self
     }

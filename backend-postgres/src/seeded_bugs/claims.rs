@@ -243,9 +243,9 @@ pub(super) const BUGS: &[SqlBug] = &[
         "a discard frees the unique key that another job holds by now",
         OPERATE,
         &[(
-            "delete from {schema}.dead d where d.id = one;\n",
+            "delete from {schema}.dead x where x.id = one returning * into d;\n",
             "delete from {schema}.key k using {schema}.dead d where d.id = one and k.key = d.unique_key;\n    \
-             delete from {schema}.dead d where d.id = one;\n",
+             delete from {schema}.dead x where x.id = one returning * into d;\n",
         )],
     ),
     bug(
@@ -253,8 +253,8 @@ pub(super) const BUGS: &[SqlBug] = &[
         "a discard deletes jobs that are not dead",
         OPERATE,
         &[(
-            "delete from {schema}.dead d where d.id = one;\n",
-            "delete from {schema}.dead d where d.id = one;\n    if not found then delete from {schema}.ready r where r.id = one; end if;\n",
+            "delete from {schema}.dead x where x.id = one returning * into d;\n",
+            "delete from {schema}.dead x where x.id = one returning * into d;\n    if not found then delete from {schema}.ready r where r.id = one; end if;\n",
         )],
     ),
     bug(

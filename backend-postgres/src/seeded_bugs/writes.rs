@@ -4,6 +4,7 @@ use super::{SqlBug, bug};
 
 const ENQUEUE: &str = "backend-postgres/migrations/0002_enqueue.sql";
 const AMEND: &str = "backend-postgres/migrations/0009_amend.sql";
+const BATCHES: &str = "backend-postgres/migrations/0010_batches.sql";
 const SETTLE: &str = "backend-postgres/migrations/0003_settle.sql";
 
 pub(super) const BUGS: &[SqlBug] = &[
@@ -146,6 +147,43 @@ pub(super) const BUGS: &[SqlBug] = &[
                 "values ({schema}.stage_lane(r.lane, p_stage), r.seq, r.id,",
             ),
         ],
+    ),
+    // ---- batches and kept jobs
+    bug(
+        "sql_end_not_told",
+        "the completion of a member does not count in its batch",
+        SETTLE,
+        &[("if batches is not null then", "if false then")],
+    ),
+    bug(
+        "sql_kept_keeps_key",
+        "a completed job that is kept holds its unique key",
+        SETTLE,
+        &[(
+            "  perform {schema}.let_go(r.id, r.unique_scope, r.unique_key);\n  perform {schema}.write_notes(r.id,",
+            "  perform {schema}.write_notes(r.id,",
+        )],
+    ),
+    bug(
+        "sql_death_counts_again",
+        "a member that dies twice counts twice",
+        BATCHES,
+        &[(
+            "on conflict do nothing returning 1",
+            "on conflict (batch, job) do update set job = excluded.job returning 1",
+        )],
+    ),
+    bug(
+        "sql_dead_members_end",
+        "a dead job counts as ended in its batch",
+        BATCHES,
+        &[("from gone g where not g.died)", "from gone g)")],
+    ),
+    bug(
+        "sql_mourner_stays",
+        "what waits for a death waits for ever when there is none",
+        BATCHES,
+        &[("if b.deaths = 0 and b.on_death is not null then", "if false then")],
     ),
     // ---- changes to dead jobs
     bug(

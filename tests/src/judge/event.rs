@@ -214,6 +214,9 @@ pub struct Asked {
     pub key: Option<String>,
     /// How long it waits before it may run, in milliseconds.
     pub delay_ms: u64,
+    /// The jobs for whose end it waits.
+    #[serde(default)]
+    pub after: Vec<JobId>,
 }
 
 /// How a request to enqueue was answered.

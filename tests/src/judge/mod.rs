@@ -117,6 +117,8 @@ pub enum Rule {
     FollowUp,
     /// An attempt was given an older checkpoint than one that had been acknowledged.
     CheckpointLost,
+    /// A job that waits for the end of others was claimed before they had ended.
+    BeforeTheOthers,
 }
 
 impl Rule {
@@ -140,6 +142,7 @@ impl Rule {
             Self::EffectTwice => "C12, C13 at most once",
             Self::EffectSkipped | Self::DoubtIgnored => "C14 no effect skipped",
             Self::CheckpointLost => "C14 checkpoints are kept",
+            Self::BeforeTheOthers => "C10 after all of its batch",
             Self::OutOfOrder => "C17 order",
             Self::Repaired | Self::Leftover => "C22 nothing left behind",
         }

@@ -25,6 +25,7 @@ pub(super) fn all(facts: &Facts, dump: &Dump) -> Vec<Violation> {
         words(job, &mut found);
         times(job, &mut found);
     }
+    batches(facts, &mut found);
     outside::rules(facts, dump, &mut found);
     for kept in dump.jobs.iter().filter(|k| !facts.jobs.contains_key(&k.job)) {
         found.job = Some(kept.job);
@@ -107,10 +108,15 @@ fn end(job: &JobFacts, kept: Option<&Kept>, found: &mut Found) {
                 found.add(Rule::TwoEnds, "dead, though it had completed");
             }
         }
-        Some(kept) if kept.state != JobState::Completed => {
+        Some(kept) if kept.state == JobState::Completed => {
+            if !may(Word::Complete) {
+                found.add(Rule::WrongEnd, "kept as completed, which no verdict said");
+            }
+        }
+        Some(kept) => {
             found.add(Rule::Stranded, format!("still {} when everything is over", kept.state));
         }
-        _ => {}
+        None => {}
     }
 }
 
@@ -239,12 +245,32 @@ fn times(job: &JobFacts, found: &mut Found) {
     }
 }
 
+/// What waits for others runs after them.
+fn batches(facts: &Facts, found: &mut Found) {
+    for (&id, job) in &facts.jobs {
+        let Some(first) = job.claims.iter().map(|c| c.at).min() else { continue };
+        for member in job.asked.iter().flat_map(|a| &a.after) {
+            let ended = facts.jobs.get(member).is_some_and(|m| {
+                m.verdicts.iter().any(|v| v.word == Word::Complete && v.may_be_applied() && v.sent < first)
+            });
+            if !ended {
+                found.job = Some(id);
+                found.add(Rule::BeforeTheOthers, format!("it was claimed, and {member} had not ended"));
+            }
+        }
+    }
+    found.job = None;
+}
+
 /// What one producer enqueued first is claimed first. Only what nothing but its turn could hold back is looked at: jobs
 /// without a delay, at their very first claim.
 fn order(facts: &Facts, found: &mut Found) {
     let mut first_claims: BTreeMap<u64, Vec<(u64, u64, u64, JobId)>> = BTreeMap::new();
     for (id, job) in &facts.jobs {
-        let Some(asked) = job.asked.as_ref().filter(|a| a.delay_ms == 0 && a.key.is_none() && !job.maybe)
+        let Some(asked) = job
+            .asked
+            .as_ref()
+            .filter(|a| a.delay_ms == 0 && a.key.is_none() && a.after.is_empty() && !job.maybe)
         else {
             continue;
         };

@@ -1,5 +1,6 @@
 //! Each rule fails on its own doctored history, and no other does.
 
+mod batches;
 mod floors;
 mod outside;
 mod story;

@@ -25,6 +25,8 @@ pub enum Suite {
     Effects,
     /// Checkpoints and follow-ups in whole runtimes.
     Checkpoints,
+    /// Batches, results and kept jobs in whole runtimes.
+    Batches,
     /// What comes after a job that is given up.
     GivenUp,
     /// The dead-letter queue.
@@ -53,7 +55,7 @@ pub enum Suite {
 
 impl Suite {
     /// Every suite.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Core,
         Self::Runtime,
         Self::Shutdown,
@@ -61,6 +63,7 @@ impl Suite {
         Self::Middleware,
         Self::Effects,
         Self::Checkpoints,
+        Self::Batches,
         Self::GivenUp,
         Self::DeadLetters,
         Self::Guard,
@@ -86,6 +89,7 @@ impl Suite {
             Self::Middleware => "job-conformance/middleware",
             Self::Effects => "job-conformance/effects",
             Self::Checkpoints => "job-conformance/checkpoints",
+            Self::Batches => "job-conformance/batches",
             Self::GivenUp => "job-conformance/given_up",
             Self::DeadLetters => "job-conformance/dead_letters",
             Self::Guard => "job-conformance/guard",
@@ -117,6 +121,7 @@ impl Suite {
             | Self::Middleware
             | Self::Effects
             | Self::Checkpoints
+            | Self::Batches
             | Self::GivenUp
             | Self::DeadLetters
             | Self::Log

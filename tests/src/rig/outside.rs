@@ -142,7 +142,7 @@ impl Attempt<'_> {
         let (n, conduct) = (n | CHILD, Conduct::Quick);
         let mut job = NewJob::of(&RigJob { n, conduct })?;
         job.max_attempts = RigJob::spec().max_attempts;
-        let child = Asked { job: job.id, n, conduct, key: None, delay_ms: 0 };
+        let child = Asked { job: job.id, n, conduct, key: None, delay_ms: 0, after: Vec::new() };
         self.write(Event::Announced { held: self.held, child });
         Ok(self.ctx.then_new(job)?)
     }

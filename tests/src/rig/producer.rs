@@ -5,7 +5,7 @@ use super::job::RigJob;
 use super::store::Store;
 use crate::judge::event::{Answer, Asked, Conduct, Event};
 use crate::judge::outside::Reach;
-use job_core::{Client, EnqueueError, IdempotencyKey, Job, NewJob, Operate, When};
+use job_core::{BatchEvent, BatchId, Client, EnqueueError, IdempotencyKey, Job, NewJob, Operate, When};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use std::sync::Arc;
@@ -58,9 +58,16 @@ impl Producer {
 
     /// One call, repeated while its outcome is unknown.
     async fn once(&mut self) {
-        let jobs: Vec<_> = (0..self.random.random_range(1..=BATCH_MAX)).map(|_| self.make()).collect();
+        let batch = self.random.random_ratio(1, 30);
+        let jobs: Vec<_> = if batch {
+            self.make_batch()
+        } else {
+            (0..self.random.random_range(1..=BATCH_MAX)).map(|_| self.make()).collect()
+        };
         let (asked, jobs): (Vec<Asked>, Vec<NewJob>) = jobs.into_iter().unzip();
-        for _ in 0..3 {
+        let mut maybe = false;
+        // Who gives a batch up half-way leaves a job behind that waits for others which are not there.
+        for _ in 0..if batch { 1_000 } else { 3 } {
             let call = self.calls;
             self.calls += 1;
             self.history.write(Event::EnqueueSent { call, jobs: asked.clone() });
@@ -77,12 +84,40 @@ impl Producer {
                 Err(error) => {
                     let unknown = matches!(error, EnqueueError::Unknown { .. });
                     self.history.write(Event::EnqueueFailed { call, unknown });
-                    if !unknown {
+                    maybe |= unknown;
+                    if !maybe || (!batch && !unknown) {
                         return;
                     }
                 }
             }
         }
+    }
+
+    /// A few jobs that complete, and one that waits for them.
+    fn make_batch(&mut self) -> Vec<(Asked, NewJob)> {
+        let id = BatchId::new();
+        let count = self.random.random_range(1..BATCH_MAX);
+        let mut all: Vec<_> = (0..=count).map(|_| self.make()).collect();
+        for (asked, job) in &mut all {
+            asked.conduct = match self.random.random_range(0..6) {
+                0 => Conduct::FailsTwice,
+                1 => Conduct::PanicsOnce,
+                2 => Conduct::Snoozes,
+                _ => Conduct::Quick,
+            };
+            *job = NewJob::of(&RigJob { n: asked.n, conduct: asked.conduct }).expect("plain arguments");
+            (asked.job, asked.key, asked.delay_ms) = (job.id, None, 0);
+        }
+        let (_, members) = all.split_first_mut().expect("there is one more than members");
+        for (_, job) in members {
+            job.headers.insert(NewJob::BATCH_HEADER.to_owned(), id.to_string());
+        }
+        let after: Vec<_> = all[1..].iter().map(|(asked, _)| asked.job).collect();
+        let members = u32::try_from(count).expect("few");
+        let (asked, next) = &mut all[0];
+        asked.after = after;
+        next.when = When::Batch { batch: id, members, event: BatchEvent::Complete };
+        all
     }
 
     fn make(&mut self) -> (Asked, NewJob) {
@@ -119,6 +154,6 @@ impl Producer {
             }
             _ => {}
         }
-        (Asked { job: job.id, n, conduct, key, delay_ms }, job)
+        (Asked { job: job.id, n, conduct, key, delay_ms, after: Vec::new() }, job)
     }
 }

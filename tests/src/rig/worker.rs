@@ -88,10 +88,14 @@ pub(super) async fn work(url: &str, lease: Duration, path: &Path) -> Result<Exit
         }
     }));
     let (other_side, books) = until_open(url, path).await?;
+    // Every other worker keeps what it completes for a while.
+    let queue = Queue::concurrency(8).prefetch_max(16);
+    let queue =
+        if std::process::id() % 2 == 0 { queue.keep_completed(Duration::from_millis(300)) } else { queue };
     let runtime = Runtime::builder(process.backend)
         .job::<RigJob>()
         .state(Rig { history: process.history, fate: process.fate, other_side, books })
-        .queue(QUEUE.as_str(), Queue::concurrency(8).prefetch_max(16))
+        .queue(QUEUE.as_str(), queue)
         .lease(lease)
         .shutdown_deadline(Duration::from_secs(4))
         .cancel_grace(Duration::from_secs(1))

@@ -83,7 +83,7 @@ impl Producer {
         let made =
             if self.random.random_range(0..8) == 0 { NewJob::of(&Stubborn(act)) } else { NewJob::of(&act) };
         let mut job = made.expect("plain arguments");
-        let mut asked = Asked { job: job.id, n, conduct, key: None, delay_ms: 0 };
+        let mut asked = Asked { job: job.id, n, conduct, key: None, delay_ms: 0, after: Vec::new() };
         match self.random.random_range(0..8) {
             0 => {
                 asked.delay_ms = self.random.random_range(1..2_000);

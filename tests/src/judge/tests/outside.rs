@@ -21,7 +21,7 @@ pub(super) fn cut_off(run: &mut Run, by: usize, held: Held) {
 /// A follow-up is announced.
 fn announce(run: &mut Run, by: usize, held: Held) -> JobId {
     let job = JobId::new();
-    let child = Asked { job, n: 0, conduct: Conduct::Quick, key: None, delay_ms: 0 };
+    let child = Asked { job, n: 0, conduct: Conduct::Quick, key: None, delay_ms: 0, after: Vec::new() };
     run.write(by, Event::Announced { held, child });
     job
 }

@@ -36,9 +36,20 @@ impl Run {
     pub(super) fn ask(&mut self, conduct: Conduct, key: Option<&str>, delay_ms: u64) -> (u64, JobId) {
         self.calls += 1;
         let (call, job) = (self.calls, JobId::new());
-        let asked = Asked { job, n: call, conduct, key: key.map(Into::into), delay_ms };
+        let asked = Asked { job, n: call, conduct, key: key.map(Into::into), delay_ms, after: Vec::new() };
         self.write(0, Event::EnqueueSent { call, jobs: vec![asked] });
         (call, job)
+    }
+
+    /// A job that waits for the end of others.
+    pub(super) fn stored_after(&mut self, after: &[JobId]) -> JobId {
+        self.calls += 1;
+        let (call, job) = (self.calls, JobId::new());
+        let (conduct, after) = (Conduct::Quick, after.to_vec());
+        let asked = Asked { job, n: call, conduct, key: None, delay_ms: 0, after };
+        self.write(0, Event::EnqueueSent { call, jobs: vec![asked] });
+        self.ack(call, job, job);
+        job
     }
 
     pub(super) fn ack(&mut self, call: u64, asked: JobId, job: JobId) {

@@ -7,3 +7,5 @@ union all
 select id, case state when 0 then 'scheduled' else 'retrying' end, null from later
 union all
 select id, 'dead', reason from dead
+union all
+select id, 'completed', null from completed

@@ -29,6 +29,9 @@ pub(super) struct Contents {
     leases: i64,
     holding: i64,
     outbox: i64,
+    /// Jobs of batches, and batches some of whose jobs have not ended.
+    members: i64,
+    open_batches: i64,
     /// Keys that have to go by themselves one day, and will not.
     lasting: i64,
     /// Keys that nobody knows.
@@ -41,7 +44,11 @@ impl Contents {
         for key in keys(server, &format!("{{{prefix}:*")).await? {
             let name = String::from_utf8_lossy(&key).into_owned();
             let suffix = name.split_once('}').map_or("", |(_, suffix)| suffix);
-            contents.read_key(server, &key, suffix).await?;
+            if name.contains(":batch:") {
+                contents.read_batch(server, &key).await?;
+            } else {
+                contents.read_key(server, &key, suffix).await?;
+            }
         }
         Ok(contents)
     }
@@ -67,6 +74,8 @@ impl Contents {
             "x" | "xi" => self.leases += ask::<i64>(server, cmd("ZCARD").arg(key)).await?,
             "ws" => self.line(server, key, JobState::Scheduled).await?,
             "wr" => self.line(server, key, JobState::Retrying).await?,
+            "c" => self.line(server, key, JobState::Completed).await?,
+            "b" => self.members += ask::<i64>(server, cmd("HLEN").arg(key)).await?,
             "d" => self.line(server, key, JobState::Dead).await?,
             "o" => self.outbox += ask::<i64>(server, cmd("HLEN").arg(key)).await?,
             _ if suffix.starts_with("r:") => self.line(server, key, JobState::Ready).await?,
@@ -82,6 +91,12 @@ impl Contents {
             _ => self.unknown.push(suffix.to_owned()),
         }
         Ok(())
+    }
+
+    async fn read_batch(&mut self, server: &mut MultiplexedConnection, key: &[u8]) -> RedisResult<()> {
+        let counts: [Option<u64>; 2] = ask(server, cmd("HMGET").arg(key).arg("members").arg("ended")).await?;
+        self.open_batches += i64::from(counts[0] != counts[1]);
+        self.will_go(server, key).await
     }
 
     async fn line(
@@ -119,7 +134,7 @@ impl Contents {
         let mut placed: BTreeSet<&Bytes> = BTreeSet::new();
         let (mut alive, mut twice, mut without) = (0, 0, 0);
         for (id, state) in &self.places {
-            if *state == JobState::Dead {
+            if matches!(state, JobState::Dead | JobState::Completed) {
                 dead.insert(id);
             } else {
                 alive += 1;
@@ -143,6 +158,8 @@ impl Contents {
             ("entries of leases".to_owned(), self.leases),
             ("leases that hold a job".to_owned(), self.holding),
             ("follow-ups on their way".to_owned(), self.outbox),
+            ("jobs of batches".to_owned(), self.members),
+            ("batches that are not over".to_owned(), self.open_batches),
             ("receipts without an end".to_owned(), self.lasting),
         ];
         left.extend(self.unknown.iter().map(|suffix| (format!("keys {suffix}"), 1)));
