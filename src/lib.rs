@@ -21,6 +21,9 @@ pub use job_core::__private;
 /// The examples of the pages of documentation are compiled.
 #[cfg(doctest)]
 mod pages {
+    #[doc = include_str!("../docs/batches.md")]
+    struct Batches;
+
     #[doc = include_str!("../docs/dead-letters.md")]
     struct DeadLetters;
 
