@@ -23,6 +23,8 @@ mod maintain;
 mod notes;
 mod operate;
 mod queue;
+mod refuse;
+mod replace;
 mod settle;
 mod state;
 mod sync;

@@ -87,8 +87,9 @@ impl State {
         job.place = Place::Dead { at: now, reason };
         self.queues[job.queue_no as usize].dead += 1;
         job.cancel &= seeded_bug!("memory_cancel_outlives_death");
-        if let Some(key) = &job.unique {
-            self.keys.release(key, job.id);
+        if let Some(key) = job.unique.clone() {
+            let id = job.id;
+            self.let_go(&key, id);
         }
     }
 
@@ -97,7 +98,7 @@ impl State {
         if let Some(job) = self.table.remove(slot, now)
             && let Some(key) = &job.unique
         {
-            self.keys.release(key, job.id);
+            self.let_go(key, job.id);
         }
     }
 }

@@ -18,6 +18,7 @@ const KINDS: &str = include_str!("../scripts/lib/kinds.lua");
 const NOTES_LIB: &str = include_str!("../scripts/lib/notes.lua");
 const CLAIM: &str = include_str!("../scripts/lib/claim.lua");
 const ROWS: &str = include_str!("../scripts/lib/rows.lua");
+const REPLACE: &str = include_str!("../scripts/lib/replace.lua");
 const STORE: &str = include_str!("../scripts/lib/store.lua");
 const SETTLE: &str = include_str!("../scripts/lib/settle.lua");
 
@@ -31,10 +32,10 @@ macro_rules! scripts {
 }
 
 scripts! {
-    ENQUEUE_ = "enqueue", "enqueue.lua", [KINDS, STORE];
+    ENQUEUE_ = "enqueue", "enqueue.lua", [KINDS, FINISH, REPLACE, STORE];
     CLAIM_ = "claim", "claim.lua", [CLAIM];
-    SETTLE_ = "settle", "settle.lua", [FINISH, STORE, SETTLE];
-    SETTLE_AND_CLAIM = "settle and claim", "settle_and_claim.lua", [FINISH, STORE, SETTLE, CLAIM];
+    SETTLE_ = "settle", "settle.lua", [FINISH, REPLACE, STORE, SETTLE];
+    SETTLE_AND_CLAIM = "settle and claim", "settle_and_claim.lua", [FINISH, REPLACE, STORE, SETTLE, CLAIM];
     EXTEND = "extend", "extend.lua", [];
     SAVE = "save", "save.lua", [NOTES_LIB];
     NOTES = "notes", "notes.lua", [];

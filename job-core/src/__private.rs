@@ -3,8 +3,8 @@
 pub use crate::into_outcome::{AsError, AsIntoJobError, AsNothing, AsValue, ErrorOf, Outcome};
 pub use crate::{
     Backoff, Client, DeadJob, DeadLetter, EnqueueError, Enqueued, FailureInfo, IdempotencyKey, Jitter, Job,
-    JobContext, JobError, JobSpec, Key, KeyPart, Kind, NewJob, Priority, QueueName, State, StateNeed,
-    UniqueKey,
+    JobContext, JobError, JobSpec, Key, KeyPart, Kind, NewJob, OnConflict, Priority, QueueName, State,
+    StateNeed, UniqueKey, When,
 };
 pub use jiff::Timestamp;
 pub use serde;

@@ -13,6 +13,8 @@ pub mod c8_dropped;
 pub mod c9_batches;
 pub mod dead_letters;
 pub mod gauges;
+pub mod keys;
+pub mod keys_at_once;
 pub mod operate;
 
 crate::__checks! { crate::__all; () }
