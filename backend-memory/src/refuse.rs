@@ -18,7 +18,9 @@ impl State {
         let mut unique: HashMap<Arc<KeyText>, JobId> = HashMap::new();
         for job in jobs.iter().filter(|job| self.table.known(job.id).is_none()) {
             let texts = [
-                job.idempotency.as_ref().map(|k| (KeyName::Idempotency, KeyText::new(&k.scope, k.key.as_str()))),
+                job.idempotency
+                    .as_ref()
+                    .map(|k| (KeyName::Idempotency, KeyText::new(&k.scope, k.key.as_str()))),
                 job.unique.as_ref().map(|k| (KeyName::Unique, KeyText::new(&k.scope, k.key.as_str()))),
             ];
             let holder = |name, text: &KeyText| match name {

@@ -8,7 +8,7 @@ use job_core::{JobId, NewJob, OnConflict, When, seeded_bug};
 use std::sync::Arc;
 
 /// When a job is due that waits for the end of another one: never, until that has ended.
-const PARKED: Tick = Tick::MAX;
+pub(crate) const PARKED: Tick = Tick::MAX;
 
 /// What becomes of a new job.
 #[derive(Debug, Clone, Copy)]

@@ -4,7 +4,9 @@ use crate::clock::Tick;
 use crate::job::Stage;
 use crate::leases::Fate;
 use crate::state::State;
-use job_core::{DeadReason, Extended, Hold, LeaseId, LeaseStatus, QueueName, Settled, Settlement, Verdict, seeded_bug};
+use job_core::{
+    DeadReason, Extended, Hold, LeaseId, LeaseStatus, QueueName, Settled, Settlement, Verdict, seeded_bug,
+};
 use std::time::Duration;
 
 impl State {

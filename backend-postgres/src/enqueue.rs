@@ -4,7 +4,8 @@ use crate::call::Reply;
 use crate::error::{NAME, failed, refused};
 use crate::schema::Statements;
 use job_core::{
-    BackendError, Enqueued, ErrorKind, JobId, KeyName, KeyTaken, Kind, NewJob, OnConflict, Priority, QueueName, Suspicion, When, seeded_bug,
+    BackendError, Enqueued, ErrorKind, JobId, KeyName, KeyTaken, Kind, NewJob, OnConflict, Priority,
+    QueueName, Suspicion, When, seeded_bug,
 };
 use sqlx::{PgConnection, Row};
 use std::collections::{HashMap, HashSet};

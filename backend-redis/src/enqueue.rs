@@ -10,9 +10,9 @@ use crate::script::{Call, ENQUEUE_};
 use job_core::{
     BackendError, Effect, Enqueued, ErrorKind, JobId, KeyName, KeyTaken, Kind, NewJob, QueueName, When,
 };
+use redis::Value;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
-use redis::Value;
 use uuid::Uuid;
 
 impl Inner {

@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use job_core::{Headers, IdempotencyKey, JobId, Kind, NewJob, OnConflict, Priority, QueueName, UniqueKey, When};
+use job_core::{
+    Headers, IdempotencyKey, JobId, Kind, NewJob, OnConflict, Priority, QueueName, UniqueKey, When,
+};
 use std::time::Duration;
 use uuid::Uuid;
 

@@ -15,7 +15,10 @@ pub(crate) enum ConflictValue {
     Replace,
     Latest,
     /// Without a longest wait, however often it is put off.
-    Debounce { wait: DurationValue, max_wait: Option<DurationValue> },
+    Debounce {
+        wait: DurationValue,
+        max_wait: Option<DurationValue>,
+    },
 }
 
 const DEBOUNCE: &str = r#"debounce(key = "user_id", wait = "5s", max_wait = "1m")"#;
@@ -62,7 +65,9 @@ pub(super) fn debounce(arg: &Arg, options: &mut Options, errors: &mut Errors) ->
             "max_wait" => {
                 let expr = part.expr("max_wait = \"1m\"")?;
                 let never = as_ident(expr).is_some_and(|word| word == "none");
-                max_wait.replace(if never { None } else { Some((expr.clone(), span("max_wait", expr)?)) }).is_some()
+                max_wait
+                    .replace(if never { None } else { Some((expr.clone(), span("max_wait", expr)?)) })
+                    .is_some()
             }
             "scope" => scope.replace(parse_scope(part.expr("scope = kind")?)?).is_some(),
             _ => {
@@ -83,7 +88,10 @@ pub(super) fn debounce(arg: &Arg, options: &mut Options, errors: &mut Errors) ->
     if let (DurationValue::Millis(wait), Some((expr, DurationValue::Millis(max)))) = (&wait, &max_wait)
         && wait > max
     {
-        let text = help("`max_wait` is shorter than `wait`", "it bounds all waits of a run together: make it longer");
+        let text = help(
+            "`max_wait` is shorter than `wait`",
+            "it bounds all waits of a run together: make it longer",
+        );
         return Err(syn::Error::new_spanned(expr, text));
     }
     let scope: Scope = scope.unwrap_or_default();
@@ -95,7 +103,9 @@ pub(super) fn debounce(arg: &Arg, options: &mut Options, errors: &mut Errors) ->
 
 fn span(name: &str, expr: &Expr) -> syn::Result<DurationValue> {
     match duration(name, expr)? {
-        DurationValue::Millis(0) => Err(syn::Error::new_spanned(expr, format!("{name} must be greater than zero"))),
+        DurationValue::Millis(0) => {
+            Err(syn::Error::new_spanned(expr, format!("{name} must be greater than zero")))
+        }
         span => Ok(span),
     }
 }
@@ -116,7 +126,8 @@ pub(super) fn check(options: &mut Options, seen: &[Ident], errors: &mut Errors) 
         let text = format!("`{own}` says itself what happens if its key is taken");
         errors.at(on_conflict, help(text, "take `on_conflict` away"));
     } else if find("unique").is_none() && find("idempotency").is_none() {
-        let text = help("`on_conflict` is for a key, and there is none", "write `unique = \"user_id\"` beside it");
+        let text =
+            help("`on_conflict` is for a key, and there is none", "write `unique = \"user_id\"` beside it");
         errors.at(on_conflict, text);
     } else if matches!(options.conflict, Some(ConflictValue::Replace)) && find("unique").is_none() {
         let text = help(

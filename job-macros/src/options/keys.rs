@@ -45,7 +45,7 @@ pub(super) fn parse(name: &str, arg: &Arg, errors: &mut Errors) -> syn::Result<K
             "scope" => scope.replace(parse_scope(part.expr("scope = kind")?)?).is_some(),
             "on_conflict" => {
                 let text = format!("`on_conflict` is an option of the job, not of `{name}`");
-                errors.at(&part.key, help(text, format!("write it beside: `{name}(…), on_conflict = replace`")));
+                errors.at(&part.key, help(text, format!("write it beside: `{name}(…), on_conflict = …`")));
                 false
             }
             "within" | "states" => {

@@ -93,7 +93,10 @@ fn what_happens_when_a_key_is_taken() {
     assert_eq!(newest.unique.expect("a key").key.as_str(), "1");
     let calm = new(NewJob::of(&Calm::new(1)));
     let after = When::After(Duration::from_secs(5));
-    assert_eq!((calm.on_conflict, calm.when), (OnConflict::Debounce { max_wait: Duration::from_secs(60) }, after));
+    assert_eq!(
+        (calm.on_conflict, calm.when),
+        (OnConflict::Debounce { max_wait: Duration::from_secs(60) }, after)
+    );
     assert_eq!(calm.unique.expect("a key").scope, "");
     let calmer = new(NewJob::of(&Calmer::new(1)));
     assert_eq!(calmer.on_conflict, OnConflict::Debounce { max_wait: Duration::MAX });

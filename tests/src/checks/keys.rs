@@ -3,8 +3,8 @@
 use crate::harness::is_not_applied;
 use crate::{Harness, OTHER_KIND, job};
 use job_core::{
-    ClaimedJob, DeadReason, Enqueued, ErrorKind, Hold, IdempotencyKey, JobState, KeyName, NewJob, NoteEdit, OnConflict,
-    Priority, UniqueKey, Verdict, When,
+    ClaimedJob, DeadReason, Enqueued, ErrorKind, Hold, IdempotencyKey, JobState, KeyName, NewJob, NoteEdit,
+    OnConflict, Priority, UniqueKey, Verdict, When,
 };
 use std::time::Duration;
 

@@ -3,8 +3,8 @@
 use super::keys::{LATEST, REPLACE, unique};
 use crate::{Harness, KIND, LONG, QUEUE};
 use job_core::{
-    BackendError, ClaimRequest, Enqueued, JobId, JobState, LeaseId, MaintainRequest, NewJob, OnConflict, Operate,
-    Settlement, Verdict, WorkerId,
+    BackendError, ClaimRequest, Enqueued, JobId, JobState, LeaseId, MaintainRequest, NewJob, OnConflict,
+    Operate, Settlement, Verdict, WorkerId,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -28,7 +28,8 @@ pub async fn batches_at_once_leave_one_holder_a_key(h: &Harness) {
     let max_wait = LONG;
     let answers = h
         .on_threads(6, move |store, thread| async move {
-            let policy = [OnConflict::Existing, OnConflict::Error, REPLACE, LATEST, OnConflict::Debounce { max_wait }];
+            let policy =
+                [OnConflict::Existing, OnConflict::Error, REPLACE, LATEST, OnConflict::Debounce { max_wait }];
             let mut all = Vec::new();
             for round in 0..4 {
                 let mut batch: Vec<_> = (0..KEYS)
