@@ -108,7 +108,7 @@ create function {schema}.enqueue(p_channel text, p_notify text[], p_request uuid
   p_iscopes bytea[], p_ikeys bytea[], p_iwindows bigint[], p_uscopes bytea[], p_ukeys bytea[], p_policies smallint[], p_max_waits bigint[],
   p_own boolean) returns uuid[]
 language plpgsql set jit = off set enable_seqscan = off as $$
-declare holders uuid[]; told uuid[]; places record; known record; now timestamptz := clock_timestamp(); has_keys boolean := p_iscopes is not null or p_uscopes is not null;
+declare holders uuid[]; told uuid[]; turns int[]; places record; known record; now timestamptz := clock_timestamp(); has_keys boolean := p_iscopes is not null or p_uscopes is not null;
 begin
   -- First of all: it assigns the xid, and a repetition waits here for the outcome of the first call.
   insert into {schema}.enqueued (request, jobs) values (p_request, cardinality(p_ids)) on conflict do nothing;
@@ -126,6 +126,7 @@ begin
     holders := places.busy;
     p_delays := null;
     p_ats := places.dues;
+    turns := places.turns;
     told := places.holders || places.replaced;
   elsif has_keys then
     holders := {schema}.take_keys(p_ids, p_iscopes, p_ikeys, p_iwindows, p_uscopes, p_ukeys);
@@ -145,7 +146,7 @@ begin
       from unnest(p_lanes, p_ids, p_payloads, p_max, p_versions, p_headers, p_delays, p_ats, p_iscopes, p_ikeys, p_uscopes, p_ukeys, holders)
         with ordinality x(lane, id, payload, m, v, h, delay, at, s, k, us, uk, holder, n)
       where holder is null and {schema}.due(now, delay, at) is null
-      order by n;
+      order by coalesce(turns[n], n);
     insert into {schema}.later (lane, queue_id, state, run_at, enqueued_at, id, payload, max_attempts, version, headers, idem_scope, idem_key, unique_scope, unique_key)
       select x.lane, l.queue_id, 0, {schema}.due(now, delay, at), now, x.id, payload, m, v, h::jsonb, s, k, us, uk
       from unnest(p_lanes, p_ids, p_payloads, p_max, p_versions, p_headers, p_delays, p_ats, p_iscopes, p_ikeys, p_uscopes, p_ukeys, holders)

@@ -95,7 +95,7 @@ begin
     return;
   end if;
   -- A newer job that waits for its end goes on in its stead.
-  if {schema}.has_next(r.id, r.unique_scope, r.unique_key) then
+  if r.unique_key is not null and {schema}.has_next(r.id, r.unique_scope, r.unique_key) then
     perform {schema}.finish(r.id, r.unique_scope, r.unique_key);
     return;
   end if;

@@ -193,12 +193,12 @@ begin
 end $$;
 
 -- Takes the keys of a batch some of whose jobs do something if a key is taken. `holders`: who answers for a job; `replaced`: whose
--- place it has; `busy`: not null if it is not to be stored any more; `dues`: when it is due, in microseconds, null for now. What has to lock
--- a queue is done last: nobody waits for a key then.
+-- place it has; `busy`: not null if it is not to be stored any more; `dues`: when it is due, in microseconds, null for now; `turns`: the
+-- order of those to be stored. What has to lock a queue is done last: nobody waits for a key then.
 create function {schema}.take_places(p_now timestamptz, p_lanes int[], p_ids uuid[], p_payloads bytea[], p_max int[],
   p_versions bigint[], p_headers text[], p_delays bigint[], p_ats bigint[], p_iscopes bytea[], p_ikeys bytea[],
   p_iwindows bigint[], p_uscopes bytea[], p_ukeys bytea[], p_policies smallint[], p_max_waits bigint[], p_own boolean,
-  out holders uuid[], out replaced uuid[], out busy uuid[], out dues bigint[])
+  out holders uuid[], out replaced uuid[], out busy uuid[], out dues bigint[], out turns int[])
 language plpgsql as $$
 declare
   k record; holder uuid; r {schema}.ready; place record; m int; stored uuid[] := '{}'; postponed int[] := '{}';
@@ -207,6 +207,7 @@ begin
   holders := array_fill(null::uuid, array[cardinality(p_ids)]);
   replaced := holders;
   busy := holders;
+  turns := array(select generate_series(1, cardinality(p_ids)));
   select array_agg((extract(epoch from {schema}.due(p_now, d, a)) * 1000000)::bigint order by n) into dues
     from unnest(p_ids, p_delays, p_ats) with ordinality x(id, d, a, n);
   for k in select n, s, t, w from unnest(p_iscopes, p_ikeys, p_iwindows) with ordinality x(s, t, w, n)
@@ -238,8 +239,11 @@ begin
     if place.outcome = 5 then
       m := array_position(p_ids, place.other);
       if not {schema}.same_kind(p_lanes[m], r.lane) then
-        -- It is not there yet, so nobody can wait behind it: it answers.
-        place.outcome := 3;
+        place.outcome := case when p_policies[k.n] = 2 then 3 else 2 end;
+        if place.outcome = 2 then
+          perform {schema}.take_key(2::smallint, k.s, k.t, r.id, null);
+          perform {schema}.begin_at(r, epoch + dues[k.n] * interval '1 microsecond', true);
+        end if;
       end if;
     end if;
     case place.outcome
@@ -253,6 +257,7 @@ begin
         stored := array_remove(stored, place.other) || r.id;
         busy[m] := place.other;
         replaced[k.n] := place.other;
+        if dues[m] is null and p_lanes[m] = r.lane then turns[k.n] := turns[m]; end if;
         if p_policies[k.n] = 4 then dues[k.n] := dues[m]; end if;
         update {schema}.key x set job = r.id where x.space = 1 and x.scope = k.s and x.key = k.t;
       else

@@ -34,7 +34,8 @@ async fn store() -> Store {
 }
 
 async fn later(h: &Harness, new: &NewJob) -> NewJob {
-    let new = NewJob { when: When::After(Duration::from_secs(60)), ..new.clone() };
+    let mut new = new.clone();
+    new.when = When::After(Duration::from_secs(60));
     h.enqueue_one(&new).await;
     new
 }

@@ -61,7 +61,7 @@ pub(super) const BUGS: &[SqlBug] = &[
         "sql_old_comes_back",
         "a job comes back although a newer one waits for its end",
         SETTLE,
-        &[("if {schema}.has_next(r.id", "if false and {schema}.has_next(r.id")],
+        &[("and {schema}.has_next(r.id, r.unique_scope, r.unique_key) then", "and false then")],
     ),
     // ---- settle
     bug(
