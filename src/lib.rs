@@ -27,6 +27,9 @@ mod pages {
     #[doc = include_str!("../docs/dead-letters.md")]
     struct DeadLetters;
 
+    #[doc = include_str!("../docs/keys.md")]
+    struct Keys;
+
     #[cfg(feature = "postgres")]
     #[doc = include_str!("../docs/effects.md")]
     struct Effects;

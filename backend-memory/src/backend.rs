@@ -89,6 +89,9 @@ impl Backend for MemoryBackend {
             ));
         }
         let now = state.clock.now();
+        if let Some(taken) = state.refused(jobs, now) {
+            return Err(BackendError::of_key_taken(NAME, taken));
+        }
         let answers = state.enqueue(jobs, now);
         Ok(answers)
     }

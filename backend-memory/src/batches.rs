@@ -105,7 +105,7 @@ impl State {
 
     /// Makes a job ready that waits for its time; false if it does not.
     pub(crate) fn run_now(&mut self, id: JobId) -> bool {
-        let Some(slot) = self.table.find(id) else { return false };
+        let Some(slot) = self.table.find(id).filter(|&slot| !self.is_parked(slot)) else { return false };
         let Some(job) = self.table.get_mut(slot) else { return false };
         if !matches!(job.place, Place::Waiting { .. }) {
             return false;

@@ -3,6 +3,7 @@
 use crate::clock::Tick;
 use crate::job::{Job, Place, Stage};
 use crate::keys::KeyText;
+use crate::replace::Turn;
 use crate::state::State;
 use job_core::{Enqueued, NewJob, When, seeded_bug};
 
@@ -50,38 +51,35 @@ impl State {
     /// Stores one job; answers its queue as well if it is ready.
     fn enqueue_one(&mut self, new: &NewJob, now: Tick) -> (Enqueued, Option<u32>) {
         if let Some(known) = self.table.known(new.id) {
-            return (known.answer(new.id), None);
+            return (self.table.answer(new.id, known), None);
         }
         let idempotency = new.idempotency.as_ref().map(|k| KeyText::new(&k.scope, k.key.as_str()));
         let unique = new.unique.as_ref().map(|k| KeyText::new(&k.scope, k.key.as_str()));
         let same = idempotency.as_ref().and_then(|k| self.keys.same_request(k, now));
-        let holder = same.or_else(|| unique.as_ref().and_then(|k| self.keys.live(k)));
-        let seq = self.next_seq();
+        let turn = match (same, &unique) {
+            (Some(holder), _) => Turn::Existing(holder),
+            (None, Some(key)) => self.keys.live(key).map_or(Turn::Free, |holder| self.turn(new, key, holder)),
+            (None, None) => Turn::Free,
+        };
         // A request that another job answers is answered by it again.
         if same.is_none()
             && let (Some(text), Some(key)) = (&idempotency, &new.idempotency)
         {
-            self.keys.remember(text.clone(), holder.unwrap_or(new.id), now.saturating_add(key.window), seq);
+            let answer = if let Turn::Existing(holder) = turn { holder } else { new.id };
+            let number = self.next_seq();
+            self.keys.remember(text.clone(), answer, now.saturating_add(key.window), number);
         }
-        if let Some(holder) = holder {
+        if let Turn::Existing(holder) = turn {
             self.table.remember_duplicate(new.id, holder, now);
             if let Some(batch) = new.batch()
                 && !seeded_bug!("memory_stand_in_forgotten")
             {
                 self.member_ended(batch);
             }
-            return (Enqueued { id: holder, deduplicated: true }, None);
+            return (Enqueued::existing(holder), None);
         }
         let queue_no = self.number_queue(&new.queue);
-        if let Some(text) = &unique {
-            self.keys.hold(text.clone(), new.id);
-        }
-        let due = match new.when {
-            When::Now => now,
-            When::After(delay) => now.saturating_add(delay),
-            When::At(at) => self.clock.tick(at),
-            When::Batch { .. } => Tick::MAX,
-        };
+        let start = self.start(new, turn, unique.as_ref(), now);
         let queue = &mut self.queues[queue_no as usize];
         queue.had_job = true;
         let job = Job {
@@ -90,11 +88,11 @@ impl State {
             kind_no: queue.number_kind(&new.kind),
             queue_no,
             priority: new.priority,
-            place: if due <= now { Place::Ready } else { Place::Waiting { due, retrying: false } },
+            place: start.place,
             stage: Stage::Fresh,
             cancel: false,
-            seq,
-            born: seq,
+            seq: start.seq,
+            born: start.born,
             charged: 0,
             max_attempts: new.max_attempts,
             crashes: 0,
@@ -102,7 +100,7 @@ impl State {
             version: new.version,
             payload: new.payload.clone(),
             headers: new.headers.clone(),
-            enqueued_at: self.clock.wall(now),
+            enqueued_at: self.clock.wall(start.came),
             batch: new.batch(),
             idempotency,
             unique,
@@ -110,13 +108,26 @@ impl State {
             notes: Vec::new(),
         };
         let ready = (job.place == Place::Ready).then_some(queue_no);
-        let slot = self.table.insert(job);
-        if let Some(job) = self.table.get(slot) {
-            self.queues[queue_no as usize].admit(job, slot);
+        match start.slot {
+            Some(slot) => {
+                let old = self.table.swap(slot, job, now);
+                if let Some(batch) = old.and_then(|old| old.batch) {
+                    self.member_ended(batch);
+                }
+            }
+            None => {
+                let slot = self.table.insert(job);
+                if let Some(job) = self.table.get(slot) {
+                    self.queues[queue_no as usize].admit(job, slot);
+                }
+            }
+        }
+        if let Some(replaced) = start.replaced {
+            self.table.remember_replaced(new.id, replaced);
         }
         if let When::Batch { batch, members, event } = new.when {
             self.wait_for_batch(batch, members, event, new.id);
         }
-        (Enqueued { id: new.id, deduplicated: false }, ready)
+        (Enqueued { replaced: start.replaced, ..Enqueued::stored(new.id) }, ready)
     }
 }

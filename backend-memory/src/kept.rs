@@ -18,10 +18,10 @@ impl State {
         job.cancel = false;
         job.note(&NoteEdit { name: Note::RESULT.to_owned(), value: kept.result.clone() }, at);
         self.queues[job.queue_no as usize].completed += 1;
-        if let Some(key) = job.unique.take() {
-            self.keys.release(&key, job.id);
+        let (id, unique, batch) = (job.id, job.unique.take(), job.batch.take());
+        if let Some(key) = unique {
+            self.let_go(&key, id);
         }
-        let batch = job.batch.take();
         self.kept.insert((until, seq), slot);
         if let Some(batch) = batch {
             self.member_ended(batch);

@@ -33,6 +33,8 @@ pub(crate) struct Keys {
     /// When keys end; the number only tells equal instants apart.
     ends: BTreeMap<(Tick, u64), Arc<KeyText>>,
     unique: HashMap<Arc<KeyText>, JobId>,
+    /// Who waits for the end of the job that holds a unique key, and when it is due then.
+    next: HashMap<Arc<KeyText>, (JobId, Tick)>,
 }
 
 impl Keys {
@@ -78,10 +80,29 @@ impl Keys {
         self.unique.insert(key, job);
     }
 
-    /// Frees the unique key if this job holds it.
-    pub(crate) fn release(&mut self, key: &KeyText, job: JobId) {
-        if self.live(key) == Some(job) || seeded_bug!("memory_key_freed_by_anybody") {
-            self.unique.remove(key);
+    /// The job that waits for the end of the one that holds the unique key, and when it is due then.
+    pub(crate) fn next(&self, key: &KeyText) -> Option<(JobId, Tick)> {
+        self.next.get(key).copied()
+    }
+
+    pub(crate) fn set_next(&mut self, key: Arc<KeyText>, job: JobId, due: Tick) {
+        self.next.insert(key, (job, due));
+    }
+
+    /// Frees the unique key if this job holds it; the answer is who waited for that, and holds it now.
+    pub(crate) fn release(&mut self, key: &KeyText, job: JobId) -> Option<(JobId, Tick)> {
+        if self.next(key).is_some_and(|(next, _)| next == job) {
+            self.next.remove(key);
         }
+        if self.live(key) != Some(job) && !seeded_bug!("memory_key_freed_by_anybody") {
+            return None;
+        }
+        let (key, _) = self.unique.remove_entry(key)?;
+        if seeded_bug!("memory_next_forgotten") {
+            return None;
+        }
+        let next = self.next.remove(&key)?;
+        self.unique.insert(key, next.0);
+        Some(next)
     }
 }

@@ -25,6 +25,8 @@ mod maintain;
 mod notes;
 mod operate;
 mod queue;
+mod refuse;
+mod replace;
 mod settle;
 mod state;
 mod sync;

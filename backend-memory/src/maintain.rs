@@ -3,6 +3,7 @@
 use crate::clock::Tick;
 use crate::job::{Place, Stage};
 use crate::queue::is_innocent;
+use crate::replace::NEVER;
 use crate::state::State;
 use job_core::{DeadReason, MaintainRequest, Maintained, QueueName, seeded_bug};
 use std::time::Duration;
@@ -26,7 +27,8 @@ impl State {
         if done.promoted + done.jobs_returned > 0 && queue.has_ready() {
             queue.wake();
         }
-        done.next_due = queue.waiting.first_key_value().map(|(&(due, _), _)| due.saturating_sub(now));
+        let next = queue.waiting.first_key_value().map(|(&(due, _), _)| due);
+        done.next_due = next.filter(|due| *due < NEVER).map(|due| due.saturating_sub(now));
         done
     }
 

@@ -4,7 +4,9 @@ use crate::clock::Tick;
 use crate::job::Stage;
 use crate::leases::Fate;
 use crate::state::State;
-use job_core::{DeadReason, Extended, Hold, LeaseId, LeaseStatus, QueueName, Settled, Settlement, Verdict};
+use job_core::{
+    DeadReason, Extended, Hold, LeaseId, LeaseStatus, QueueName, Settled, Settlement, Verdict, seeded_bug,
+};
 use std::time::Duration;
 
 impl State {
@@ -49,9 +51,11 @@ impl State {
     /// Applies a verdict to a job whose lease has let go of it; true if the job is ready again.
     fn apply(&mut self, slot: u32, verdict: &Verdict, now: Tick) -> bool {
         let wall = self.clock.wall(now);
+        let has_next = self.has_next(slot);
         let Some(job) = self.table.get_mut(slot) else { return false };
         let comes_back = matches!(verdict, Verdict::Retry { .. } | Verdict::Snooze { .. } | Verdict::Release);
-        if job.cancel && comes_back {
+        // A newer job that waits for its end goes on in its stead.
+        if comes_back && (job.cancel || has_next && !seeded_bug!("memory_old_comes_back")) {
             self.finish(slot, now);
             return false;
         }

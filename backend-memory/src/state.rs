@@ -93,8 +93,9 @@ impl State {
         job.place = Place::Dead { at: now, reason };
         self.queues[job.queue_no as usize].dead += 1;
         job.cancel &= seeded_bug!("memory_cancel_outlives_death");
-        if let Some(key) = &job.unique {
-            self.keys.release(key, job.id);
+        if let Some(key) = job.unique.clone() {
+            let id = job.id;
+            self.let_go(&key, id);
         }
         if let Some(batch) = job.batch {
             let id = job.id;
@@ -106,7 +107,7 @@ impl State {
     pub(crate) fn finish(&mut self, slot: u32, now: Tick) {
         let Some(job) = self.table.remove(slot, now) else { return };
         if let Some(key) = &job.unique {
-            self.keys.release(key, job.id);
+            self.let_go(key, job.id);
         }
         if let Some(batch) = job.batch {
             self.member_ended(batch);

@@ -17,16 +17,6 @@ pub(crate) enum Known {
     Duplicate(JobId),
 }
 
-impl Known {
-    /// What a repeated enqueue of this id answers.
-    pub(crate) fn answer(self, id: JobId) -> Enqueued {
-        match self {
-            Self::Here(_) | Self::Ended => Enqueued { id, deduplicated: false },
-            Self::Duplicate(holder) => Enqueued { id: holder, deduplicated: true },
-        }
-    }
-}
-
 /// Jobs by slot, so that a settlement finds its job without hashing.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
@@ -36,6 +26,8 @@ pub(crate) struct Table {
     /// ending a job need not look it up here.
     ids: IdMap<JobId, u32>,
     duplicates: IdMap<JobId, JobId>,
+    /// The job whose place each took.
+    replaced: IdMap<JobId, JobId>,
     /// Ids that are only remembered, oldest first.
     ended: VecDeque<(Tick, JobId)>,
 }
@@ -54,6 +46,16 @@ impl Table {
             });
         }
         self.duplicates.get(&id).map(|&holder| Known::Duplicate(holder))
+    }
+
+    /// What a repeated enqueue of a known id answers.
+    pub(crate) fn answer(&self, id: JobId, known: Known) -> Enqueued {
+        match known {
+            Known::Here(_) | Known::Ended => {
+                Enqueued { replaced: self.replaced.get(&id).copied(), ..Enqueued::stored(id) }
+            }
+            Known::Duplicate(holder) => Enqueued::existing(holder),
+        }
     }
 
     pub(crate) fn find(&self, id: JobId) -> Option<u32> {
@@ -100,6 +102,21 @@ impl Table {
         Some(job)
     }
 
+    /// Puts a job into the slot of another one, whose id is remembered.
+    pub(crate) fn swap(&mut self, slot: u32, job: Job, now: Tick) -> Option<Job> {
+        self.ids.insert(job.id, slot);
+        let old = self.slots.get_mut(slot as usize).and_then(|place| place.replace(job));
+        if let Some(old) = &old {
+            self.ended.push_back((now, old.id));
+        }
+        old
+    }
+
+    /// Remembers whose place this job took.
+    pub(crate) fn remember_replaced(&mut self, id: JobId, replaced: JobId) {
+        self.replaced.insert(id, replaced);
+    }
+
     /// Remembers that this id was not stored because `holder` has its key.
     pub(crate) fn remember_duplicate(&mut self, id: JobId, holder: JobId, now: Tick) {
         self.duplicates.insert(id, holder);
@@ -115,6 +132,7 @@ impl Table {
                     self.ended.pop_front();
                     self.ids.remove(&id);
                     self.duplicates.remove(&id);
+                    self.replaced.remove(&id);
                 }
                 _ => return (done as u64, false),
             }

@@ -51,6 +51,8 @@ create table {schema}.later (
   queue_id int not null,
   state smallint not null check (state in (0, 1)), -- 0 scheduled, 1 retrying
   run_at timestamptz not null check (isfinite(run_at)),
+  -- When it is due once the job that has its unique key has ended; then `run_at` says when to look for that.
+  parked timestamptz,
   id uuid primary key,
   attempt int not null default 0,
   max_attempts int not null default 11,
@@ -162,14 +164,14 @@ create index settled_at on {schema}.settled using brin (at) with (pages_per_rang
 create table {schema}.enqueued (
   request uuid primary key,
   jobs int not null,
-  answers uuid[], -- the holder's id where a key was taken, else null
+  answers uuid[], -- for each job the holder of its key if that was taken, then for each the job it replaced, if one; else null
   at timestamptz not null default clock_timestamp()
 );
 create index enqueued_at on {schema}.enqueued using brin (at) with (pages_per_range = 16);
 
--- space: 0 idempotency, 1 unique. Bytes, because text cannot hold a NUL.
+-- space: 0 idempotency, 1 unique, 2 who waits for the unique key. Bytes, because text cannot hold a NUL.
 create table {schema}.key (
-  space smallint not null check (space in (0, 1)),
+  space smallint not null check (space in (0, 1, 2)),
   scope bytea not null,
   key bytea not null,
   job uuid not null,

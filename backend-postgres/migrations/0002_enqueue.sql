@@ -62,11 +62,6 @@ begin
   end loop;
 end $$;
 
-create function {schema}.release_key(p_scope bytea, p_key bytea, p_job uuid) returns void
-language sql as $$
-  delete from {schema}.key k where k.space = 1 and k.scope = p_scope and k.key = p_key and k.job = p_job
-$$;
-
 -- The holders of keys for a batch: null where the job is to be stored. Keys are taken in sorted order, so two batches
 -- cannot wait for each other in a circle.
 create function {schema}.take_keys(p_ids uuid[], p_iscopes bytea[], p_ikeys bytea[], p_iwindows bigint[],
@@ -106,12 +101,14 @@ language sql immutable as $$
     when 'epoch'::timestamptz + p_at * interval '1 microsecond' > p_now then 'epoch'::timestamptz + p_at * interval '1 microsecond' end
 $$;
 
--- Stores jobs. Null arrays mean that no job of the batch has such a thing. Returns null if every job was stored.
+-- Stores jobs. Null arrays mean that no job of the batch has such a thing. p_own: the transaction ends with this. Returns null if every
+-- job was stored; else the holders of keys that were taken, and then the jobs that were replaced.
 create function {schema}.enqueue(p_channel text, p_notify text[], p_request uuid, p_lanes int[], p_ids uuid[],
   p_payloads bytea[], p_max int[], p_versions bigint[], p_headers text[], p_delays bigint[], p_ats bigint[],
-  p_iscopes bytea[], p_ikeys bytea[], p_iwindows bigint[], p_uscopes bytea[], p_ukeys bytea[]) returns uuid[]
+  p_iscopes bytea[], p_ikeys bytea[], p_iwindows bigint[], p_uscopes bytea[], p_ukeys bytea[], p_policies smallint[], p_max_waits bigint[],
+  p_own boolean) returns uuid[]
 language plpgsql set jit = off set enable_seqscan = off as $$
-declare holders uuid[]; known record; now timestamptz := clock_timestamp(); has_keys boolean := p_iscopes is not null or p_uscopes is not null;
+declare holders uuid[]; told uuid[]; turns int[]; places record; known record; now timestamptz := clock_timestamp(); has_keys boolean := p_iscopes is not null or p_uscopes is not null;
 begin
   -- First of all: it assigns the xid, and a repetition waits here for the outcome of the first call.
   insert into {schema}.enqueued (request, jobs) values (p_request, cardinality(p_ids)) on conflict do nothing;
@@ -123,16 +120,28 @@ begin
     return known.answers;
   end if;
   perform pg_current_xact_id();
-  if has_keys then
+  if p_policies is not null then
+    places := {schema}.take_places(now, p_lanes, p_ids, p_payloads, p_max, p_versions, p_headers, p_delays, p_ats, p_iscopes,
+      p_ikeys, p_iwindows, p_uscopes, p_ukeys, p_policies, p_max_waits, p_own);
+    holders := places.busy;
+    p_delays := null;
+    p_ats := places.dues;
+    turns := places.turns;
+    told := places.holders || places.replaced;
+  elsif has_keys then
     holders := {schema}.take_keys(p_ids, p_iscopes, p_ikeys, p_iwindows, p_uscopes, p_ukeys);
-    if exists (select from unnest(holders) h where h is not null) then
-      update {schema}.enqueued e set answers = holders where e.request = p_request;
-      -- Whoever waits for a batch does not wait for jobs that others stand for.
-      perform {schema}.arrive(x.id, x.h::jsonb, false)
-        from unnest(p_ids, p_headers, holders) x(id, h, holder) where x.holder is not null and x.h is not null;
-    else
-      holders := null;
-    end if;
+    told := holders;
+  end if;
+  if holders is not null and p_headers is not null then
+    -- Whoever waits for a batch does not wait for jobs that others stand for.
+    perform {schema}.arrive(x.id, x.h::jsonb, false)
+      from unnest(p_ids, p_headers, case when p_policies is not null then places.holders else holders end) x(id, h, holder)
+      where x.holder is not null and x.h is not null;
+  end if;
+  if exists (select from unnest(told) h where h is not null) then
+    update {schema}.enqueued e set answers = told where e.request = p_request;
+  else
+    told := null;
   end if;
   if not has_keys and p_headers is null and p_delays is null and p_ats is null then
     insert into {schema}.ready (lane, id, payload, max_attempts, version)
@@ -143,7 +152,7 @@ begin
       from unnest(p_lanes, p_ids, p_payloads, p_max, p_versions, p_headers, p_delays, p_ats, p_iscopes, p_ikeys, p_uscopes, p_ukeys, holders)
         with ordinality x(lane, id, payload, m, v, h, delay, at, s, k, us, uk, holder, n)
       where holder is null and {schema}.due(now, delay, at) is null
-      order by n;
+      order by coalesce(turns[n], n);
     insert into {schema}.later (lane, queue_id, state, run_at, enqueued_at, id, payload, max_attempts, version, headers, idem_scope, idem_key, unique_scope, unique_key)
       select x.lane, l.queue_id, 0, {schema}.due(now, delay, at), now, x.id, payload, m, v, h::jsonb, s, k, us, uk
       from unnest(p_lanes, p_ids, p_payloads, p_max, p_versions, p_headers, p_delays, p_ats, p_iscopes, p_ikeys, p_uscopes, p_ukeys, holders)
@@ -154,5 +163,5 @@ begin
   for i in 1 .. coalesce(cardinality(p_notify), 0) loop
     perform pg_notify(p_channel, p_notify[i]);
   end loop;
-  return holders;
+  return told;
 end $$;

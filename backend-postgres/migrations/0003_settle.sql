@@ -113,6 +113,11 @@ begin
     perform {schema}.finish(r.id, r.unique_scope, r.unique_key, r.headers);
     return;
   end if;
+  -- A newer job that waits for its end goes on in its stead.
+  if r.unique_key is not null and {schema}.has_next(r.id, r.unique_scope, r.unique_key) then
+    perform {schema}.finish(r.id, r.unique_scope, r.unique_key);
+    return;
+  end if;
   if p_verdict = 1 and r.max_attempts < 2147483647 and r.attempt >= r.max_attempts then
     perform {schema}.bury(r, 'exhausted');
     return;

@@ -92,8 +92,10 @@ language plpgsql set jit = off set enable_seqscan = off as $$
 declare q int; taken bigint;
 begin
   select k.id into q from {schema}.queue k where k.name = p_queue;
+  perform {schema}.unpark(q);
   with due as (
     select l.ctid, l.id from {schema}.later l where l.queue_id = q and l.run_at <= clock_timestamp()
+      and l.parked is null
     order by l.run_at, l.id limit p_limit for update skip locked
   ), gone as (
     delete from {schema}.later l using due where l.ctid = due.ctid returning l.*
@@ -110,7 +112,7 @@ begin
   )
   select (select count(*) from gone), (select count(*) from moved) into taken, promoted;
   select floor(extract(epoch from min(l.run_at) - clock_timestamp()) * 1000000)::bigint into next_due
-    from {schema}.later l where l.queue_id = q;
+    from {schema}.later l where l.queue_id = q and l.parked is null;
   if next_due < 0 then next_due := 0; end if;
   more := coalesce(taken = p_limit and next_due = 0, false);
 end $$;

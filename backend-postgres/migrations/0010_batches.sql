@@ -55,7 +55,7 @@ end $$;
 create function {schema}.run_now(p_id uuid) returns text language plpgsql set enable_seqscan = off as $$
 declare d {schema}.later;
 begin
-  delete from {schema}.later l where l.id = p_id returning * into d;
+  delete from {schema}.later l where l.id = p_id and l.parked is null returning * into d;
   if not found then return null; end if;
   insert into {schema}.ready (lane, id, attempt, max_attempts, claims, crashes, version, enqueued_at, payload, headers,
       errors, idem_scope, idem_key, unique_scope, unique_key)

@@ -4,7 +4,7 @@ use crate::batches::advance;
 use crate::call::Calls;
 use crate::claim::{ClaimArgs, Claimed, claim, payloads};
 use crate::connect::{pool, prepare};
-use crate::enqueue::{Batch, Lanes, Register, answers, distinct, enqueue, micros, register};
+use crate::enqueue::{Batch, Lanes, Register, answers, distinct, enqueue, explain, micros, register};
 use crate::error::{NAME, refused};
 use crate::maintain::{audit, extend, promote, prune, reap};
 use crate::notes::{Save, Spot, notes, save};
@@ -236,7 +236,7 @@ impl Backend for PostgresBackend {
         let queues = queues(&unique);
         batch.channel = inner.wake.channel().to_owned();
         batch.notify = inner.wake.leading(&queues, &inner.calls);
-        let holders = inner.calls.run("enqueue", batch, enqueue).await?;
+        let holders = inner.calls.run("enqueue", batch, enqueue).await.map_err(|e| explain(e, &unique))?;
         for queue in queues {
             inner.wake.bells.ring(queue);
         }

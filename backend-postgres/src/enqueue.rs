@@ -2,10 +2,11 @@
 
 use crate::batches::Wait;
 use crate::call::Reply;
-use crate::error::{failed, refused};
+use crate::error::{NAME, failed, refused};
 use crate::schema::Statements;
 use job_core::{
-    BackendError, Enqueued, ErrorKind, Kind, NewJob, Priority, QueueName, Suspicion, When, seeded_bug,
+    BackendError, Enqueued, ErrorKind, JobId, KeyName, KeyTaken, Kind, NewJob, OnConflict, Priority,
+    QueueName, Suspicion, When, seeded_bug,
 };
 use sqlx::{Connection as _, PgConnection, Row};
 use std::collections::{HashMap, HashSet};
@@ -159,6 +160,10 @@ pub(crate) struct Batch {
     unique_keys: Option<Vec<Option<Vec<u8>>>>,
     /// Jobs that wait for an event of a batch.
     pub(crate) waits: Vec<Wait>,
+    on_conflicts: Option<Vec<Option<i16>>>,
+    max_waits: Option<Vec<Option<i64>>>,
+    /// False in a transaction of the application, which may last.
+    pub(crate) own: bool,
 }
 
 impl Batch {
@@ -197,6 +202,15 @@ impl Batch {
             unique_scopes: column(jobs, |j| j.unique.as_ref().map(|k| bytes(&k.scope))),
             unique_keys: column(jobs, |j| j.unique.as_ref().map(|k| bytes(k.key.as_str()))),
             waits: jobs.iter().filter_map(|j| Wait::of(j)).collect(),
+            on_conflicts: column(jobs, |j| match j.on_conflict {
+                OnConflict::Error => Some(1),
+                OnConflict::Replace => Some(2),
+                OnConflict::Debounce { .. } => Some(3),
+                OnConflict::Latest => Some(4),
+                _ => None,
+            }),
+            max_waits: column(jobs, |j| j.on_conflict.max_wait().map(micros)),
+            own: true,
         })
     }
 }
@@ -213,7 +227,7 @@ fn max_attempts(max: u32) -> i32 {
     }
 }
 
-/// Stores a batch; the holders of keys that were taken.
+/// Stores a batch; the holders of keys that were taken, and the jobs that were replaced.
 pub(crate) fn enqueue<'c>(
     args: &'c Batch,
     statements: &'c Statements,
@@ -266,6 +280,9 @@ async fn store(
         .bind(&args.idem_windows)
         .bind(&args.unique_scopes)
         .bind(&args.unique_keys)
+        .bind(&args.on_conflicts)
+        .bind(&args.max_waits)
+        .bind(args.own)
         .fetch_one(connection)
         .await?;
     row.try_get(0)
@@ -283,20 +300,42 @@ pub(crate) fn answers(
     distinct: &[&NewJob],
     holders: Option<Vec<Option<Uuid>>>,
 ) -> Vec<Enqueued> {
-    let mine = |job: &NewJob| Enqueued { id: job.id, deduplicated: false };
+    let mine = |job: &NewJob| Enqueued::stored(job.id);
     let holders = if seeded_bug!("postgres_answers_reversed") {
         holders.map(|h| h.into_iter().rev().collect())
     } else {
         holders
     };
-    let Some(holders) = holders else { return jobs.iter().map(mine).collect() };
-    let taken: HashMap<_, _> = distinct.iter().zip(holders).filter_map(|(j, h)| Some((j.id, h?))).collect();
-    jobs.iter()
-        .map(|job| match taken.get(&job.id) {
-            Some(&holder) => Enqueued { id: job_core::JobId::from_uuid(holder), deduplicated: true },
-            None => mine(job),
-        })
-        .collect()
+    let Some(mut holders) = holders else { return jobs.iter().map(mine).collect() };
+    let replaced = holders.split_off(distinct.len().min(holders.len()));
+    let mut other: HashMap<_, _> = HashMap::new();
+    for (n, job) in distinct.iter().enumerate() {
+        let at = |ids: &[Option<Uuid>]| ids.get(n).copied().flatten().map(JobId::from_uuid);
+        if let Some(holder) = at(&holders) {
+            other.insert(job.id, Enqueued::existing(holder));
+        } else if let Some(replaced) = at(&replaced) {
+            other.insert(job.id, Enqueued::replacing(job.id, replaced));
+        }
+    }
+    jobs.iter().map(|job| other.get(&job.id).copied().unwrap_or_else(|| mine(job))).collect()
+}
+
+/// The same error, or a better one if a job is refused because a key of it is taken.
+pub(crate) fn explain(error: BackendError, jobs: &[&NewJob]) -> BackendError {
+    key_taken(&error, jobs).map_or(error, |taken| BackendError::of_key_taken(NAME, taken))
+}
+
+fn key_taken(error: &BackendError, jobs: &[&NewJob]) -> Option<KeyTaken> {
+    let source = std::error::Error::source(error)?.downcast_ref::<sqlx::Error>()?.as_database_error()?;
+    if source.code().as_deref() != Some("SFKEY") {
+        return None;
+    }
+    let detail = source.try_downcast_ref::<sqlx::postgres::PgDatabaseError>()?.detail()?;
+    let mut words = detail.split(' ');
+    let job = jobs.get(words.next()?.parse::<usize>().ok()?.checked_sub(1)?)?;
+    let name = if words.next()? == "1" { KeyName::Idempotency } else { KeyName::Unique };
+    let holder = JobId::from_uuid(words.next()?.parse().ok()?);
+    Some(KeyTaken::of(job, name, holder))
 }
 
 /// On the caller's own connection: an error leaves the transaction to the caller, who rolls it back.

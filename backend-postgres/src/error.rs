@@ -56,7 +56,8 @@ fn kind_of(code: &str) -> ErrorKind {
         "08" | "40" | "53" | "55" | "57" | "58" => ErrorKind::Transient,
         // 25006: a standby, or a server made read-only for a while.
         "25" if code == "25006" => ErrorKind::Transient,
-        "22" | "23" => ErrorKind::Rejected,
+        // SFKEY: a key is taken, and the job asked for an error then.
+        "22" | "23" | "SF" => ErrorKind::Rejected,
         _ => ErrorKind::Permanent,
     }
 }

@@ -38,7 +38,7 @@ impl Schema {
 }
 
 /// Every migration, in order; its number is its place, from 1.
-pub(crate) const MIGRATIONS: [&str; 10] = [
+pub(crate) const MIGRATIONS: [&str; 11] = [
     include_str!("../migrations/0001_tables.sql"),
     include_str!("../migrations/0002_enqueue.sql"),
     include_str!("../migrations/0003_settle.sql"),
@@ -49,6 +49,7 @@ pub(crate) const MIGRATIONS: [&str; 10] = [
     include_str!("../migrations/0008_gauges.sql"),
     include_str!("../migrations/0009_amend.sql"),
     include_str!("../migrations/0010_batches.sql"),
+    include_str!("../migrations/0012_keys.sql"),
 ];
 
 macro_rules! statements {

@@ -1,7 +1,7 @@
 //! What an application does in a transaction of its own: enqueue, and complete.
 
 use crate::backend::{BATCH_MAX, PostgresBackend, queues};
-use crate::enqueue::{Batch, answers, distinct, enqueue_within, in_transaction};
+use crate::enqueue::{Batch, answers, distinct, enqueue_within, explain, in_transaction};
 use crate::error::failed;
 use crate::notes::Spot;
 use job_core::{EnqueueError, Enqueued, Job, JobContext, JobError, NewJob};
@@ -31,11 +31,12 @@ impl PostgresBackend {
             // Outside of the caller's transaction, so that nobody waits for it to end.
             let lanes = self.inner().lanes_of(&unique).await.map_err(to_enqueue)?;
             let mut batch = Batch::new(&unique, lanes).map_err(to_enqueue)?;
+            batch.own = false;
             batch.channel = self.inner().wake.channel().to_owned();
             batch.notify = self.inner().wake.always(&queues(&unique));
             let holders = enqueue_within(&batch, &self.inner().calls.statements, tx)
                 .await
-                .map_err(|e| to_enqueue(in_transaction(e)))?;
+                .map_err(|e| to_enqueue(explain(in_transaction(e), &unique)))?;
             all.extend(answers(part, &unique, holders));
         }
         Ok(all)

@@ -7,8 +7,10 @@ for i = 3, #ARGV do
   local entry, id = ARGV[i], id_of(ARGV[i])
   -- Unique keys say which job holds them, and the job says so too.
   if ARGV[2] == 'keys' then
+    local field = string.sub(entry, 1, 1) == 'n' and string.sub(entry, 2) or entry
     id = redis.call('HGET', U, entry)
-    if id and redis.call('HGET', V, id) ~= entry then id = 'nobody' end
+    id = id and string.sub(id, 1, 16)
+    if id and redis.call('HGET', V, id) ~= field then id = 'nobody' end
   end
   if id and redis.call('HEXISTS', J, id) == 0 then stray[#stray + 1] = entry end
 end

@@ -34,7 +34,8 @@ end
 local next_due = -1
 for _, key in ipairs({ WS, WR }) do
   local first = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')
-  if first[2] then
+  -- What waits for the end of another job is due never.
+  if first[2] and tonumber(first[2]) < 2 ^ 52 then
     local wait = math.max(0, tonumber(first[2]) - now)
     if next_due < 0 or wait < next_due then next_due = wait end
   end

@@ -6,6 +6,8 @@ local job = redis.call('HGET', J, ARGV[3])
 if not job then return '0' end
 local handle = handle_of(ARGV[3], job)
 if not redis.call('ZSCORE', WS, handle) and not redis.call('ZSCORE', WR, handle) then return '0' end
+-- One that waits for the end of another job has its turn when that has ended.
+if waits_for(redis.call('HGET', V, ARGV[3]), ARGV[3]) then return '0' end
 if kind_of(handle) > #KEYS - HEAD then return kind_of(handle) end
 
 write_even_if_full()

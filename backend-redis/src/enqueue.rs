@@ -4,10 +4,13 @@ use crate::backend::Inner;
 use crate::error::{NAME, refused, unreadable};
 use crate::keys::{Raw, joined};
 use crate::queue::{Queue, Shard, number_of};
-use crate::record::{at_ms, encode, ms, place};
+use crate::record::{at_ms, conflict, encode, ms, place};
 use crate::reply;
 use crate::script::{Call, ENQUEUE_};
-use job_core::{BackendError, Effect, Enqueued, ErrorKind, JobId, Kind, NewJob, QueueName, When};
+use job_core::{
+    BackendError, Effect, Enqueued, ErrorKind, JobId, KeyName, KeyTaken, Kind, NewJob, QueueName, When,
+};
+use redis::Value;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -30,26 +33,25 @@ impl Inner {
         let mut answers = HashMap::new();
         for (number, ((name, shard), part)) in parts.into_iter().enumerate() {
             let queue = self.queue(name).await?;
-            let holders = self.enqueue_part(name, &queue.shards[shard], &part).await;
-            let holders = holders.map_err(|e| if number > 0 { e.in_part() } else { e })?;
+            let stored = self.enqueue_part(name, &queue.shards[shard], &part).await;
+            let stored = stored.map_err(|e| if number > 0 { e.in_part() } else { e })?;
             self.wake.bells.ring(name);
             // Not before they are there.
             self.wait_for_batches(&part).await.map_err(BackendError::in_part)?;
             if part.len() == jobs.len() {
-                return Ok(part.iter().enumerate().map(|(i, j)| answer(j.id, holders.get(i))).collect());
+                return Ok(stored);
             }
-            answers.extend(part.iter().enumerate().map(|(i, j)| (j.id, answer(j.id, holders.get(i)))));
+            answers.extend(part.iter().map(|j| j.id).zip(stored));
         }
-        Ok(jobs.iter().map(|j| answers.get(&j.id).copied().unwrap_or(answer(j.id, None))).collect())
+        Ok(jobs.iter().map(|j| answers.get(&j.id).copied().unwrap_or(Enqueued::stored(j.id))).collect())
     }
 
-    /// The holders of taken keys, or nothing if every job was stored.
     async fn enqueue_part(
         &self,
         queue: &QueueName,
         shard: &Shard,
         jobs: &[&NewJob],
-    ) -> Result<Vec<Option<JobId>>, BackendError> {
+    ) -> Result<Vec<Enqueued>, BackendError> {
         const OPERATION: &str = "enqueue";
         let mut kinds: Vec<&Kind> = Vec::new();
         for job in jobs {
@@ -76,9 +78,13 @@ impl Inner {
                         text,
                     ));
                 }
-                (Some(0), Some(holders)) => {
-                    let holders = reply::bytes(holders).ok_or_else(|| unreadable(OPERATION))?;
-                    return Ok(holders.chunks_exact(16).map(holder).collect());
+                (Some(0), Some(letters)) => {
+                    let letters = reply::bytes(letters).ok_or_else(|| unreadable(OPERATION))?;
+                    let mut letters = letters.chunks_exact(17);
+                    return Ok(jobs.iter().map(|job| enqueued(job.id, letters.next())).collect());
+                }
+                (Some(2), Some(number)) => {
+                    return Err(refusal(jobs, &number, items).ok_or_else(|| unreadable(OPERATION))?);
                 }
                 (Some(1), None) => self.learn_kinds(shard).await?,
                 _ => return Err(unreadable(OPERATION)),
@@ -119,7 +125,8 @@ impl Inner {
             let options = Options::of(job);
             let key = job.idempotency.as_ref().map(|k| shard.tag.idempotency(&k.scope, k.key.as_str()));
             cmd.arg(number).arg(options.when).arg(key.and_then(|k| places.get(&k).copied()).unwrap_or(0));
-            cmd.arg(options.window).arg(options.unique).arg(Raw(&options.batch));
+            cmd.arg(options.window).arg(options.unique).arg(options.on_conflict).arg(options.max_wait);
+            cmd.arg(Raw(&options.batch));
         }
         call
     }
@@ -135,11 +142,17 @@ pub(crate) struct Options {
     pub(crate) unique: String,
     /// The id of its batch, or nothing.
     pub(crate) batch: Vec<u8>,
+    /// What happens if a key is taken, and the longest wait in ms.
+    pub(crate) on_conflict: u8,
+    pub(crate) max_wait: u64,
 }
 
 impl Options {
     pub(crate) fn of(job: &NewJob) -> Self {
+        let (on_conflict, max_wait) = conflict(job.on_conflict);
         Self {
+            on_conflict,
+            max_wait,
             when: match job.when {
                 When::Now => String::new(),
                 When::After(delay) => format!("d{}", ms(delay)),
@@ -167,14 +180,27 @@ pub(crate) fn handle(job: &NewJob, kind: u16) -> [u8; 19] {
 /// The longest window in ms, ten thousand years: the server adds it to its clock.
 const WINDOW_MAX: u64 = 10_000 * 366 * 24 * 60 * 60 * 1_000;
 
-fn holder(bytes: &[u8]) -> Option<JobId> {
-    let id = Uuid::from_slice(bytes).ok()?;
-    (!id.is_nil()).then(|| JobId::from_uuid(id))
+fn other(bytes: &[u8]) -> Option<JobId> {
+    Some(JobId::from_uuid(Uuid::from_slice(bytes).ok()?))
 }
 
-fn answer(id: JobId, holder: Option<&Option<JobId>>) -> Enqueued {
-    match holder.copied().flatten() {
-        Some(holder) if holder != id => Enqueued { id: holder, deduplicated: true },
-        _ => Enqueued { id, deduplicated: false },
+/// What a letter and an id say about a job.
+fn enqueued(id: JobId, letter: Option<&[u8]>) -> Enqueued {
+    match letter {
+        Some([1, holder @ ..]) => match other(holder) {
+            Some(holder) if holder != id => Enqueued::existing(holder),
+            _ => Enqueued::stored(id),
+        },
+        Some([2, replaced @ ..]) => Enqueued { replaced: other(replaced), ..Enqueued::stored(id) },
+        _ => Enqueued::stored(id),
     }
+}
+
+/// The error for a job that asked for one if a key is taken.
+fn refusal(jobs: &[&NewJob], number: &Value, rest: impl Iterator<Item = Value>) -> Option<BackendError> {
+    let job = jobs.get(usize::try_from(reply::int(number)?).ok()?.checked_sub(1)?)?;
+    let [which, holder] = <[Value; 2]>::try_from(rest.collect::<Vec<_>>()).ok()?;
+    let name = if reply::int(&which)? == 1 { KeyName::Idempotency } else { KeyName::Unique };
+    let holder = other(&reply::bytes(holder)?)?;
+    Some(BackendError::of_key_taken(NAME, KeyTaken::of(job, name, holder)))
 }

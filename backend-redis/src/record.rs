@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use jiff::Timestamp;
 use job_core::{
-    BatchEvent, BatchId, Headers, IdempotencyKey, JobId, Kind, NewJob, Priority, QueueName, UniqueKey, When,
+    BatchEvent, BatchId, Headers, IdempotencyKey, JobId, Kind, NewJob, OnConflict, Priority, QueueName,
+    UniqueKey, When,
 };
 use std::time::Duration;
 use uuid::Uuid;
@@ -195,6 +196,9 @@ pub(crate) fn encode_whole(job: &NewJob) -> Vec<u8> {
         out.text(&key.scope);
         out.text(key.key.as_str());
     }
+    let (on_conflict, max_wait) = conflict(job.on_conflict);
+    out.0.push(on_conflict);
+    out.0.extend_from_slice(&max_wait.to_be_bytes());
     out.headers(&job.headers);
     out.0.extend_from_slice(&job.payload);
     out.0
@@ -230,9 +234,27 @@ pub(crate) fn decode_whole(bytes: &[u8]) -> Result<NewJob, Unreadable> {
     if reader.u8()? == 1 {
         job.unique = Some(UniqueKey { scope: reader.text()?.to_owned(), key: reader.text()?.into() });
     }
+    job.on_conflict = match (reader.u8()?, Duration::from_millis(reader.u64()?)) {
+        (2, _) => OnConflict::Replace,
+        (3, max_wait) => OnConflict::Debounce { max_wait },
+        (4, _) => OnConflict::Latest,
+        // An error would have nobody to hear it.
+        _ => OnConflict::Existing,
+    };
     job.headers = reader.headers()?;
     job.payload = Bytes::copy_from_slice(reader.0);
     Ok(job)
+}
+
+/// What scripts know it by, and the longest wait in ms.
+pub(crate) fn conflict(on_conflict: OnConflict) -> (u8, u64) {
+    match on_conflict {
+        OnConflict::Error => (1, 0),
+        OnConflict::Replace => (2, 0),
+        OnConflict::Debounce { max_wait } => (3, ms(max_wait)),
+        OnConflict::Latest => (4, 0),
+        _ => (0, 0),
+    }
 }
 
 /// 0 at once, 1 after so many ms, 2 at this ms of the clock, 3 when something has happened to a batch of so many.
@@ -271,6 +293,7 @@ mod tests {
         job.idempotency =
             Some(IdempotencyKey { scope: "s".into(), key: "a:b".into(), window: Duration::from_secs(5) });
         job.unique = Some(UniqueKey { scope: "t".into(), key: "\0".into() });
+        job.on_conflict = OnConflict::Debounce { max_wait: Duration::from_secs(60) };
         job.headers.insert("trace".into(), "é".into());
         job.max_attempts = u32::MAX;
         job

@@ -18,6 +18,7 @@ const KINDS: &str = include_str!("../scripts/lib/kinds.lua");
 const NOTES_LIB: &str = include_str!("../scripts/lib/notes.lua");
 const CLAIM: &str = include_str!("../scripts/lib/claim.lua");
 const ROWS: &str = include_str!("../scripts/lib/rows.lua");
+const REPLACE: &str = include_str!("../scripts/lib/replace.lua");
 const STORE: &str = include_str!("../scripts/lib/store.lua");
 const SETTLE: &str = include_str!("../scripts/lib/settle.lua");
 
@@ -31,10 +32,10 @@ macro_rules! scripts {
 }
 
 scripts! {
-    ENQUEUE_ = "enqueue", "enqueue.lua", [KINDS, STORE];
+    ENQUEUE_ = "enqueue", "enqueue.lua", [KINDS, FINISH, REPLACE, STORE];
     CLAIM_ = "claim", "claim.lua", [CLAIM];
-    SETTLE_ = "settle", "settle.lua", [FINISH, NOTES_LIB, STORE, SETTLE];
-    SETTLE_AND_CLAIM = "settle and claim", "settle_and_claim.lua", [FINISH, NOTES_LIB, STORE, SETTLE, CLAIM];
+    SETTLE_ = "settle", "settle.lua", [FINISH, NOTES_LIB, REPLACE, STORE, SETTLE];
+    SETTLE_AND_CLAIM = "settle and claim", "settle_and_claim.lua", [FINISH, NOTES_LIB, REPLACE, STORE, SETTLE, CLAIM];
     EXTEND = "extend", "extend.lua", [];
     SAVE = "save", "save.lua", [NOTES_LIB];
     NOTES = "notes", "notes.lua", [];
@@ -44,7 +45,7 @@ scripts! {
     LIST = "list", "list.lua", [ROWS];
     LIST_RUNNING = "list", "list_running.lua", [ROWS];
     REPLAY = "replay", "replay.lua", [];
-    RUN_NOW = "run now", "run_now.lua", [];
+    RUN_NOW = "run now", "run_now.lua", [FINISH];
     BATCH = "batch", "batch.lua", [];
     AMEND = "amend", "amend.lua", [NOTES_LIB];
     DISCARD = "discard", "discard.lua", [FINISH];

@@ -7,6 +7,7 @@ const CLAIM: &str = "backend-redis/scripts/lib/claim.lua";
 const FINISH: &str = "backend-redis/scripts/lib/finish.lua";
 const HEAD: &str = "backend-redis/scripts/lib/head.lua";
 const SETTLE: &str = "backend-redis/scripts/lib/settle.lua";
+const REPLACE: &str = "backend-redis/scripts/lib/replace.lua";
 const STORE: &str = "backend-redis/scripts/lib/store.lua";
 const BATCH: &str = "backend-redis/scripts/batch.lua";
 const AMEND: &str = "backend-redis/scripts/amend.lua";
@@ -46,9 +47,17 @@ const BUGS: &[TextBug] = &[
     bug("lua_request_forgotten", "a request answered by another job is stored once that job has ended", STORE,
         &[("if key and not same then", "if key and not same and not holder then")]),
     bug("lua_past_waits", "a job with a time in the past waits for maintenance", STORE,
-        &[("if time > it.now then it.due[i] = time end", "it.due[i] = time")]),
+        &[("if start.due and start.due <= it.now then start.due = nil end", "")]),
     bug("lua_enqueue_revives", "a repeated enqueue stores its jobs again", ENQUEUE,
         &[("if known then", "if false then")]),
+    bug("lua_error_is_existing", "an enqueue that must not find its key taken is answered by the holder", ENQUEUE,
+        &[("if it.refused then return { 2, unpack(it.refused) } end", "")]),
+    bug("lua_debounced_for_ever", "a debounced run is put off without an end", REPLACE,
+        &[("math.min(start.due or now, other.came + tonumber(max_wait))", "start.due")]),
+    bug("lua_old_comes_back", "a job comes back although a newer one waits for its end", SETTLE,
+        &[(" or (back and has_next(ARGV[at + 2]))", "")]),
+    bug("lua_next_forgotten", "a job that waits for the end of another one waits for ever", FINISH,
+        &[("if not job then return redis.call('HDEL', U, field) end", "do return redis.call('HDEL', U, field) end")]),
     bug("lua_claims_while_paused", "a paused queue gives jobs away", CLAIM,
         &[("if redis.call('HGET', Q, 'paused') then return nothing() end", "")]),
     bug("lua_claim_forgotten", "a repeated claim takes other jobs", CLAIM,

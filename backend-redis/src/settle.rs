@@ -127,7 +127,12 @@ impl Sending<'_, '_> {
             requests += usize::from(job.idempotency.is_some());
             let request = if job.idempotency.is_some() { requests } else { 0 };
             cmd.arg(verdict).arg(Raw(&handle(job, kind))).arg(Raw(&encode(job, kind))).arg(options.when);
-            cmd.arg(request).arg(options.window).arg(options.unique).arg(Raw(&options.batch));
+            cmd.arg(request)
+                .arg(options.window)
+                .arg(options.unique)
+                .arg(options.on_conflict)
+                .arg(options.max_wait)
+                .arg(Raw(&options.batch));
         }
         for lease in leases {
             add_id(cmd, lease.as_uuid());

@@ -4,8 +4,8 @@ pub use crate::into_outcome::{AsError, AsIntoJobError, AsNothing, AsValue, Error
 pub use crate::result::{ReturnValue, keep_result};
 pub use crate::{
     Backoff, Client, DeadJob, DeadLetter, EnqueueError, Enqueued, FailureInfo, HasResult, IdempotencyKey,
-    Jitter, Job, JobContext, JobError, JobSpec, Key, KeyPart, Kind, NewJob, Priority, QueueName, State,
-    StateNeed, UniqueKey,
+    Jitter, Job, JobContext, JobError, JobSpec, Key, KeyPart, Kind, NewJob, OnConflict, Priority, QueueName,
+    State, StateNeed, UniqueKey, When,
 };
 pub use jiff::Timestamp;
 pub use serde;

@@ -45,9 +45,10 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// What the store is and what it promises, as read when the backend connected.
     fn info(&self) -> BackendInfo;
 
-    /// Stores the jobs, all or none (C9). A job whose idempotency or unique key is taken is not stored; its answer names
-    /// the job that holds the key, and so will the answers to its own idempotency key. Inside a batch the first of
-    /// equal keys wins.
+    /// Stores the jobs, all or none (C9), as if one after the other. A job whose idempotency or unique key is taken does what
+    /// its [`OnConflict`](crate::OnConflict) says. By default it is not stored; its answer names the job that holds the key, and
+    /// so will the answers to its own idempotency key. An error for a taken key is a
+    /// [`BackendError::key_taken`](crate::BackendError::key_taken).
     async fn enqueue(&self, jobs: &[NewJob]) -> Result<Vec<Enqueued>, BackendError>;
 
     /// Takes up to `limit` ready jobs under the lease of the request, each counted as an attempt.
@@ -146,6 +147,28 @@ pub struct Enqueued {
     pub id: JobId,
     /// True if no job was stored because another one holds its idempotency or unique key.
     pub deduplicated: bool,
+    /// The job whose place it took, which is gone.
+    pub replaced: Option<JobId>,
+}
+
+impl Enqueued {
+    /// The job was stored.
+    #[must_use]
+    pub const fn stored(id: JobId) -> Self {
+        Self { id, deduplicated: false, replaced: None }
+    }
+
+    /// Nothing was stored: this job holds the key.
+    #[must_use]
+    pub const fn existing(holder: JobId) -> Self {
+        Self { id: holder, deduplicated: true, replaced: None }
+    }
+
+    /// The job was stored in the place of another one.
+    #[must_use]
+    pub const fn replacing(id: JobId, replaced: JobId) -> Self {
+        Self { id, deduplicated: false, replaced: Some(replaced) }
+    }
 }
 
 /// What to claim.

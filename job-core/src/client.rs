@@ -2,9 +2,10 @@
 
 use crate::backend::Enqueued;
 use crate::chance::Chance;
+use crate::conflict::OnConflict;
 use crate::error::{BackendError, Effect, EnqueueError};
 use crate::job::Job;
-use crate::key::{IdempotencyKey, Key};
+use crate::key::{IdempotencyKey, Key, UniqueKey};
 use crate::middleware::{Layers, Middleware};
 use crate::names::QueueName;
 use crate::new_job::{NewJob, Priority, When};
@@ -104,6 +105,7 @@ impl Client {
     ///
     /// # Errors
     /// [`EnqueueError::Rejected`] if any job breaks a limit, or middleware refuses it: then none is stored.
+    /// [`EnqueueError::KeyTaken`] if a key is taken of a job with [`OnConflict::Error`]: none is stored.
     /// [`EnqueueError::NotApplied`] if the store could not be reached; [`EnqueueError::Unknown`] if the jobs may be
     /// stored. Where the jobs were split into parts, earlier parts are stored: repeating the call is safe.
     pub async fn enqueue_new(&self, jobs: &[NewJob]) -> Result<Vec<Enqueued>, EnqueueError> {
@@ -231,6 +233,33 @@ impl<'a> EnqueueJob<'a> {
         })
     }
 
+    /// With this unique key instead of the type's own.
+    pub fn unique(self, key: impl Into<Key>) -> Self {
+        self.set(|job| {
+            let scope = job.unique.take().map_or_else(|| job.kind.to_string(), |k| k.scope);
+            job.unique = Some(UniqueKey { scope, key: key.into() });
+            Ok(())
+        })
+    }
+
+    /// With this answer to a key that is taken, instead of the type's own.
+    pub fn on_conflict(self, on_conflict: OnConflict) -> Self {
+        self.set(|job| {
+            job.on_conflict = on_conflict;
+            Ok(())
+        })
+    }
+
+    /// Debounced: due after `wait`, put off by each later enqueue with the same unique key, but never beyond `max_wait` from the
+    /// first one. See [`OnConflict::Debounce`].
+    pub fn debounce(self, wait: Duration, max_wait: Duration) -> Self {
+        self.set(|job| {
+            job.when = When::After(wait);
+            job.on_conflict = OnConflict::Debounce { max_wait };
+            Ok(())
+        })
+    }
+
     /// With a header, such as a trace context.
     pub fn header(self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.set(|job| {
@@ -261,7 +290,7 @@ impl<'a> IntoFuture for EnqueueJob<'a> {
         Box::pin(async move {
             let job = self.job?;
             let answers = self.client.enqueue_new(std::slice::from_ref(&job)).await?;
-            Ok(answers.first().copied().unwrap_or(Enqueued { id: job.id, deduplicated: false }))
+            Ok(answers.first().copied().unwrap_or(Enqueued::stored(job.id)))
         })
     }
 }

@@ -1,6 +1,7 @@
 //! Errors of the store, the client and the configuration.
 
 use crate::JobId;
+use crate::conflict::KeyTaken;
 use std::error::Error as StdError;
 use std::fmt;
 
@@ -35,6 +36,7 @@ pub struct BackendError {
     backend: &'static str,
     operation: &'static str,
     message: String,
+    key_taken: Option<Box<KeyTaken>>,
     source: Option<Source>,
 }
 
@@ -48,7 +50,20 @@ impl BackendError {
         effect: Effect,
         message: impl Into<String>,
     ) -> Self {
-        Self { kind, effect, backend, operation, message: message.into(), source: None }
+        Self { kind, effect, backend, operation, message: message.into(), key_taken: None, source: None }
+    }
+
+    /// The error of `backend` for an enqueue that asked for one if a key is taken: nothing was changed.
+    #[must_use]
+    pub fn of_key_taken(backend: &'static str, taken: KeyTaken) -> Self {
+        let error = Self::new(backend, "enqueue", ErrorKind::Rejected, Effect::NotApplied, taken.to_string());
+        Self { key_taken: Some(Box::new(taken)), ..error }
+    }
+
+    /// The key that was taken, if that is the error.
+    #[must_use]
+    pub fn key_taken(&self) -> Option<&KeyTaken> {
+        self.key_taken.as_deref()
     }
 
     /// The same with the error that caused it.
@@ -107,6 +122,9 @@ pub enum EnqueueError {
     /// The job itself is refused; trying again cannot help. Nothing was stored.
     #[error("job refused: {0}")]
     Rejected(String),
+    /// A key of a job with [`OnConflict::Error`](crate::OnConflict::Error) is taken. Nothing was stored.
+    #[error("not enqueued: {0}")]
+    KeyTaken(KeyTaken),
     /// The store refused or could not be reached. Nothing was stored.
     #[error("not enqueued: {0}")]
     NotApplied(#[source] BackendError),
@@ -134,10 +152,13 @@ impl EnqueueError {
     /// The error of a backend while these ids were enqueued.
     #[must_use]
     pub fn from_backend(error: BackendError, ids: impl IntoIterator<Item = JobId>) -> Self {
-        match (error.effect(), error.kind()) {
-            (Effect::Unknown, _) => Self::Unknown { ids: ids.into_iter().collect(), source: error },
-            (_, ErrorKind::Rejected) => Self::Rejected(error.message),
-            _ => Self::NotApplied(error),
+        match (error.effect(), error.kind, error.key_taken) {
+            (Effect::Unknown, _, key_taken) => {
+                Self::Unknown { ids: ids.into_iter().collect(), source: BackendError { key_taken, ..error } }
+            }
+            (_, _, Some(taken)) => Self::KeyTaken(*taken),
+            (_, ErrorKind::Rejected, None) => Self::Rejected(error.message),
+            (_, _, None) => Self::NotApplied(BackendError { key_taken: None, ..error }),
         }
     }
 }

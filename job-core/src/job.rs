@@ -1,9 +1,10 @@
 //! A type of job: its arguments, its options and its handler.
 
+use crate::conflict::OnConflict;
 use crate::context::JobContext;
 use crate::dead_letter::DeadLetter;
 use crate::key::{IdempotencyKey, UniqueKey};
-use crate::new_job::Priority;
+use crate::new_job::{Priority, When};
 use crate::outcome::JobError;
 use crate::retry::Backoff;
 use crate::{Kind, QueueName};
@@ -55,6 +56,10 @@ pub struct JobSpec {
     pub priority: Priority,
     /// How many attempts, at least 1; `u32::MAX` is unlimited.
     pub max_attempts: u32,
+    /// When it may run unless enqueued with another time.
+    pub when: When,
+    /// What an enqueue does that finds a key taken.
+    pub on_conflict: OnConflict,
     /// The delay before the next attempt.
     pub backoff: Backoff,
     /// How long one attempt may take; `None` is for ever.
@@ -94,6 +99,8 @@ impl JobSpec {
             queue: QueueName::from_static("default"),
             priority: Priority::NORMAL,
             max_attempts: Self::DEFAULT_MAX_ATTEMPTS,
+            when: When::Now,
+            on_conflict: OnConflict::Existing,
             backoff: Backoff::DEFAULT,
             timeout: Some(Self::DEFAULT_TIMEOUT),
             version: 1,

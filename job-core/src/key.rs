@@ -84,7 +84,7 @@ impl IdempotencyKey {
 }
 
 /// "One at a time": while a job with this key is live (not completed, dead or cancelled) a later enqueue returns
-/// that job.
+/// that job, or does what [`OnConflict`](crate::OnConflict) says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UniqueKey {
     /// What the key is unique within; the kind unless set otherwise.

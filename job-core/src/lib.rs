@@ -10,6 +10,7 @@ mod bells;
 mod chance;
 mod checkpoint;
 mod client;
+mod conflict;
 mod context;
 mod dead;
 mod dead_letter;
@@ -51,6 +52,7 @@ pub use batch::{BatchEvent, BatchRecord, NewBatch};
 pub use bells::Bells;
 pub use checkpoint::Progress;
 pub use client::{Client, EnqueueJob};
+pub use conflict::{KeyName, KeyTaken, OnConflict};
 pub use context::{FencingToken, JobContext, State};
 pub use dead::{
     DeadFilter, DeadGroup, DeadGroups, DeadLetters, Discard, DiscardReport, Fingerprint, InvalidFingerprint,

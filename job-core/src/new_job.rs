@@ -1,6 +1,7 @@
 //! What is enqueued, with its type erased.
 
 use crate::batch::BatchEvent;
+use crate::conflict::OnConflict;
 use crate::error::EnqueueError;
 use crate::job::{Job, JobSpec};
 use crate::key::{IdempotencyKey, KEY_BYTES_MAX, UniqueKey};
@@ -93,6 +94,8 @@ pub struct NewJob {
     pub idempotency: Option<IdempotencyKey>,
     /// "One live job at a time".
     pub unique: Option<UniqueKey>,
+    /// What happens if one of these keys is taken.
+    pub on_conflict: OnConflict,
     /// Trace context and the like.
     pub headers: Headers,
 }
@@ -119,6 +122,7 @@ impl NewJob {
             when: When::Now,
             idempotency: None,
             unique: None,
+            on_conflict: OnConflict::Existing,
             headers: Headers::new(),
         }
     }
@@ -138,6 +142,8 @@ impl NewJob {
             priority: spec.priority,
             max_attempts: spec.max_attempts,
             version: spec.version,
+            when: spec.when,
+            on_conflict: spec.on_conflict,
             idempotency: job.idempotency_key(),
             unique: job.unique_key(),
             ..Self::new(spec.kind.clone(), spec.queue.clone(), payload)
@@ -160,6 +166,7 @@ impl NewJob {
         if self.max_attempts == 0 {
             return reject(format!("{} has max_attempts 0: a job needs at least 1", self.kind));
         }
+        self.check_conflict()?;
         let headers: usize = self.headers.iter().map(|(k, v)| k.len() + v.len()).sum();
         if headers > Self::HEADER_BYTES_MAX {
             return reject(format!(
@@ -185,5 +192,24 @@ impl NewJob {
             }
         }
         Ok(())
+    }
+
+    /// Checks that what is to happen if a key is taken can happen.
+    fn check_conflict(&self) -> Result<(), EnqueueError> {
+        let reject = |text: String| Err(EnqueueError::rejected(text));
+        if self.on_conflict.replaces() && self.unique.is_none() {
+            let text = "is to replace another job and has no unique key: give it one, `unique = ..`";
+            return reject(format!("{} {text}", self.kind));
+        }
+        if self.on_conflict == OnConflict::Error && self.unique.is_none() && self.idempotency.is_none() {
+            return reject(format!("{} is to fail if a key is taken and has none", self.kind));
+        }
+        match (self.on_conflict.max_wait(), self.when) {
+            (Some(max_wait), When::After(wait)) if wait > max_wait => reject(format!(
+                "{} waits {wait:?} after each enqueue, but at most {max_wait:?} in all: make `max_wait` the longer one",
+                self.kind
+            )),
+            _ => Ok(()),
+        }
     }
 }

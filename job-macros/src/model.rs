@@ -71,9 +71,9 @@ impl Model {
         let arg_names: Vec<Ident> = params.args.iter().map(|arg| arg.name.clone()).collect();
         let names = Names { args: &arg_names, injected: &params.injected, complete: signature_ok };
         let redacted = redacted(&options, &names, errors);
-        let mut read = |name: &str, option: Option<KeyOption>| {
+        let mut read = |option: Option<KeyOption>| {
             let option = option?;
-            let key = errors.keep(key::parse(name, &option.key, &names))??;
+            let key = errors.keep(key::parse(&option.name, &option.key, &names))??;
             if let Some(arg) = redacted.iter().find(|arg| key.names(arg)) {
                 let fix = "make the key of something else, or of a hash: `|args| hash(&args.…)`";
                 let text = format!("`{arg}` is redacted, but keys are stored and shown as they are");
@@ -81,8 +81,8 @@ impl Model {
             }
             Some((key, option))
         };
-        let idempotency = read("idempotency", options.idempotency.take());
-        let unique = read("unique", options.unique.take());
+        let idempotency = read(options.idempotency.take());
+        let unique = read(options.unique.take());
         for arg in &mut params.args {
             arg.redacted = redacted.contains(&arg.name);
         }

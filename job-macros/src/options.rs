@@ -1,10 +1,12 @@
 //! The options, each checked by itself.
 
+mod conflict;
 mod dead_letter;
 mod keys;
 mod redact;
 mod values;
 
+pub(crate) use conflict::ConflictValue;
 pub(crate) use dead_letter::DeadLetterValue;
 pub(crate) use keys::{KeyOption, Scope};
 pub(crate) use values::{DurationValue, duration, integer, is_wire_name, string};
@@ -17,7 +19,7 @@ use proc_macro2::{Ident, TokenStream};
 use quote::ToTokens;
 use syn::{Expr, ExprPath, Lit, LitStr, Path};
 
-const NAMES: [&str; 19] = [
+const NAMES: [&str; 22] = [
     "name",
     "aliases",
     "queue",
@@ -28,6 +30,9 @@ const NAMES: [&str; 19] = [
     "timeout",
     "idempotency",
     "unique",
+    "on_conflict",
+    "debounce",
+    "latest",
     "version",
     "upgrade",
     "redact",
@@ -70,7 +75,9 @@ pub(crate) struct Options {
     pub(crate) backoff: Option<BackoffValue>,
     pub(crate) timeout: Option<TimeoutValue>,
     pub(crate) idempotency: Option<KeyOption>,
+    /// `unique`, or the key of `debounce` or `latest`.
     pub(crate) unique: Option<KeyOption>,
+    pub(crate) conflict: Option<ConflictValue>,
     pub(crate) version: Option<u32>,
     pub(crate) upgrade: Option<ExprPath>,
     /// The arguments that are named, as they are named.
@@ -101,6 +108,7 @@ pub(crate) enum TimeoutValue {
 pub(crate) fn parse(tokens: TokenStream, errors: &mut Errors) -> Options {
     let mut options = Options::default();
     let mut seen: Vec<String> = Vec::new();
+    let mut given: Vec<Ident> = Vec::new();
     for arg in args::parse(tokens, "name", errors) {
         let name = arg.name();
         if LATER.contains(&name.as_str()) {
@@ -121,7 +129,9 @@ pub(crate) fn parse(tokens: TokenStream, errors: &mut Errors) -> Options {
             errors.push(error);
         }
         seen.push(name);
+        given.push(arg.key);
     }
+    conflict::check(&mut options, &given, errors);
     // A version that is wrong is one mistake.
     if let Some(upgrade) = &options.upgrade
         && (options.version == Some(1) || !seen.iter().any(|name| name == "version"))
@@ -151,8 +161,14 @@ fn set(options: &mut Options, name: &str, arg: &Arg, errors: &mut Errors) -> syn
         "idempotency" | "unique" => {
             let key = keys::parse(name, arg, errors)?;
             let slot = if name == "unique" { &mut options.unique } else { &mut options.idempotency };
-            *slot = Some(key);
+            slot.get_or_insert(key);
         }
+        "on_conflict" => {
+            let value = conflict::on_conflict(arg.expr("on_conflict = replace")?)?;
+            options.conflict.get_or_insert(value);
+        }
+        "debounce" => conflict::debounce(arg, options, errors)?,
+        "latest" => conflict::latest(arg, options, errors)?,
         "version" => options.version = Some(version(arg.expr("version = 2")?)?),
         "upgrade" => options.upgrade = Some(upgrade(arg.expr("upgrade = path::to::function")?)?),
         "redact" => options.redact = redact::parse(arg.expr(r#"redact = ["card_number"]"#)?, errors)?,

@@ -103,6 +103,16 @@ fn keys() {
 }
 
 #[test]
+fn conflicts() {
+    check(
+        "debounce",
+        r#"debounce(key = "user_id", wait = "5s", max_wait = "1m", scope = queue)"#,
+        "async fn sync(user_id: u64) {}",
+    );
+    check("latest", r#"latest = "user_id""#, "async fn sync(user_id: u64) {}");
+}
+
+#[test]
 fn return_types() {
     check(
         "generic_return",

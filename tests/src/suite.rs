@@ -142,6 +142,24 @@ macro_rules! __checks {
                 concurrent_batches_agree_on_keys,
                 a_nul_in_a_key_is_kept_or_refused,
             }
+            keys {
+                an_error_stores_nothing_and_names_the_holder,
+                a_waiting_job_is_replaced,
+                a_replacement_keeps_the_place_in_line,
+                a_replacement_brings_its_time,
+                a_running_job_is_not_replaced,
+                the_last_of_equal_keys_in_a_batch_replaces,
+                a_debounced_run_is_put_off_until_max_wait,
+                the_latest_keeps_the_time,
+                the_last_change_waits_for_the_end_of_a_run,
+                a_job_that_comes_back_makes_way_for_a_newer_one,
+                a_reaped_job_goes_before_the_newer_one,
+                both_of_two_jobs_with_a_key_can_be_cancelled,
+            }
+            keys_at_once {
+                batches_at_once_leave_one_holder_a_key,
+                a_replacement_and_a_claim_never_both_win,
+            }
             c6_order {
                 first_in_first_out,
                 priority_comes_first,

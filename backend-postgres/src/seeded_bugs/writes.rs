@@ -5,6 +5,7 @@ use super::{SqlBug, bug};
 const ENQUEUE: &str = "backend-postgres/migrations/0002_enqueue.sql";
 const AMEND: &str = "backend-postgres/migrations/0009_amend.sql";
 const BATCHES: &str = "backend-postgres/migrations/0010_batches.sql";
+const KEYS: &str = "backend-postgres/migrations/0012_keys.sql";
 const SETTLE: &str = "backend-postgres/migrations/0003_settle.sql";
 
 pub(super) const BUGS: &[SqlBug] = &[
@@ -32,6 +33,36 @@ pub(super) const BUGS: &[SqlBug] = &[
         "a job with a time in the past waits for maintenance",
         ENQUEUE,
         &[("interval '1 microsecond' > p_now then", "interval '1 microsecond' > 'epoch' then")],
+    ),
+    bug(
+        "sql_error_is_existing",
+        "an enqueue that must not find its key taken is answered by the holder",
+        KEYS,
+        &[("  if p_policy = 1 then\n", "  if false then\n")],
+    ),
+    bug(
+        "sql_debounced_for_ever",
+        "a debounced run is put off without an end",
+        KEYS,
+        &[(
+            "least(coalesce(p_due, clock_timestamp()), p_came + p_max_wait * interval '1 microsecond')",
+            "p_due",
+        )],
+    ),
+    bug(
+        "sql_running_job_replaced",
+        "a job that runs is replaced",
+        KEYS,
+        &[
+            (" or {schema}.is_leased(spot.queue_id, spot.seq) then", " then"),
+            ("  if {schema}.is_leased(spot.queue_id, spot.seq) then return 2; end if;\n  due", "  due"),
+        ],
+    ),
+    bug(
+        "sql_old_comes_back",
+        "a job comes back although a newer one waits for its end",
+        SETTLE,
+        &[("and {schema}.has_next(r.id, r.unique_scope, r.unique_key) then", "and false then")],
     ),
     // ---- settle
     bug(

@@ -1,9 +1,28 @@
+-- Gives a unique key to the job that waits for it, if there is one.
+local function hand_on(field)
+  local text = redis.call('HGET', U, 'n' .. field)
+  local id = text and string.sub(text, 1, 16)
+  local job = id and redis.call('HGET', J, id)
+  redis.call('HDEL', U, 'n' .. field)
+  if not job then return redis.call('HDEL', U, field) end
+  redis.call('HSET', U, field, id)
+  redis.call('ZADD', WS, string.sub(text, 17), handle_of(id, job))
+end
+
+local function waits_for(field, id)
+  return field and string.sub(redis.call('HGET', U, 'n' .. field) or '', 1, 16) == id
+end
+
 -- Frees the unique keys of jobs, each only if its job holds it.
 local function free_keys(ids)
   if #ids == 0 or redis.call('EXISTS', V) == 0 then return end
   local fields = read_many(V, ids)
   for i, id in ipairs(ids) do
-    if fields[i] and redis.call('HGET', U, fields[i]) == id then redis.call('HDEL', U, fields[i]) end
+    if fields[i] and redis.call('HGET', U, fields[i]) == id then
+      hand_on(fields[i])
+    elseif waits_for(fields[i], id) then
+      redis.call('HDEL', U, 'n' .. fields[i])
+    end
   end
 end
 

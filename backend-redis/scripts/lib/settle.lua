@@ -1,8 +1,9 @@
 -- ARGV from `a`: receipt ms, channel, queue name, number of leases, number of kinds (0 unless lanes are needed), number of other
 -- verdicts, of follow-ups for other places, of follow-ups for here, of idempotency keys; for each lease the completed jobs (place
--- there as 2 bytes, id); for each other verdict lease, place, id, what, delay or period in ms or
--- reason, error or result; for each follow-up for elsewhere the number of its verdict, its id, and itself; for each one for here the number of its verdict, handle, record, when,
--- number of its idempotency key (0: none), window ms, unique key, batch (see store); then the ids of the leases.
+-- there as 2 bytes, id); for each other verdict lease, place, id, what, delay or period in ms or reason, error or result; for each
+-- follow-up for elsewhere the number of its verdict, its id, and itself; for each one for here the number of its verdict, handle,
+-- record, when, number of its idempotency key (0: none), window ms, unique key, what if one is taken, longest wait, batch (see
+-- store); then the ids of the leases.
 -- KEYS from `k`: the leases, the lanes of all kinds, the idempotency keys. The answer: for each lease a letter for each completed
 -- job, then the letters of the other verdicts: A applied, R repeated, S stale. Or a number: the client knows too few kinds.
 
@@ -107,8 +108,8 @@ local function read_verdicts(a, count, leases)
     if verdict.handle then
       local back = verdict.what == 'retry' or verdict.what == 'snooze' or verdict.what == 'release'
       local job = redis.call('HGET', J, ARGV[at + 2])
-      -- A job that was asked to stop does not come back, and neither does one that is not there.
-      if not job or (fate == ASKED and back) then verdict.what = 'end' end
+      -- A job that was asked to stop does not come back, nor one with a newer one behind it, nor one that is not there.
+      if not job or (fate == ASKED and back) or (back and has_next(ARGV[at + 2])) then verdict.what = 'end' end
       verdict.max = job and max_attempts_of(job)
     end
     verdicts[i] = verdict
@@ -116,7 +117,7 @@ local function read_verdicts(a, count, leases)
   return verdicts
 end
 
-local VERDICT, AWAY, HERE = 6, 3, 8
+local VERDICT, AWAY, HERE = 6, 3, 10
 
 -- Where the parts of the arguments begin.
 local function settle_parts(a)
@@ -140,10 +141,10 @@ local function store_here(it, k, verdicts, lanes)
       records[#records + 1] = ARGV[at + 2]
       local key = tonumber(ARGV[at + 4])
       options[#handles] =
-        { ARGV[at + 3], key > 0 and KEYS[k + it.leases + it.kinds + key - 1] or nil, ARGV[at + 5], ARGV[at + 6], ARGV[at + 7] }
+        { ARGV[at + 3], key > 0 and KEYS[k + it.leases + it.kinds + key - 1] or nil, unpack(ARGV, at + 5, at + 9) }
     end
   end
-  return #handles > 0 and store(plan(handles, records, options), lanes)
+  return #handles > 0 and store(plan(handles, records, options, lanes), lanes)
 end
 
 -- The kind of which the client does not know the number.

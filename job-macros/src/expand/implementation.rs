@@ -3,7 +3,7 @@
 use super::{at, keys, private};
 use crate::backoff::BackoffValue;
 use crate::model::Model;
-use crate::options::{DeadLetterValue, DurationValue, QueueValue, TimeoutValue};
+use crate::options::{ConflictValue, DeadLetterValue, DurationValue, QueueValue, TimeoutValue};
 use crate::signature::{Arg, Param};
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
@@ -117,6 +117,7 @@ fn spec(job: &Model, p: &TokenStream) -> TokenStream {
             set.push(quote!(spec.timeout = ::core::option::Option::Some(#value);));
         }
     }
+    set.extend(options.conflict.as_ref().and_then(|value| conflict(value, p)));
     if let Some(version) = options.version {
         set.push(quote!(spec.version = #version;));
     }
@@ -196,6 +197,24 @@ fn duration(value: &DurationValue) -> TokenStream {
         DurationValue::Millis(millis) => quote!(::core::time::Duration::from_millis(#millis)),
         DurationValue::Const(path) => quote!(#path),
     }
+}
+
+fn conflict(value: &ConflictValue, p: &TokenStream) -> Option<TokenStream> {
+    let variant = match value {
+        ConflictValue::Existing => return None,
+        ConflictValue::Error => quote!(Error),
+        ConflictValue::Replace => quote!(Replace),
+        ConflictValue::Latest => quote!(Latest),
+        ConflictValue::Debounce { wait, max_wait } => {
+            let wait = duration(wait);
+            let max_wait = max_wait.as_ref().map_or_else(|| quote!(::core::time::Duration::MAX), duration);
+            return Some(quote! {
+                spec.when = #p::When::After(#wait);
+                spec.on_conflict = #p::OnConflict::Debounce { max_wait: #max_wait };
+            });
+        }
+    };
+    Some(quote!(spec.on_conflict = #p::OnConflict::#variant;))
 }
 
 fn backoff(value: &BackoffValue, p: &TokenStream) -> TokenStream {

@@ -1,12 +1,13 @@
-//! The options `idempotency` and `unique`.
+//! The options `idempotency` and `unique`, and what others that have a key share with them.
 
 use super::values::{DurationValue, duration};
 use crate::args::{self, Arg, Value, as_ident};
 use crate::errors::{Errors, did_you_mean, help};
 use syn::Expr;
 
-/// `idempotency` or `unique`; the key is read when the arguments are known.
+/// An option with a key, which is read when the arguments are known.
 pub(crate) struct KeyOption {
+    pub(crate) name: String,
     pub(crate) key: Expr,
     pub(crate) ttl: Option<DurationValue>,
     pub(crate) scope: Scope,
@@ -21,10 +22,12 @@ pub(crate) enum Scope {
     Global,
 }
 
-/// Reads one of the two options.
+/// Reads an option that is a key.
 pub(super) fn parse(name: &str, arg: &Arg, errors: &mut Errors) -> syn::Result<KeyOption> {
     let group = match &arg.value {
-        Value::Expr(key) => return Ok(KeyOption { key: key.clone(), ttl: None, scope: Scope::Kind }),
+        Value::Expr(key) => {
+            return Ok(KeyOption { name: name.to_owned(), key: key.clone(), ttl: None, scope: Scope::Kind });
+        }
         Value::Group(group) => group.clone(),
         Value::Flag => {
             return Err(syn::Error::new_spanned(
@@ -40,12 +43,17 @@ pub(super) fn parse(name: &str, arg: &Arg, errors: &mut Errors) -> syn::Result<K
             "key" => key.replace(part.expr("key = \"invoice_id\"")?.clone()).is_some(),
             "ttl" if name == "idempotency" => ttl.replace(window(part.expr("ttl = \"24h\"")?)?).is_some(),
             "scope" => scope.replace(parse_scope(part.expr("scope = kind")?)?).is_some(),
-            "on_conflict" | "within" | "states" => {
+            "on_conflict" => {
+                let text = format!("`on_conflict` is an option of the job, not of `{name}`");
+                errors.at(&part.key, help(text, format!("write it beside: `{name}(…), on_conflict = …`")));
+                false
+            }
+            "within" | "states" => {
                 errors.at(&part.key, format!("`{part_name}` is not available in this version"));
                 false
             }
             _ => {
-                let known = if name == "unique" { "key, scope" } else { "key, ttl, scope" };
+                let known = if name == "idempotency" { "key, ttl, scope" } else { "key, scope" };
                 let guess = did_you_mean(&part_name, known.split(", "));
                 errors.at(
                     &part.key,
@@ -67,7 +75,7 @@ pub(super) fn parse(name: &str, arg: &Arg, errors: &mut Errors) -> syn::Result<K
             help(format!("`{name}` needs a key"), format!("write `{name}(key = \"invoice_id\", …)`")),
         )
     })?;
-    Ok(KeyOption { key, ttl, scope: scope.unwrap_or_default() })
+    Ok(KeyOption { name: name.to_owned(), key, ttl, scope: scope.unwrap_or_default() })
 }
 
 fn window(expr: &Expr) -> syn::Result<DurationValue> {
@@ -80,7 +88,7 @@ fn window(expr: &Expr) -> syn::Result<DurationValue> {
     }
 }
 
-fn parse_scope(expr: &Expr) -> syn::Result<Scope> {
+pub(super) fn parse_scope(expr: &Expr) -> syn::Result<Scope> {
     match as_ident(expr).map(ToString::to_string).as_deref() {
         Some("kind") => Ok(Scope::Kind),
         Some("queue") => Ok(Scope::Queue),

@@ -1,7 +1,7 @@
 //! Keys.
 
 use super::{Order, order};
-use job_core::{Job, JobContext};
+use job_core::{Job, JobContext, NewJob, OnConflict, When};
 use job_macros::job;
 use std::time::Duration;
 
@@ -60,4 +60,45 @@ fn scopes_and_windows() {
     let by_all = ByAll::new(String::new(), String::new());
     assert_eq!(by_all.idempotency_key().expect("set").scope, "by_all");
     assert_eq!(by_all.unique_key().expect("set").scope, "queue:q");
+}
+
+#[job(unique = "id", on_conflict = replace)]
+async fn replacing(id: u64) {
+    let _ = id;
+}
+#[job(idempotency = "id", on_conflict = error)]
+async fn strict(id: u64) {
+    let _ = id;
+}
+#[job(latest = "id")]
+async fn newest(id: u64) {
+    let _ = id;
+}
+#[job(debounce(key = "id", wait = "5s", max_wait = "1m", scope = global))]
+async fn calm(id: u64) {
+    let _ = id;
+}
+#[job(debounce(key = "id", wait = "5s", max_wait = none))]
+async fn calmer(id: u64) {
+    let _ = id;
+}
+
+#[test]
+fn what_happens_when_a_key_is_taken() {
+    let new = |job: Result<NewJob, _>| job.expect("it has a form");
+    assert_eq!(new(NewJob::of(&Replacing::new(1))).on_conflict, OnConflict::Replace);
+    assert_eq!(new(NewJob::of(&Strict::new(1))).on_conflict, OnConflict::Error);
+    let newest = new(NewJob::of(&Newest::new(1)));
+    assert_eq!((newest.on_conflict, newest.when), (OnConflict::Latest, When::Now));
+    assert_eq!(newest.unique.expect("a key").key.as_str(), "1");
+    let calm = new(NewJob::of(&Calm::new(1)));
+    let after = When::After(Duration::from_secs(5));
+    assert_eq!(
+        (calm.on_conflict, calm.when),
+        (OnConflict::Debounce { max_wait: Duration::from_secs(60) }, after)
+    );
+    assert_eq!(calm.unique.expect("a key").scope, "");
+    let calmer = new(NewJob::of(&Calmer::new(1)));
+    assert_eq!(calmer.on_conflict, OnConflict::Debounce { max_wait: Duration::MAX });
+    assert!(calmer.check(1_000).is_ok());
 }

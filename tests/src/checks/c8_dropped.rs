@@ -13,7 +13,7 @@ pub async fn a_dropped_enqueue(h: &Harness) {
         let _ = abandon(h.backend.enqueue(&batch), cut).await;
         let there = h.ids(JobState::Ready).await.len();
         assert!(there == 0 || there == 20, "{there} of 20 jobs are there dropped at {cut:?}");
-        let expected: Vec<_> = batch.iter().map(|j| Enqueued { id: j.id, deduplicated: false }).collect();
+        let expected: Vec<_> = batch.iter().map(|j| Enqueued::stored(j.id)).collect();
         assert_eq!(h.enqueue(&batch).await, expected);
         let got = h.take(100).jobs().await;
         assert_eq!(got.len(), 20, "dropped at {cut:?}");

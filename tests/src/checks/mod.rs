@@ -15,6 +15,8 @@ pub mod c9_batches;
 pub mod dead_letters;
 pub mod gauges;
 pub mod kept;
+pub mod keys;
+pub mod keys_at_once;
 pub mod operate;
 
 crate::__checks! { crate::__all; () }

@@ -31,6 +31,17 @@ pub(super) struct New {
     /// Key and window.
     pub(super) idempotency: Option<(u8, Span)>,
     pub(super) unique: Option<u8>,
+    pub(super) conflict: Conflict,
+}
+
+/// What happens if a key is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Conflict {
+    Existing,
+    Error,
+    Replace,
+    Debounce(Span),
+    Latest,
 }
 
 /// A claim.
@@ -143,6 +154,11 @@ impl fmt::Display for New {
         }
         if let Some(key) = self.unique {
             write!(f, " unique{key}")?;
+        }
+        match self.conflict {
+            Conflict::Existing => {}
+            Conflict::Debounce(most) => write!(f, " debounce {most}")?,
+            other => write!(f, " {other:?}")?,
         }
         f.write_str(")")
     }

@@ -119,12 +119,31 @@ impl Driver {
         let new: Vec<NewJob> = jobs.iter().map(|j| self.world.new_job(j, self.time.unit)).collect();
         let (mut answers, mut expected) = (Vec::new(), Vec::new());
         for _ in 0..times {
+            if let Some(refused) = self.reference.refused(jobs) {
+                return self.refuse(&new, refused).await;
+            }
             answers = undisturbed("enqueue", || self.world.backend.enqueue(&new)).await?;
             expected = self.reference.enqueue(jobs);
         }
+        let replaced: Vec<_> = answers.iter().map(|a| a.replaced.map(|old| self.world.name(old))).collect();
+        let told: Vec<_> = jobs.iter().map(|new| self.reference.replaced.get(&new.job)).collect();
+        same(
+            "replaced jobs",
+            &replaced,
+            &told.into_iter().map(|old| old.map(|old| format!("j{old}"))).collect(),
+        )?;
         let answers: Vec<_> = answers.iter().map(|a| (self.world.name(a.id), a.deduplicated)).collect();
         let expected: Vec<_> = expected.into_iter().map(|(job, dup)| (format!("j{job}"), dup)).collect();
         same("enqueue answers", &answers, &expected)
+    }
+
+    /// An enqueue that must fail, because a key is taken.
+    async fn refuse(&mut self, new: &[NewJob], (job, holder): (Number, Number)) -> Checked<()> {
+        let error = self.world.backend.enqueue(new).await.err();
+        self.reference.mark("an enqueue is refused");
+        let taken = error.as_ref().and_then(|e| e.key_taken());
+        let got = taken.map(|t| (self.world.name(t.job), self.world.name(t.holder)));
+        same("a refusal", &got, &Some((format!("j{job}"), format!("j{holder}"))))
     }
 
     async fn settle(&mut self, ends: &[End], times: usize) -> Checked<()> {

@@ -3,9 +3,14 @@
 use super::reference::Reference;
 
 /// What thousands of cases must have shown; a run that never gets there proves nothing.
-pub(super) const MARKS: [&str; 18] = [
+pub(super) const MARKS: [&str; 23] = [
     "an enqueue is repeated",
     "an enqueue finds its key taken",
+    "an enqueue is refused",
+    "a job that waits is replaced",
+    "a job that waits behind another one is replaced",
+    "a job waits for the end of another one",
+    "a job makes way for a newer one",
     "a window ends",
     "a verdict is applied",
     "a verdict is applied already",

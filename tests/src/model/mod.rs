@@ -16,6 +16,7 @@
 mod call;
 mod cases;
 mod driver;
+mod keys;
 mod marks;
 mod notes;
 mod picking;

@@ -1,6 +1,6 @@
 //! Which steps a case takes: generated along the reference, shrunk by proptest.
 
-use super::call::{Ask, Call, End, Ending, New, Number, Span, Step};
+use super::call::{Ask, Call, Conflict, End, Ending, New, Number, Span, Step};
 use super::notes;
 use super::reference::{Fate, Job, Lane, Place, Reference};
 use proptest::prelude::*;
@@ -88,7 +88,9 @@ impl Reference {
         match call {
             Call::Enqueue(jobs) => {
                 self.number(jobs);
-                self.enqueue(jobs);
+                if self.refused(jobs).is_none() {
+                    self.enqueue(jobs);
+                }
             }
             Call::Settle(ends) => self.foresee_settle(ends),
             Call::Claim(ask) => self.foresee_claim(ask),
@@ -157,9 +159,10 @@ fn news(first: Number, most: usize, keys: bool) -> impl Strategy<Value = Vec<New
         prop::option::weighted(0.2, span(3)),
         (key(0.15), span(6)).prop_map(|(key, window)| Some((key?, window))),
         key(0.25),
+        conflict(),
     );
     prop::collection::vec(one, 1..=most).prop_map(move |jobs| {
-        let number = |(n, (kind, priority, max_attempts, delay, idempotency, unique))| New {
+        let number = |(n, (kind, priority, max_attempts, delay, idempotency, unique, conflict))| New {
             job: first + n,
             kind,
             priority,
@@ -167,9 +170,20 @@ fn news(first: Number, most: usize, keys: bool) -> impl Strategy<Value = Vec<New
             delay,
             idempotency,
             unique,
+            conflict: if unique.is_some() { conflict } else { Conflict::Existing },
         };
         jobs.into_iter().enumerate().map(number).collect()
     })
+}
+
+fn conflict() -> impl Strategy<Value = Conflict> {
+    prop_oneof![
+        3 => Just(Conflict::Existing),
+        1 => Just(Conflict::Error),
+        2 => Just(Conflict::Replace),
+        1 => span(6).prop_map(Conflict::Debounce),
+        3 => Just(Conflict::Latest),
+    ]
 }
 
 fn ask(state: &Reference) -> impl Strategy<Value = Ask> + use<> {

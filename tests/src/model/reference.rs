@@ -1,6 +1,7 @@
 //! What a store must do, in the plainest code: one map of jobs, one of leases, and every rule where it applies.
 
 use super::call::{Call, End, Ending, Instant, New, Number};
+use super::keys::NEVER;
 use job_core::{Cancelled, DeadReason, JobRecord, JobState, LeaseStatus, Settled, Suspicion};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -41,7 +42,9 @@ pub(super) struct Job {
     pub(super) charged: u32,
     pub(super) claims: u64,
     pub(super) crashes: u32,
-    asked_to_stop: bool,
+    pub(super) asked_to_stop: bool,
+    /// When the first of those whose place it has came.
+    pub(super) came: Instant,
     pub(super) errors: Vec<u32>,
     pub(super) notes: BTreeMap<u8, u8>,
 }
@@ -119,8 +122,12 @@ pub(super) struct Reference {
     /// Jobs that were not stored, and who had their key.
     pub(super) duplicates: BTreeMap<Number, Number>,
     pub(super) leases: BTreeMap<Number, Lease>,
-    idempotency: BTreeMap<u8, (Number, Instant)>,
+    pub(super) idempotency: BTreeMap<u8, (Number, Instant)>,
     pub(super) unique: BTreeMap<u8, Number>,
+    /// Who waits for the end of the job that has a unique key, and when it is due then.
+    pub(super) next: BTreeMap<u8, (Number, Instant)>,
+    /// Whose place a job has.
+    pub(super) replaced: BTreeMap<Number, Number>,
     turns: u64,
     /// What generation has made so far: the calls, for repeats, and numbers not used yet.
     pub(super) history: Vec<Call>,
@@ -131,70 +138,19 @@ pub(super) struct Reference {
 }
 
 impl Reference {
-    fn next_turn(&mut self) -> u64 {
+    pub(super) fn next_turn(&mut self) -> u64 {
         self.turns += 1;
         self.turns
     }
 
     /// Ends a job's life, or lets it wait among the dead: either way its unique key is free.
-    fn end(&mut self, number: Number, place: Place) {
+    pub(super) fn end(&mut self, number: Number, place: Place) {
         let Some(job) = self.jobs.get_mut(&number) else { return };
         job.place = place;
         job.asked_to_stop = false;
-        if let Some(key) = job.new.unique
-            && self.unique.get(&key) == Some(&number)
-        {
-            self.unique.remove(&key);
+        if let Some(key) = job.new.unique {
+            self.let_go(number, key);
         }
-    }
-
-    /// The answers: which job, and whether it stands in for another one.
-    pub(super) fn enqueue(&mut self, jobs: &[New]) -> Vec<(Number, bool)> {
-        jobs.iter().map(|new| self.enqueue_one(new)).collect()
-    }
-
-    fn enqueue_one(&mut self, new: &New) -> (Number, bool) {
-        if self.jobs.contains_key(&new.job) {
-            self.mark("an enqueue is repeated");
-            return (new.job, false);
-        }
-        if let Some(&holder) = self.duplicates.get(&new.job) {
-            return (holder, true);
-        }
-        let same = new.idempotency.and_then(|(key, _)| self.idempotency.get(&key));
-        let same = same.filter(|(_, until)| self.now < *until).map(|(job, _)| *job);
-        let holder = same.or_else(|| self.unique.get(&new.unique?).copied());
-        // A request that another job answers is answered by it again.
-        if let (Some((key, window)), None) = (new.idempotency, same) {
-            let until = window.after(self.now);
-            if self.idempotency.insert(key, (holder.unwrap_or(new.job), until)).is_some() {
-                self.mark("a window ends");
-            }
-        }
-        if let Some(holder) = holder {
-            self.mark("an enqueue finds its key taken");
-            self.duplicates.insert(new.job, holder);
-            return (holder, true);
-        }
-        if let Some(key) = new.unique {
-            self.unique.insert(key, new.job);
-        }
-        let place = match new.delay {
-            Some(delay) => Place::Waiting { due: delay.after(self.now), retrying: false },
-            None => Place::Ready { lane: Lane::Fresh, turn: self.next_turn() },
-        };
-        let job = Job {
-            new: new.clone(),
-            place,
-            charged: 0,
-            claims: 0,
-            crashes: 0,
-            asked_to_stop: false,
-            errors: Vec::new(),
-            notes: BTreeMap::new(),
-        };
-        self.jobs.insert(new.job, job);
-        (new.job, false)
     }
 
     pub(super) fn settle(&mut self, ends: &[End]) -> Vec<Settled> {
@@ -225,10 +181,15 @@ impl Reference {
 
     fn apply(&mut self, number: Number, ending: Ending, turn: u64) {
         let now = self.now;
+        let has_next = self.has_next(number);
         let Some(job) = self.jobs.get_mut(&number) else { return };
         let comes_back = matches!(ending, Ending::Retry(_) | Ending::Snooze(_) | Ending::Release);
         if comes_back && job.asked_to_stop {
             self.mark("a job asked to stop comes back");
+            return self.end(number, Place::Gone);
+        }
+        if comes_back && has_next {
+            self.mark("a job makes way for a newer one");
             return self.end(number, Place::Gone);
         }
         match ending {
@@ -289,7 +250,7 @@ impl Reference {
         let mut due: BTreeMap<Instant, Vec<Number>> = BTreeMap::new();
         for (number, job) in &self.jobs {
             match job.place {
-                Place::Waiting { due: at, .. } if at < self.now => due.entry(at).or_default().push(*number),
+                Place::Waiting { due: at, .. } if at <= self.now => due.entry(at).or_default().push(*number),
                 _ => {}
             }
         }
@@ -398,7 +359,7 @@ impl Reference {
     /// How long until the next waiting job is due, in half units.
     pub(super) fn next_due(&self) -> Option<Instant> {
         let due = |job: &Job| match job.place {
-            Place::Waiting { due, .. } => Some(due.saturating_sub(self.now)),
+            Place::Waiting { due, .. } if due < NEVER => Some(due.saturating_sub(self.now)),
             _ => None,
         };
         self.jobs.values().filter_map(due).min()

@@ -1,14 +1,14 @@
 //! The names that a case's numbers have in the store, and the comparison of the whole store with the reference.
 
-use super::call::{New, Number};
+use super::call::{Conflict, New, Number};
 use super::driver::{Checked, Driver, same, wrong};
 use super::notes;
 use super::reference::{Job, Place};
 use crate::{KIND, OTHER_KIND};
 use jiff::Timestamp;
 use job_core::{
-    ClaimedJob, Hold, IdempotencyKey, JobId, JobRecord, JobState, Kind, LeaseId, ListFilter, NewJob, Operate,
-    Priority, QueueName, UniqueKey, When,
+    ClaimedJob, Hold, IdempotencyKey, JobId, JobRecord, JobState, Kind, LeaseId, ListFilter, NewJob,
+    OnConflict, Operate, Priority, QueueName, UniqueKey, When,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -108,6 +108,13 @@ impl World {
         });
         job.unique =
             new.unique.map(|key| UniqueKey { scope: scope.clone(), key: format!("unique{key}").into() });
+        job.on_conflict = match new.conflict {
+            Conflict::Existing => OnConflict::Existing,
+            Conflict::Error => OnConflict::Error,
+            Conflict::Replace => OnConflict::Replace,
+            Conflict::Debounce(most) => OnConflict::Debounce { max_wait: span(most) },
+            Conflict::Latest => OnConflict::Latest,
+        };
         self.made.insert(new.job, job.clone());
         job
     }

@@ -64,7 +64,7 @@ pub(super) fn maintain(store: &MemoryBackend) -> Maintained {
 pub(super) fn enqueue(store: &MemoryBackend, mut job: NewJob) -> Enqueued {
     let key = job.unique.take().map(|key| KeyText::new(&key.scope, key.key.as_str())).expect("it has a key");
     if let Some(id) = store.state().keys.live(&key) {
-        return Enqueued { id, deduplicated: true };
+        return Enqueued::existing(id);
     }
     let mut state = store.state();
     let now = state.clock.now();

@@ -1,6 +1,6 @@
 //! What can happen next: calls with their faults, time, deaths. Small enough to keep one for every state found.
 
-use crate::model::call::{Ask, Call, End, Ending, New, Number, Span};
+use crate::model::call::{Ask, Call, Conflict, End, Ending, New, Number, Span};
 use std::fmt;
 
 /// The jobs and the workers of a search.
@@ -117,6 +117,7 @@ impl Request {
             delay: None,
             idempotency: None,
             unique: unique.then_some(0),
+            conflict: Conflict::Existing,
         })
         .collect()
     }
