@@ -19,7 +19,7 @@ impl State {
         if queue.paused {
             return Claim::default();
         }
-        let kinds: Vec<u32> = request.kinds.iter().filter_map(|k| queue.kind_number(k)).collect();
+        let kinds: Vec<u32> = request.kinds.iter().filter_map(|k| queue.claimable(k)).collect();
         let mut claimer = Claimer { table: &mut self.table, expires: now.saturating_add(request.lease_for) };
         let mut jobs = claimer.take_normal(queue, &kinds, request);
         let normal = jobs.len();

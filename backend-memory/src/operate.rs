@@ -114,6 +114,7 @@ impl State {
         let mut stats = QueueStats::default();
         let Some(number) = self.queue_number(queue) else { return stats };
         stats.paused = self.queues[number as usize].paused;
+        stats.paused_kinds = self.queues[number as usize].paused_kinds.iter().cloned().collect();
         let mut oldest = None;
         for (_, job) in self.table.iter().filter(|(_, j)| j.queue_no == number) {
             match job.place {
@@ -138,6 +139,7 @@ impl State {
         let (now, last) = (self.clock.wall(self.clock.now()), self.last_seq());
         let queue = &mut self.queues[number as usize];
         gauges.paused = queue.paused;
+        gauges.paused_kinds = queue.paused_kinds.iter().cloned().collect();
         gauges.dead = queue.dead;
         gauges.ready = queue.lanes.iter().map(|lanes| lanes.ready() as u64).sum();
         gauges.given = vec![last];

@@ -197,6 +197,9 @@ begin
     return c;
   end if;
   if q.paused then return c; end if;
+  if q.paused_kinds <> '{}' then
+    p_kinds := array(select unnest(p_kinds) except select unnest(q.paused_kinds));
+  end if;
 
   select * into s from {schema}.mark m where m.queue_id = q.id order by m.no desc limit 1;
   if not found then

@@ -38,7 +38,7 @@ impl Schema {
 }
 
 /// Every migration, in order; its number is its place, from 1.
-pub(crate) const MIGRATIONS: [&str; 9] = [
+pub(crate) const MIGRATIONS: [&str; 10] = [
     include_str!("../migrations/0001_tables.sql"),
     include_str!("../migrations/0002_enqueue.sql"),
     include_str!("../migrations/0003_settle.sql"),
@@ -48,6 +48,7 @@ pub(crate) const MIGRATIONS: [&str; 9] = [
     include_str!("../migrations/0007_notes.sql"),
     include_str!("../migrations/0008_gauges.sql"),
     include_str!("../migrations/0009_amend.sql"),
+    include_str!("../migrations/0011_controls.sql"),
 ];
 
 macro_rules! statements {
@@ -71,7 +72,7 @@ statements! {
     register, enqueue, notify,
     claim, settle, payloads, extend, save, notes, complete_in,
     promote, reap, prune, audit,
-    get, list, replay, amend, discard, cancel, set_paused, stats, gauges, queues,
+    get, list, replay, amend, discard, cancel, set_paused, set_kind_paused, stats, gauges, queues,
 }
 
 #[cfg(test)]

@@ -3,18 +3,19 @@
 use crate::backend::{Inner, RedisBackend};
 use crate::claim::{Meta, job_id};
 use crate::error::{refused, unreadable};
+use crate::gauges::add_kinds;
 use crate::keys::{Part, Raw, add_id};
 use crate::notes::kept_notes;
 use crate::queue::{Queue, Shard};
 use crate::record::{decode, instant};
 use crate::reply;
-use crate::script::{CANCEL, DISCARD, GET, PAUSE, REPLAY, STATS};
+use crate::script::{CANCEL, DISCARD, GET, PAUSE, PAUSE_KIND, REPLAY, STATS};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::try_join_all;
 use job_core::{
     Amendment, AttemptError, BackendError, Cancelled, DeadReason, ErrorKind, Gauges, JobId, JobRecord,
-    JobState, ListFilter, Operate, Page, QueueName, QueueStats,
+    JobState, Kind, ListFilter, Operate, Page, QueueName, QueueStats,
 };
 use redis::{Cmd, Value};
 use std::sync::Arc;
@@ -97,6 +98,24 @@ impl Operate for RedisBackend {
         Ok(())
     }
 
+    async fn set_kind_paused(
+        &self,
+        queue: &QueueName,
+        kind: &Kind,
+        paused: bool,
+    ) -> Result<(), BackendError> {
+        let inner = self.inner();
+        for shard in &inner.queue(queue).await?.shards {
+            let mut call = PAUSE_KIND.call(&shard.tag, &[]);
+            call.cmd.arg(u8::from(paused)).arg(kind.as_str()).arg(inner.wake.channel()).arg(queue.as_str());
+            inner.link.run(call).await?;
+        }
+        if !paused {
+            inner.wake.bells.ring(queue);
+        }
+        Ok(())
+    }
+
     async fn stats(&self, queue: &QueueName) -> Result<QueueStats, BackendError> {
         let queue = self.inner().queue(queue).await?;
         let mut stats = QueueStats::default();
@@ -108,8 +127,11 @@ impl Operate for RedisBackend {
             stats.retrying += answer.retrying;
             stats.dead += answer.dead;
             stats.paused |= answer.paused;
+            stats.paused_kinds.extend(answer.paused_kinds);
             stats.oldest_ready = stats.oldest_ready.max(answer.oldest_ready);
         }
+        stats.paused_kinds.sort_unstable();
+        stats.paused_kinds.dedup();
         Ok(stats)
     }
 
@@ -206,8 +228,10 @@ impl Inner {
     async fn stats(&self, shard: &Shard) -> Result<QueueStats, BackendError> {
         self.learn_kinds(shard).await?;
         let answer = self.link.run(STATS.call(&shard.tag, &shard.lanes())).await?;
-        let counts: Option<Vec<i64>> =
-            reply::array(answer).and_then(|items| items.iter().map(reply::int).collect());
+        let mut items = reply::array(answer).ok_or_else(|| unreadable("stats"))?;
+        let mut kinds = Vec::new();
+        items.pop().and_then(|names| add_kinds(&mut kinds, names)).ok_or_else(|| unreadable("stats"))?;
+        let counts: Option<Vec<i64>> = items.iter().map(reply::int).collect();
         let Some([ready, running, scheduled, retrying, dead, paused, waits]) = counts.as_deref() else {
             return Err(unreadable("stats"));
         };
@@ -219,6 +243,7 @@ impl Inner {
         stats.retrying = count(retrying);
         stats.dead = count(dead);
         stats.paused = *paused == 1;
+        stats.paused_kinds = kinds;
         stats.oldest_ready = u64::try_from(*waits).ok().map(Duration::from_millis);
         Ok(stats)
     }

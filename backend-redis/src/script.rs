@@ -50,6 +50,7 @@ scripts! {
     STATS = "stats", "stats.lua", [];
     GAUGES = "gauges", "gauges.lua", [];
     PAUSE = "pause", "pause.lua", [];
+    PAUSE_KIND = "pause", "pause_kind.lua", [];
     FSCK_JOBS = "fsck", "fsck_jobs.lua", [];
     FSCK_ENTRIES = "fsck", "fsck_entries.lua", [];
     FSCK_LEASES = "fsck", "fsck_leases.lua", [];

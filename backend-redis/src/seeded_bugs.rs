@@ -11,6 +11,7 @@ const STORE: &str = "backend-redis/scripts/lib/store.lua";
 const AMEND: &str = "backend-redis/scripts/amend.lua";
 const CANCEL: &str = "backend-redis/scripts/cancel.lua";
 const ENQUEUE: &str = "backend-redis/scripts/enqueue.lua";
+const PAUSE_KIND: &str = "backend-redis/scripts/pause_kind.lua";
 const EXTEND: &str = "backend-redis/scripts/extend.lua";
 const PROMOTE: &str = "backend-redis/scripts/promote.lua";
 const REAP: &str = "backend-redis/scripts/reap.lua";
@@ -49,7 +50,11 @@ const BUGS: &[TextBug] = &[
     bug("lua_enqueue_revives", "a repeated enqueue stores its jobs again", ENQUEUE,
         &[("if known then", "if false then")]),
     bug("lua_claims_while_paused", "a paused queue gives jobs away", CLAIM,
-        &[("if redis.call('HGET', Q, 'paused') then return nothing() end", "")]),
+        &[("  if paused then return nothing() end\n", "")]),
+    bug("lua_kind_pause_ignored", "a paused kind is claimed", CLAIM,
+        &[("seen[lane_of_kind(kind)] = true", "local _ = kind")]),
+    bug("lua_one_kind_paused", "a pause of one kind ends that of another", PAUSE_KIND,
+        &[("if kind ~= ARGV[2] then", "if false then")]),
     bug("lua_claim_forgotten", "a repeated claim takes other jobs", CLAIM,
         &[("if again then return again end", "")]),
     bug("lua_suspects_in_company", "suspects share a lease with innocent jobs", CLAIM,

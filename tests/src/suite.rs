@@ -217,8 +217,14 @@ macro_rules! __checks {
                 an_unused_queue_is_empty,
                 a_wait_ends_with_an_enqueue,
             }
+            paused_kinds {
+                a_paused_kind_gives_no_job_away,
+                suspects_of_a_paused_kind_wait,
+                a_wait_ends_when_a_kind_is_resumed,
+            }
             gauges {
                 they_count_what_there_is,
+                a_paused_kind_shows,
                 counts_go_as_far_as_asked,
                 the_first_ready_job_of_each_kind_is_named,
                 a_job_that_comes_back_has_a_new_number,

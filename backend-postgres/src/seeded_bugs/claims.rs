@@ -36,6 +36,18 @@ pub(super) const BUGS: &[SqlBug] = &[
         &[("  if q.paused then return c; end if;\n", "")],
     ),
     bug(
+        "sql_kind_pause_ignored",
+        "a paused kind is claimed",
+        CLAIM,
+        &[("if q.paused_kinds <> '{}' then", "if false then")],
+    ),
+    bug(
+        "sql_one_kind_paused",
+        "a pause of one kind ends that of another",
+        "backend-postgres/migrations/0011_controls.sql",
+        &[("array_remove(queue.paused_kinds, p_kind) ||", "'{}' ||")],
+    ),
+    bug(
         "sql_claim_not_repeated",
         "a repeated claim takes other jobs",
         CLAIM,

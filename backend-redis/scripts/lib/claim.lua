@@ -155,6 +155,9 @@ local function take_normal(lanes, limit, room, key, lease, worker, expires)
   return handles, ids, jobs
 end
 
+-- All keys of a shard begin with the same.
+local function lane_of_kind(kind) return string.sub(Q, 1, -2) .. 'r:' .. kind end
+
 local function claim(a, k)
   local worker, limit, lease_for, solo, room, kinds = unpack(ARGV, a, a + 5)
   limit, room, kinds = tonumber(limit), tonumber(room), tonumber(kinds)
@@ -162,11 +165,13 @@ local function claim(a, k)
   local leases = #ARGV - first_lease + 1
   local again = repeated(leases, k)
   if again then return again end
-  if redis.call('HGET', Q, 'paused') then return nothing() end
+  local paused, paused_kinds = unpack(redis.call('HMGET', Q, 'paused', 'paused_kinds'))
+  if paused then return nothing() end
+  -- A kind may be named twice.
   local lanes, seen = {}, {}
+  for kind in string.gmatch(paused_kinds or '', '%S+') do seen[lane_of_kind(kind)] = true end
   for i = 1, kinds do
     local lane = KEYS[k + leases + i - 1]
-    -- A kind may be named twice.
     if not seen[lane] and redis.call('EXISTS', lane) == 1 then lanes[#lanes + 1] = lane end
     seen[lane] = true
   end

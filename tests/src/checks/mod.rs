@@ -14,5 +14,6 @@ pub mod c9_batches;
 pub mod dead_letters;
 pub mod gauges;
 pub mod operate;
+pub mod paused_kinds;
 
 crate::__checks! { crate::__all; () }

@@ -79,6 +79,8 @@ pub(super) enum Call {
     Discard(Vec<Number>),
     Pause,
     Resume,
+    PauseKind(u8),
+    ResumeKind(u8),
 }
 
 impl Call {
@@ -203,6 +205,8 @@ impl fmt::Display for Call {
             Self::Discard(jobs) => write!(f, "discard {}", List(jobs, "j")),
             Self::Pause => f.write_str("pause"),
             Self::Resume => f.write_str("resume"),
+            Self::PauseKind(kind) => write!(f, "pause kind {kind}"),
+            Self::ResumeKind(kind) => write!(f, "resume kind {kind}"),
         }
     }
 }

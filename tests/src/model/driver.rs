@@ -110,6 +110,8 @@ impl Driver {
                 self.administer(jobs, replay, times).await
             }
             Call::Pause | Call::Resume => self.pause(matches!(call, Call::Pause), times).await,
+            Call::PauseKind(kind) => self.pause_kind(*kind, true, times).await,
+            Call::ResumeKind(kind) => self.pause_kind(*kind, false, times).await,
         }
     }
 
@@ -285,6 +287,20 @@ impl Driver {
             } else {
                 undisturbed("resume", || self.world.backend.resume(&self.world.queue)).await?;
             }
+        }
+        Ok(())
+    }
+
+    async fn pause_kind(&mut self, kind: u8, pause: bool, times: usize) -> Checked<()> {
+        if pause {
+            self.reference.paused_kinds.insert(kind);
+        } else {
+            self.reference.paused_kinds.remove(&kind);
+        }
+        let (queue, kind) = (&self.world.queue, World::kind(kind));
+        for _ in 0..times {
+            undisturbed("pause of a kind", || self.world.backend.set_kind_paused(queue, &kind, pause))
+                .await?;
         }
         Ok(())
     }

@@ -27,6 +27,7 @@ impl ReferenceStateMachine for Plan {
             let step = (call, prop::bool::weighted(0.1)).prop_map(|(call, lost)| Step::Call { call, lost });
             (weight, step.boxed())
         };
+        let paused_kinds = u32::try_from(state.paused_kinds.len()).unwrap_or(0);
         let mut choices = vec![
             (14, (1..=3u32).prop_map(Step::Pass).boxed()),
             (2, Just(Step::Compare).boxed()),
@@ -43,6 +44,8 @@ impl ReferenceStateMachine for Plan {
             call(4, jobs(state).prop_map(Call::Discard).boxed()),
             call(1, Just(Call::Pause).boxed()),
             call(if state.paused { 8 } else { 1 }, Just(Call::Resume).boxed()),
+            call(1, (0..2u8).prop_map(Call::PauseKind).boxed()),
+            call(1 + 4 * paused_kinds, (0..2u8).prop_map(Call::ResumeKind).boxed()),
         ];
         if !state.jobs.is_empty() {
             choices.push(call(4, one_job(state).prop_map(Call::Cancel).boxed()));
@@ -107,6 +110,8 @@ impl Reference {
             Call::Discard(jobs) => jobs.iter().for_each(|job| _ = self.discard(*job)),
             Call::Pause => self.paused = true,
             Call::Resume => self.paused = false,
+            Call::PauseKind(kind) => drop(self.paused_kinds.insert(*kind)),
+            Call::ResumeKind(kind) => drop(self.paused_kinds.remove(kind)),
         }
     }
 

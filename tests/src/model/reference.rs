@@ -112,6 +112,7 @@ pub(super) struct Done {
 pub(super) struct Reference {
     pub(super) now: Instant,
     pub(super) paused: bool,
+    pub(super) paused_kinds: BTreeSet<u8>,
     pub(super) jobs: BTreeMap<Number, Job>,
     /// Jobs that were not stored, and who had their key.
     pub(super) duplicates: BTreeMap<Number, Number>,

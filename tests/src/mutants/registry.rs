@@ -71,6 +71,8 @@ const IN_CODE: &[Bug] = &[
     bug("fingerprint_of_the_very_text", "job-core/src/dead/fingerprint.rs", "equal failures of two jobs have two fingerprints"),
     bug("dry_run_replays", "job-core/src/dead/sweep.rs", "a dry run replays"),
     bug("replay_without_cutoff", "job-core/src/dead/sweep.rs", "a replay replays what died after it began"),
+    bug("alert_of_paused_kind", "job-core/src/alerts/evaluate.rs", "an alert says that jobs of a paused kind are not taken"),
+    bug("memory_kind_pause_ignored", "backend-memory/src/queue.rs", "a paused kind is claimed"),
     bug("memory_amends_live_jobs", "backend-memory/src/operate.rs", "a job that is not dead is changed"),
     bug("memory_reap_is_no_end", "backend-memory/src/leases.rs", "verdicts of a lease that was ended are said to be applied"),
     bug("memory_extend_shortens", "backend-memory/src/leases.rs", "an extension can shorten a lease"),
