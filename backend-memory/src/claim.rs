@@ -11,6 +11,12 @@ use job_core::{Claim, ClaimRequest, ClaimedJob, LeaseId, Priority, QueueName, se
 
 impl State {
     pub(crate) fn claim(&mut self, queue: &QueueName, request: &ClaimRequest<'_>, now: Tick) -> Claim {
+        let mut claim = self.claim_jobs(queue, request, now);
+        claim.now = Some(self.clock.wall(now)).filter(|_| !seeded_bug!("memory_no_clock"));
+        claim
+    }
+
+    fn claim_jobs(&mut self, queue: &QueueName, request: &ClaimRequest<'_>, now: Tick) -> Claim {
         let Some(number) = self.queue_number(queue) else { return Claim::default() };
         let queue = &mut self.queues[number as usize];
         if let Some(jobs) = repeated(&queue.leases, &self.table, request) {

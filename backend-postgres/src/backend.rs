@@ -172,7 +172,10 @@ impl Inner {
                 self.lanes.info(claimed.lanes()).unwrap_or_default()
             }
         };
-        Ok(Claim::new(claimed.jobs(request.lease, request.suspect_leases, &lanes, fetched)))
+        let now = claimed.now();
+        let mut claim = Claim::new(claimed.jobs(request.lease, request.suspect_leases, &lanes, fetched));
+        claim.now = now;
+        Ok(claim)
     }
 
     fn claim_args(queue: &QueueName, request: &ClaimRequest<'_>, verdicts: Verdicts) -> ClaimArgs {

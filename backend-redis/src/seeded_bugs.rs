@@ -51,6 +51,8 @@ const BUGS: &[TextBug] = &[
         &[("if known then", "if false then")]),
     bug("lua_claims_while_paused", "a paused queue gives jobs away", CLAIM,
         &[("  if paused then return nothing() end\n", "")]),
+    bug("lua_claim_without_clock", "a claim does not tell what time it is", CLAIM,
+        &[("  local answer, ids = nothing(), {}\n  answer[5] = now_ms()\n  local expires = whole(answer[5] +", "  local answer, ids = nothing(), {}\n  local expires = whole(now_ms() +")]),
     bug("lua_kind_pause_ignored", "a paused kind is claimed", CLAIM,
         &[("seen[lane_of_kind(kind)] = true", "local _ = kind")]),
     bug("lua_one_kind_paused", "a pause of one kind ends that of another", PAUSE_KIND,

@@ -59,6 +59,8 @@ pub struct JobSpec {
     pub backoff: Backoff,
     /// How long one attempt may take; `None` is for ever.
     pub timeout: Option<Duration>,
+    /// How long after it is due it is worth starting; `None` is for ever.
+    pub ttl: Option<Duration>,
     /// The version of the arguments. A job that was stored with a newer one is not run and not changed: it waits for a
     /// process that knows its version, looked at again after a second at first and five minutes at last. No attempt is
     /// counted.
@@ -93,6 +95,7 @@ impl JobSpec {
             max_attempts: Self::DEFAULT_MAX_ATTEMPTS,
             backoff: Backoff::DEFAULT,
             timeout: Some(Self::DEFAULT_TIMEOUT),
+            ttl: None,
             version: 1,
             upgrade: None,
             shown: None,

@@ -17,7 +17,7 @@ use proc_macro2::{Ident, TokenStream};
 use quote::ToTokens;
 use syn::{Expr, ExprPath, Lit, LitStr, Path};
 
-const NAMES: [&str; 17] = [
+const NAMES: [&str; 18] = [
     "name",
     "aliases",
     "queue",
@@ -26,6 +26,7 @@ const NAMES: [&str; 17] = [
     "max_attempts",
     "backoff",
     "timeout",
+    "ttl",
     "idempotency",
     "unique",
     "version",
@@ -38,14 +39,13 @@ const NAMES: [&str; 17] = [
 ];
 
 /// Designed, and refused by name until they do something.
-const LATER: [&str; 15] = [
+const LATER: [&str; 14] = [
     "cron",
     "concurrency",
     "rate_limit",
     "limit",
     "limits",
     "deadline",
-    "ttl",
     "delay",
     "retention",
     "tags",
@@ -67,6 +67,7 @@ pub(crate) struct Options {
     pub(crate) max_attempts: Option<u32>,
     pub(crate) backoff: Option<BackoffValue>,
     pub(crate) timeout: Option<TimeoutValue>,
+    pub(crate) ttl: Option<DurationValue>,
     pub(crate) idempotency: Option<KeyOption>,
     pub(crate) unique: Option<KeyOption>,
     pub(crate) version: Option<u32>,
@@ -142,6 +143,7 @@ fn set(options: &mut Options, name: &str, arg: &Arg, errors: &mut Errors) -> syn
         "max_attempts" => options.max_attempts = Some(max_attempts(arg.expr("max_attempts = 6")?)?),
         "backoff" => options.backoff = backoff::parse(arg, errors)?,
         "timeout" => options.timeout = Some(timeout(arg.expr(r#"timeout = "30s""#)?)?),
+        "ttl" => options.ttl = Some(ttl(arg.expr(r#"ttl = "10m""#)?)?),
         "idempotency" | "unique" => {
             let key = keys::parse(name, arg, errors)?;
             let slot = if name == "unique" { &mut options.unique } else { &mut options.idempotency };
@@ -261,6 +263,16 @@ fn timeout(expr: &Expr) -> syn::Result<TimeoutValue> {
             help("timeout must be greater than zero", "use `timeout = none` for no limit"),
         )),
         after => Ok(TimeoutValue::After(after)),
+    }
+}
+
+fn ttl(expr: &Expr) -> syn::Result<DurationValue> {
+    match duration("ttl", expr)? {
+        DurationValue::Millis(0) => Err(syn::Error::new_spanned(
+            expr,
+            help("ttl must be greater than zero", "leave it away for a job that is never too late"),
+        )),
+        ttl => Ok(ttl),
     }
 }
 

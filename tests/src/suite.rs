@@ -153,6 +153,7 @@ macro_rules! __checks {
             }
             c7_time {
                 a_delayed_job_waits,
+                a_claim_tells_the_time,
                 no_delay_and_the_past_mean_at_once,
                 a_job_for_an_instant_waits,
                 a_far_future_is_no_problem,

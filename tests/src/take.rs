@@ -92,13 +92,18 @@ impl<'a> Take<'a> {
     }
 
     /// Claims, which must work; repeats the call while another claim is in the way.
-    pub async fn jobs(&self) -> Vec<ClaimedJob> {
+    pub async fn claim(&self) -> Claim {
         self.harness
             .until("a claim that is not contended", || async {
                 let claim = self.once().await.expect("claim works");
-                (!claim.contended).then_some(claim.jobs)
+                (!claim.contended).then_some(claim)
             })
             .await
+    }
+
+    /// The jobs of [`claim`](Self::claim).
+    pub async fn jobs(&self) -> Vec<ClaimedJob> {
+        self.claim().await.jobs
     }
 
     /// Settles and claims in one call, which must work.

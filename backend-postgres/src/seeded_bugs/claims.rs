@@ -36,6 +36,12 @@ pub(super) const BUGS: &[SqlBug] = &[
         &[("  if q.paused then return c; end if;\n", "")],
     ),
     bug(
+        "sql_claim_without_clock",
+        "a claim does not tell what time it is",
+        CLAIM,
+        &[("    c.now_us := (date_part('epoch', clock_timestamp()) * 1000000)::bigint;\n", "")],
+    ),
+    bug(
         "sql_kind_pause_ignored",
         "a paused kind is claimed",
         CLAIM,

@@ -1,9 +1,9 @@
--- ARGV from `a`: worker, limit, lease ms, solo ('1': take one, '2': say whether one waits, as a fifth answer), most bytes, number of kinds, the lease ids (the normal one first).
+-- ARGV from `a`: worker, limit, lease ms, solo ('1': take one, '2': say whether one waits, as a sixth answer), most bytes, number of kinds, the lease ids (the normal one first).
 -- KEYS from `k`: one for each lease, then one lane for each kind. The answer: handles, jobs, metas ('' if fresh; none at all if
 -- every job is), and the place of each: number of its lease (0: the normal one) * 65536 + place there; none at all if all
--- are in order under the normal lease.
+-- are in order under the normal lease; what the clock says, in ms (0 if there are no jobs).
 
-local function nothing() return { {}, {}, {}, {} } end
+local function nothing() return { {}, {}, {}, {}, 0 } end
 
 local function with_metas(answer, ids)
   if redis.call('EXISTS', M) == 0 then return end
@@ -30,6 +30,7 @@ local function repeated(leases, k)
     end
   end
   if not found then return nil end
+  answer[5] = now_ms()
   for i, job in ipairs(read_many(J, ids)) do answer[2][i] = job or '' end
   with_metas(answer, ids)
   return answer
@@ -176,8 +177,9 @@ local function claim(a, k)
     seen[lane] = true
   end
   if #lanes == 0 then return nothing() end
-  local expires = whole(now_ms() + tonumber(lease_for))
   local answer, ids = nothing(), {}
+  answer[5] = now_ms()
+  local expires = whole(answer[5] + tonumber(lease_for))
   write_even_if_full()
   if limit > 0 then
     answer[1], ids, answer[2] = take_normal(lanes, limit, room, KEYS[k], ARGV[first_lease], worker, expires)
@@ -203,7 +205,7 @@ local function claim(a, k)
     suspects = suspects + 1
   end
   if suspects == 0 and solo == '1' and leases > 1 then alone(2, SOLO, SOLO + SUSPECT, 2) end
-  if solo == '2' and first_in(lanes, SOLO, SOLO + SUSPECT) then answer[5] = 1 end
+  if solo == '2' and first_in(lanes, SOLO, SOLO + SUSPECT) then answer[6] = 1 end
   if #ids > normal then
     for i = 1, normal do answer[4][i] = i - 1 end
   end

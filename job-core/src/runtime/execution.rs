@@ -1,8 +1,10 @@
 //! The task that runs jobs: decode, run under a timeout, catch panics, say what became of it. All user code runs here.
 
 use super::begin::begin;
+use super::bounded::bounded;
 use super::burial::bury;
 use super::core::Start;
+use super::expiry::{Expiry, Missed};
 use super::shared::QueueShared;
 use super::slots::{Slot, StopReason};
 use crate::attempt::Ending;
@@ -79,7 +81,7 @@ impl Drop for EndGuard<'_> {
 }
 
 async fn execute(queue: &Arc<QueueShared>, start: Start) -> (Verdict, Vec<NewJob>) {
-    let Start { slot, mut job, stop } = start;
+    let Start { slot, mut job, stop, clock } = start;
     let env = &queue.env;
     let Some(handler) = env.handlers.get(&job.kind) else {
         tracing::error!(job = %job.hold.job, kind = %job.kind, "the store returned a kind that was not asked for");
@@ -91,13 +93,19 @@ async fn execute(queue: &Arc<QueueShared>, start: Start) -> (Verdict, Vec<NewJob
     let kept = ctx.clone();
     let attempt = env.layers.attempt(&kept);
     let span = tracing::info_span!("job", id = %job.hold.job, kind = %job.kind, queue = %queue.name, attempt = job.attempt);
+    let mut expiry = Expiry::of(&job, clock);
+    let late = too_late(queue, &job, expiry.as_mut()).await;
     let ended = if stop.is_cancelled() {
         // Its task waited so long for a thread that the lease was lost, or the job was cancelled.
         Ended::Dropped
+    } else if let Some(late) = late {
+        late
     } else {
         match catch_unwind(AssertUnwindSafe(|| span.in_scope(|| begin(env, handler, &job, payload, ctx)))) {
             Ok(Ok(run)) => {
-                let limits = Limits { timeout: spec.timeout, blocking: spec.blocking };
+                let timeout =
+                    expiry.as_ref().map_or(spec.timeout, |e| e.timeout(spec.timeout, Instant::now()));
+                let limits = Limits { timeout, blocking: spec.blocking };
                 let grace = grace(queue, slot);
                 supervise(run, &limits, &stop, grace).instrument(span.clone()).await
             }
@@ -120,6 +128,10 @@ async fn execute(queue: &Arc<QueueShared>, start: Start) -> (Verdict, Vec<NewJob
             None => (verdict, Vec::new()),
             Some(ending) => settled(verdict, ending, spec, &job, chance),
         };
+        let verdict = match &expiry {
+            Some(expiry) => expiry.judge(verdict, Instant::now()),
+            None => verdict,
+        };
         let (verdict, follow_ups) = match verdict {
             Verdict::Dead { .. } => bury(queue, spec, &job, verdict),
             other => (other, follow_ups),
@@ -129,6 +141,28 @@ async fn execute(queue: &Arc<QueueShared>, start: Start) -> (Verdict, Vec<NewJob
         }
         (verdict, follow_ups)
     })
+}
+
+/// How an attempt ends before it has begun, if its job is too late.
+async fn too_late(queue: &QueueShared, job: &ClaimedJob, expiry: Option<&mut Expiry>) -> Option<Ended> {
+    let expiry = expiry?;
+    let missed = expiry.missed(Instant::now())?;
+    // A replayed job has attempt 1 again. Its errors tell it from one that was claimed and never started.
+    if missed == Missed::Ttl && job.hold.claims > 1 && !seeded_bug!("replay_expires_again") {
+        let look = queue.env.backend.get(job.hold.job);
+        match bounded(queue.env.timing.call_timeout, "get", look).await {
+            Ok(Some(record)) if !record.errors.is_empty() => {
+                expiry.has_started();
+                return None;
+            }
+            Ok(_) => {}
+            Err(error) => {
+                tracing::warn!(%error, job = %job.hold.job, "nobody knows whether the job has started before: it is given back");
+                return Some(Ended::Dropped);
+            }
+        }
+    }
+    Some(Ended::Expired(missed.text()))
 }
 
 /// The verdict and the jobs that come with it, after what the handler has done through its context.
@@ -185,6 +219,7 @@ pub(super) enum Ended {
     Returned(Result<(), JobError>),
     Panicked(String),
     Undecodable(String),
+    Expired(&'static str),
     /// Its time was up; with what it returned in the time it was given to stop.
     TimedOut(Duration, Option<Result<(), JobError>>),
     /// It was asked to stop and was dropped.
@@ -264,6 +299,10 @@ fn verdict(
         Ended::Undecodable(text) => {
             tracing::error!(error = %text, "job is dead: its arguments cannot be read");
             return Verdict::Dead { reason: DeadReason::Undecodable, error: ErrorReport::new(text) };
+        }
+        Ended::Expired(text) => {
+            tracing::error!(error = %text, "job is dead: it has expired");
+            return Verdict::Dead { reason: DeadReason::Expired, error: ErrorReport::new(text) };
         }
         Ended::Dropped => {
             return match reason {

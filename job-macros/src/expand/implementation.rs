@@ -91,6 +91,10 @@ fn spec(job: &Model, p: &TokenStream) -> TokenStream {
             set.push(quote!(spec.timeout = ::core::option::Option::Some(#value);));
         }
     }
+    if let Some(ttl) = &options.ttl {
+        let ttl = duration(ttl);
+        set.push(quote!(spec.ttl = ::core::option::Option::Some(#ttl);));
+    }
     if let Some(version) = options.version {
         set.push(quote!(spec.version = #version;));
     }

@@ -27,7 +27,7 @@ impl ReferenceStateMachine for Plan {
             let step = (call, prop::bool::weighted(0.1)).prop_map(|(call, lost)| Step::Call { call, lost });
             (weight, step.boxed())
         };
-        let paused_kinds = u32::try_from(state.paused_kinds.len()).unwrap_or(0);
+        let paused: Vec<u8> = state.paused_kinds.iter().copied().collect();
         let mut choices = vec![
             (14, (1..=3u32).prop_map(Step::Pass).boxed()),
             (2, Just(Step::Compare).boxed()),
@@ -45,7 +45,11 @@ impl ReferenceStateMachine for Plan {
             call(1, Just(Call::Pause).boxed()),
             call(if state.paused { 8 } else { 1 }, Just(Call::Resume).boxed()),
             call(1, (0..2u8).prop_map(Call::PauseKind).boxed()),
-            call(1 + 4 * paused_kinds, (0..2u8).prop_map(Call::ResumeKind).boxed()),
+            // Nothing is seen of a job that cannot be claimed, so a pause is short.
+            match paused.is_empty() {
+                true => call(1, (0..2u8).prop_map(Call::ResumeKind).boxed()),
+                false => call(16, select(paused).prop_map(Call::ResumeKind).boxed()),
+            },
         ];
         if !state.jobs.is_empty() {
             choices.push(call(4, one_job(state).prop_map(Call::Cancel).boxed()));

@@ -27,6 +27,8 @@ pub enum Suite {
     Checkpoints,
     /// What comes after a job that is given up.
     GivenUp,
+    /// Jobs that are too late, or put off for ever.
+    Expiry,
     /// The dead-letter queue.
     DeadLetters,
     /// Bugs of the runtime itself.
@@ -53,7 +55,7 @@ pub enum Suite {
 
 impl Suite {
     /// Every suite.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Core,
         Self::Runtime,
         Self::Shutdown,
@@ -62,6 +64,7 @@ impl Suite {
         Self::Effects,
         Self::Checkpoints,
         Self::GivenUp,
+        Self::Expiry,
         Self::DeadLetters,
         Self::Guard,
         Self::Memory,
@@ -87,6 +90,7 @@ impl Suite {
             Self::Effects => "job-conformance/effects",
             Self::Checkpoints => "job-conformance/checkpoints",
             Self::GivenUp => "job-conformance/given_up",
+            Self::Expiry => "job-conformance/expiry",
             Self::DeadLetters => "job-conformance/dead_letters",
             Self::Guard => "job-conformance/guard",
             Self::Memory => "backend-memory/conformance",
@@ -118,6 +122,7 @@ impl Suite {
             | Self::Effects
             | Self::Checkpoints
             | Self::GivenUp
+            | Self::Expiry
             | Self::DeadLetters
             | Self::Log
             | Self::Redis => 60,
