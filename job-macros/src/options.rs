@@ -17,7 +17,7 @@ use proc_macro2::{Ident, TokenStream};
 use quote::ToTokens;
 use syn::{Expr, ExprPath, Lit, LitStr, Path};
 
-const NAMES: [&str; 18] = [
+const NAMES: [&str; 19] = [
     "name",
     "aliases",
     "queue",
@@ -27,6 +27,7 @@ const NAMES: [&str; 18] = [
     "backoff",
     "timeout",
     "ttl",
+    "snoozes",
     "idempotency",
     "unique",
     "version",
@@ -68,6 +69,8 @@ pub(crate) struct Options {
     pub(crate) backoff: Option<BackoffValue>,
     pub(crate) timeout: Option<TimeoutValue>,
     pub(crate) ttl: Option<DurationValue>,
+    /// `u32::MAX` is unlimited.
+    pub(crate) snoozes: Option<u32>,
     pub(crate) idempotency: Option<KeyOption>,
     pub(crate) unique: Option<KeyOption>,
     pub(crate) version: Option<u32>,
@@ -143,6 +146,7 @@ fn set(options: &mut Options, name: &str, arg: &Arg, errors: &mut Errors) -> syn
         "max_attempts" => options.max_attempts = Some(max_attempts(arg.expr("max_attempts = 6")?)?),
         "backoff" => options.backoff = backoff::parse(arg, errors)?,
         "timeout" => options.timeout = Some(timeout(arg.expr(r#"timeout = "30s""#)?)?),
+        "snoozes" => options.snoozes = Some(count("snoozes", arg.expr("snoozes = 500")?)?),
         "ttl" => options.ttl = Some(ttl(arg.expr(r#"ttl = "10m""#)?)?),
         "idempotency" | "unique" => {
             let key = keys::parse(name, arg, errors)?;

@@ -60,6 +60,12 @@ async fn puts_off(seconds: u64, State(seen): State<Seen>) -> JobResult {
     if seen.run() == 1 { Err(JobError::snooze(Duration::from_secs(seconds))) } else { Ok(()) }
 }
 
+#[job(snoozes = 3, retries = 1, backoff(fixed, base = "1s"))]
+async fn waits_for_godot(State(seen): State<Seen>) -> JobResult {
+    seen.run();
+    Err(JobError::snooze(Duration::from_secs(60)))
+}
+
 #[job(ttl = "10s", dead_letter = then(TellSupport))]
 async fn important(State(seen): State<Seen>) {
     seen.run();
@@ -83,7 +89,17 @@ fn store() -> (MemoryBackend, Client, Arc<Seen>) {
 fn start(store: &MemoryBackend, seen: &Arc<Seen>) -> RunningRuntime {
     Runtime::builder(store.clone())
         .state_arc(Arc::clone(seen))
-        .jobs(jobs![fresh, fails_once, fails, hangs, puts_off, important, unimportant, tell_support])
+        .jobs(jobs![
+            fresh,
+            fails_once,
+            fails,
+            hangs,
+            puts_off,
+            waits_for_godot,
+            important,
+            unimportant,
+            tell_support
+        ])
         .build()
         .expect("builds")
         .start()
@@ -233,6 +249,18 @@ async fn a_snooze_may_end_within_the_ttl_alone() {
     let long = client.enqueue(PutsOff::new(15)).await.expect("enqueue works").id;
     assert_eq!(dead(&store, long).await.dead_reason, Some(DeadReason::Expired));
     assert_eq!(seen.runs(), 1);
+    end(running).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_is_not_put_off_for_ever() {
+    let (store, client, seen) = store();
+    let running = start(&store, &seen);
+    let id = client.enqueue(WaitsForGodot::new()).await.expect("enqueue works").id;
+    let job = dead(&store, id).await;
+    assert_eq!((job.dead_reason, job.attempt), (Some(DeadReason::Exhausted), 2));
+    assert_eq!(seen.runs(), 5, "three snoozes, and two that count");
+    assert!(last_error(&job).contains("snooze"), "{job:?}");
     end(running).await;
 }
 

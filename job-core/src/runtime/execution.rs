@@ -220,6 +220,8 @@ pub(super) enum Ended {
     Panicked(String),
     Undecodable(String),
     Expired(&'static str),
+    /// Not a matter of the handler: it is looked at again later.
+    PutOff(Duration),
     /// Its time was up; with what it returned in the time it was given to stop.
     TimedOut(Duration, Option<Result<(), JobError>>),
     /// It was asked to stop and was dropped.
@@ -310,13 +312,18 @@ fn verdict(
                 Some(StopReason::Shutdown | StopReason::LeaseLost) | None => Verdict::Release,
             };
         }
+        Ended::PutOff(delay) => return Verdict::Snooze { delay },
         Ended::Panicked(text) => (text, None),
         Ended::TimedOut(timeout, None) => (format!("timed out after {timeout:?}"), None),
         Ended::TimedOut(timeout, Some(Err(error))) => {
             (format!("timed out after {timeout:?}: {}", error.report()), None)
         }
         Ended::Returned(Err(error)) => match (error.action(), reason) {
-            (Action::Snooze(delay), _) => return Verdict::Snooze { delay },
+            (Action::Snooze(delay), _) if may_snooze(spec, job) => return Verdict::Snooze { delay },
+            (Action::Snooze(_), _) => {
+                let text = "snoozed once more than `snoozes` allows, so it counts as a failure";
+                return failed(text, None, spec, job, chance);
+            }
             (Action::InDoubt, _) => {
                 let error = ErrorReport::new(error.report());
                 return Verdict::Dead { reason: DeadReason::EffectInDoubt, error };
@@ -336,6 +343,13 @@ fn verdict(
         },
     };
     failed(&text, after, spec, job, chance)
+}
+
+/// What a store counts is claims and attempts. Those that were no attempts were snoozes, but for a few: jobs that were given
+/// back, or that lost their process.
+fn may_snooze(spec: &JobSpec, job: &ClaimedJob) -> bool {
+    let snoozed = job.hold.claims.saturating_sub(u64::from(job.attempt));
+    spec.snoozes == u32::MAX || snoozed < u64::from(spec.snoozes) || seeded_bug!("snoozes_for_ever")
 }
 
 fn failed(text: &str, after: Option<Duration>, spec: &JobSpec, job: &ClaimedJob, chance: &Chance) -> Verdict {

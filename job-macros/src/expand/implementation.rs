@@ -95,6 +95,13 @@ fn spec(job: &Model, p: &TokenStream) -> TokenStream {
         let ttl = duration(ttl);
         set.push(quote!(spec.ttl = ::core::option::Option::Some(#ttl);));
     }
+    if let Some(snoozes) = options.snoozes {
+        set.push(if snoozes == u32::MAX {
+            quote!(spec.snoozes = ::core::primitive::u32::MAX;)
+        } else {
+            quote!(spec.snoozes = #snoozes;)
+        });
+    }
     if let Some(version) = options.version {
         set.push(quote!(spec.version = #version;));
     }

@@ -41,14 +41,14 @@ impl ReferenceStateMachine for Plan {
             call(18, ask(state).prop_map(Call::Claim).boxed()),
             call(14, maintain()),
             call(4, jobs(state).prop_map(Call::Replay).boxed()),
-            call(4, jobs(state).prop_map(Call::Discard).boxed()),
+            call(6, jobs(state).prop_map(Call::Discard).boxed()),
             call(1, Just(Call::Pause).boxed()),
             call(if state.paused { 8 } else { 1 }, Just(Call::Resume).boxed()),
-            call(1, (0..2u8).prop_map(Call::PauseKind).boxed()),
-            // Nothing is seen of a job that cannot be claimed, so a pause is short.
-            match paused.is_empty() {
-                true => call(1, (0..2u8).prop_map(Call::ResumeKind).boxed()),
-                false => call(16, select(paused).prop_map(Call::ResumeKind).boxed()),
+            // Nothing is seen of a job that cannot be claimed, so a pause is rare and short.
+            if paused.is_empty() {
+                call(1, (0..2u8).prop_map(Call::PauseKind).boxed())
+            } else {
+                call(8, select(paused).prop_map(Call::ResumeKind).boxed())
             },
         ];
         if !state.jobs.is_empty() {
