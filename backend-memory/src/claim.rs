@@ -7,7 +7,7 @@ use crate::leases::{Fate, Leased, Leases};
 use crate::queue::Queue;
 use crate::state::State;
 use crate::table::Table;
-use job_core::{Claim, ClaimRequest, ClaimedJob, LeaseId, Priority, QueueName, seeded_bug};
+use job_core::{Claim, ClaimRequest, ClaimedJob, LeaseId, Priority, QueueName, WorkerId, seeded_bug};
 
 impl State {
     pub(crate) fn claim(&mut self, queue: &QueueName, request: &ClaimRequest<'_>, now: Tick) -> Claim {
@@ -26,7 +26,8 @@ impl State {
             return Claim::default();
         }
         let kinds: Vec<u32> = request.kinds.iter().filter_map(|k| queue.claimable(k)).collect();
-        let mut claimer = Claimer { table: &mut self.table, expires: now.saturating_add(request.lease_for) };
+        let expires = now.saturating_add(request.lease_for);
+        let mut claimer = Claimer { table: &mut self.table, expires, worker: request.worker };
         let mut jobs = claimer.take_normal(queue, &kinds, request);
         let normal = jobs.len();
         claimer.take_suspects(queue, &kinds, request, &mut jobs);
@@ -54,6 +55,7 @@ fn repeated(leases: &Leases, table: &Table, request: &ClaimRequest<'_>) -> Optio
 struct Claimer<'a> {
     table: &'a mut Table,
     expires: Tick,
+    worker: WorkerId,
 }
 
 impl Claimer<'_> {
@@ -93,7 +95,7 @@ impl Claimer<'_> {
             }
         }
         if !leased.is_empty() {
-            queue.leases.grant(request.lease, leased, self.expires);
+            queue.leases.grant(request.lease, self.worker, leased, self.expires);
         }
         jobs
     }
@@ -126,7 +128,7 @@ impl Claimer<'_> {
 
     fn take_alone(&mut self, queue: &mut Queue, slot: u32, lease: LeaseId, jobs: &mut Vec<ClaimedJob>) {
         if let Some((leased, job)) = self.take(slot, lease, 0) {
-            queue.leases.grant(lease, vec![leased], self.expires);
+            queue.leases.grant(lease, self.worker, vec![leased], self.expires);
             jobs.push(job);
         }
     }

@@ -4,7 +4,9 @@ use crate::clock::Tick;
 use crate::job::Stage;
 use crate::leases::Fate;
 use crate::state::State;
-use job_core::{DeadReason, Extended, Hold, LeaseId, LeaseStatus, QueueName, Settled, Settlement, Verdict};
+use job_core::{
+    DeadReason, Extended, Hold, LeaseId, LeaseStatus, QueueName, Settled, Settlement, Verdict, WorkerId,
+};
 use std::time::Duration;
 
 impl State {
@@ -23,7 +25,11 @@ impl State {
                 Some((_, _, Fate::Settled)) => Settled::AlreadyApplied,
                 Some((index, slot, Fate::Held)) => {
                     self.queues[number as usize].leases.settle(settlement.hold.lease, index, now);
-                    released |= self.apply(slot, &settlement.verdict, now);
+                    let worker = match settlement.verdict {
+                        Verdict::Retry { .. } | Verdict::Dead { .. } => self.worker(number, &settlement.hold),
+                        _ => None,
+                    };
+                    released |= self.apply(slot, &settlement.verdict, worker, now);
                     if !settlement.follow_ups.is_empty() {
                         self.enqueue(&settlement.follow_ups, now);
                     }
@@ -46,8 +52,13 @@ impl State {
         Some((index, leased.slot, leased.fate))
     }
 
+    /// Who holds it, or held it.
+    fn worker(&self, queue: u32, hold: &Hold) -> Option<WorkerId> {
+        self.queues[queue as usize].leases.get(hold.lease).map(|lease| lease.worker)
+    }
+
     /// Applies a verdict to a job whose lease has let go of it; true if the job is ready again.
-    fn apply(&mut self, slot: u32, verdict: &Verdict, now: Tick) -> bool {
+    fn apply(&mut self, slot: u32, verdict: &Verdict, worker: Option<WorkerId>, now: Tick) -> bool {
         let wall = self.clock.wall(now);
         let Some(job) = self.table.get_mut(slot) else { return false };
         let comes_back = matches!(verdict, Verdict::Retry { .. } | Verdict::Snooze { .. } | Verdict::Release);
@@ -57,7 +68,7 @@ impl State {
         }
         match verdict {
             Verdict::Retry { after, error } => {
-                job.keep_error(wall, error);
+                job.keep_error(wall, worker, error);
                 job.charge();
                 if job.is_exhausted() {
                     self.bury(slot, DeadReason::Exhausted, now);
@@ -76,7 +87,7 @@ impl State {
                 return true;
             }
             Verdict::Dead { reason, error } => {
-                job.keep_error(wall, error);
+                job.keep_error(wall, worker, error);
                 job.charge();
                 self.bury(slot, *reason, now);
             }

@@ -299,6 +299,7 @@ fn errors(json: Option<&str>) -> Vec<AttemptError> {
         Some(AttemptError {
             attempt: u32::try_from(value.get("attempt")?.as_u64()?).ok()?,
             at: Timestamp::from_microsecond(value.get("at")?.as_i64()?).ok()?,
+            worker: value.get("worker").and_then(|w| w.as_str()?.parse().ok()),
             error: value.get("error")?.as_str()?.to_owned(),
         })
     };

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use futures_util::future::try_join_all;
 use job_core::{
     Amendment, AttemptError, BackendError, Cancelled, DeadReason, ErrorKind, Gauges, JobId, JobRecord,
-    JobState, Kind, ListFilter, Operate, Page, QueueName, QueueStats,
+    JobState, Kind, ListFilter, Operate, Page, QueueName, QueueStats, WorkerId,
 };
 use redis::{Cmd, Value};
 use std::sync::Arc;
@@ -295,16 +295,19 @@ pub(crate) fn record(row: Value, queue: &QueueName) -> Option<(JobRecord, i64)> 
     Some((record, score))
 }
 
-/// Attempt (4 bytes), time (8), length (4), text, one failure after the other; as far as they can be read.
+/// Attempt (4 bytes), time (8), worker (16), length (4), text, one failure after the other; as far as they can be read.
 fn kept_errors(mut bytes: &[u8]) -> Vec<AttemptError> {
     let mut errors = Vec::new();
-    while let Some((head, rest)) = bytes.split_first_chunk::<16>() {
-        let [a, b, c, d, at @ .., e, f, g, h] = *head;
+    while let Some((head, rest)) = bytes.split_first_chunk::<32>() {
+        let [a, b, c, d, rest_of_head @ .., e, f, g, h] = *head;
+        let (at, worker) = rest_of_head.split_at(8);
+        let (Ok(at), Ok(worker)) = (at.try_into(), uuid::Uuid::from_slice(worker)) else { break };
         let length = usize::try_from(u32::from_be_bytes([e, f, g, h])).unwrap_or(usize::MAX);
         let Some((text, rest)) = rest.split_at_checked(length) else { break };
         errors.push(AttemptError {
             attempt: u32::from_be_bytes([a, b, c, d]),
             at: instant(i64::from_be_bytes(at)),
+            worker: Some(WorkerId::from_uuid(worker)),
             error: String::from_utf8_lossy(text).into_owned(),
         });
         bytes = rest;

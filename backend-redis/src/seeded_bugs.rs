@@ -85,6 +85,8 @@ const BUGS: &[TextBug] = &[
         &[("priority_of(handle) * PRIORITY + draw(1)", "priority_of(handle) * PRIORITY + FRESH + draw(1)")]),
     bug("lua_follow_ups_always", "follow-up jobs come without the verdict", SETTLE,
         &[("    if verdicts[tonumber(ARGV[at])].letter == 'A' then\n      handles", "    if true then\n      handles")]),
+    bug("lua_error_of_another", "a failure is said to be that of another worker", SETTLE,
+        &[("now, worker, verdict.error))", "now, id, verdict.error))")]),
     bug("lua_errors_lost", "what went wrong first is forgotten", SETTLE,
         &[("local list, at = {}, 1\n  while kept and", "local list, at = {}, 1\n  while false and")]),
     bug("lua_key_freed_by_anybody", "the end of a job frees a unique key that another job holds", FINISH,

@@ -7,7 +7,7 @@ use crate::gauges::Gauges;
 use crate::new_job::{Headers, Priority};
 use crate::note::Note;
 use crate::verdict::DeadReason;
-use crate::{JobId, Kind, QueueName};
+use crate::{JobId, Kind, QueueName, WorkerId};
 use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -188,6 +188,8 @@ pub struct AttemptError {
     pub attempt: u32,
     /// When, by the store's clock.
     pub at: Timestamp,
+    /// The worker whose attempt it was, if the store knows.
+    pub worker: Option<WorkerId>,
     /// What went wrong.
     pub error: String,
 }

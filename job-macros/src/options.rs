@@ -271,6 +271,10 @@ fn timeout(expr: &Expr) -> syn::Result<TimeoutValue> {
 }
 
 fn ttl(expr: &Expr) -> syn::Result<DurationValue> {
+    if as_ident(expr).is_some_and(|word| word == "none") {
+        let text = help("ttl is a duration", "leave it away for a job that is never too late");
+        return Err(syn::Error::new_spanned(expr, text));
+    }
     match duration("ttl", expr)? {
         DurationValue::Millis(0) => Err(syn::Error::new_spanned(
             expr,

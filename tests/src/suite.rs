@@ -202,6 +202,7 @@ macro_rules! __checks {
             }
             operate {
                 a_dead_job_says_why,
+                an_error_names_its_worker,
                 a_replayed_job_starts_again,
                 a_discarded_job_is_gone,
                 a_waiting_job_is_cancelled_at_once,

@@ -8,6 +8,7 @@ use std::time::Duration;
 #[derive(Debug, Clone)]
 pub struct Take<'a> {
     harness: &'a Harness,
+    worker: WorkerId,
     limit: u32,
     kinds: Vec<Kind>,
     lease: LeaseId,
@@ -20,6 +21,7 @@ impl<'a> Take<'a> {
     pub(crate) fn new(harness: &'a Harness, limit: u32) -> Self {
         Self {
             harness,
+            worker: WorkerId::random(),
             limit,
             kinds: vec![KIND, OTHER_KIND],
             lease: LeaseId::random(),
@@ -27,6 +29,13 @@ impl<'a> Take<'a> {
             suspect_leases: Vec::new(),
             solo: false,
         }
+    }
+
+    /// By this worker.
+    #[must_use]
+    pub fn by(mut self, worker: WorkerId) -> Self {
+        self.worker = worker;
+        self
     }
 
     /// Of these kinds only.
@@ -74,7 +83,7 @@ impl<'a> Take<'a> {
     fn request(&self) -> ClaimRequest<'_> {
         ClaimRequest {
             lease: self.lease,
-            worker: WorkerId::random(),
+            worker: self.worker,
             kinds: &self.kinds,
             limit: self.limit,
             lease_for: self.lease_for,
