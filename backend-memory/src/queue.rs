@@ -18,8 +18,8 @@ pub(crate) struct Queue {
     pub(crate) paused_kinds: BTreeSet<Kind>,
     /// False while it was only asked about.
     pub(crate) had_job: bool,
-    /// How many jobs are dead.
-    pub(crate) dead: u64,
+    /// The dead jobs by when they died.
+    pub(crate) dead: BTreeSet<(Tick, u32)>,
     kind_numbers: HashMap<Kind, u32>,
     pub(crate) lanes: Vec<Lanes>,
     /// Scheduled and retrying jobs by when they are due; the seq only tells equal instants apart.
@@ -37,7 +37,7 @@ impl Queue {
             paused: false,
             paused_kinds: BTreeSet::new(),
             had_job: false,
-            dead: 0,
+            dead: BTreeSet::new(),
             kind_numbers: HashMap::new(),
             lanes: Vec::new(),
             waiting: BTreeMap::new(),

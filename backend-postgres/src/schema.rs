@@ -71,7 +71,7 @@ statements! {
     version, has_migrations, prepare_schema, note_migration, settings,
     register, enqueue, notify,
     claim, settle, payloads, extend, save, notes, complete_in,
-    promote, reap, prune, audit,
+    promote, reap, prune, prune_dead, audit,
     get, list, replay, amend, discard, cancel, set_paused, set_kind_paused, stats, gauges, queues,
 }
 

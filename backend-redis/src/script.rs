@@ -40,6 +40,7 @@ scripts! {
     NOTES = "notes", "notes.lua", [];
     PROMOTE = "promote", "promote.lua", [];
     REAP = "reap", "reap.lua", [FINISH];
+    PRUNE_DEAD = "prune", "prune_dead.lua", [FINISH];
     GET = "get", "get.lua", [ROWS];
     LIST = "list", "list.lua", [ROWS];
     LIST_RUNNING = "list", "list_running.lua", [ROWS];

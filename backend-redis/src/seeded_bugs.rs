@@ -14,6 +14,7 @@ const ENQUEUE: &str = "backend-redis/scripts/enqueue.lua";
 const PAUSE_KIND: &str = "backend-redis/scripts/pause_kind.lua";
 const EXTEND: &str = "backend-redis/scripts/extend.lua";
 const PROMOTE: &str = "backend-redis/scripts/promote.lua";
+const PRUNE_DEAD: &str = "backend-redis/scripts/prune_dead.lua";
 const REAP: &str = "backend-redis/scripts/reap.lua";
 const REPLAY: &str = "backend-redis/scripts/replay.lua";
 const NOTES: &str = "backend-redis/scripts/lib/notes.lua";
@@ -109,6 +110,10 @@ const BUGS: &[TextBug] = &[
         &[("'[hc]', 'r')", "'x', 'r')")]),
     bug("lua_cancelled_comes_back", "a job that was asked to stop comes back when its lease ends", REAP,
         &[("if job.cancel or not stored then", "if not stored then")]),
+    bug("lua_dead_pruned_early", "jobs that have just died are removed", PRUNE_DEAD,
+        &[("'(' .. whole(before)", "'+inf'")]),
+    bug("lua_dead_pruned_by_half", "of a dead job that was removed everything but its place stays", PRUNE_DEAD,
+        &[("finish(gone)\n", "")]),
     bug("lua_replay_takes_key", "a replay ignores who holds the unique key", REPLAY,
         &[(" and not (key and redis.call('HEXISTS', U, key) == 1)", "")]),
     bug("lua_replay_keeps_attempts", "a replayed job does not start again", REPLAY,

@@ -270,11 +270,14 @@ pub struct MaintainRequest {
     pub limit: u32,
     /// Crashes after which a job is dead.
     pub poison_limit: u32,
+    /// How long dead jobs are kept; older ones are removed for good, a bounded number in one call. `None` is for ever. Who makes
+    /// the request sees to it that it is long enough for people.
+    pub dead_kept: Option<Duration>,
 }
 
 impl Default for MaintainRequest {
     fn default() -> Self {
-        Self { reap: true, limit: 1_000, poison_limit: 3 }
+        Self { reap: true, limit: 1_000, poison_limit: 3, dead_kept: None }
     }
 }
 
@@ -292,6 +295,8 @@ pub struct Maintained {
     pub poisoned: u64,
     /// Old records that were deleted.
     pub pruned: u64,
+    /// Dead jobs that were removed because they had been dead for too long.
+    pub dead_pruned: u64,
     /// Jobs that an audit found where no claim would have; a bug if it is ever above 0.
     pub repaired: u64,
     /// True if a limit was reached and there is more to do now.

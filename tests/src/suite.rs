@@ -238,6 +238,8 @@ macro_rules! __checks {
                 an_amendment_changes_notes,
                 only_a_dead_job_is_amended,
                 an_amendment_and_a_replay_never_mix,
+                old_dead_jobs_are_removed,
+                a_replay_begins_the_time_of_the_dead_anew,
             }
         }
     };

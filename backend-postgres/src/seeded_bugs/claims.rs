@@ -243,6 +243,18 @@ pub(super) const BUGS: &[SqlBug] = &[
             "p_queue text) returns bigint\nlanguage plpgsql set jit = off set enable_seqscan = off as $$\ndeclare q int; r {schema}.ready; repaired bigint := 0;\nbegin\n  return 0;\n",
         )],
     ),
+    bug(
+        "sql_dead_pruned_early",
+        "jobs that have just died are removed",
+        "backend-postgres/migrations/0011_controls.sql",
+        &[("d.queue_id = q and d.died_at < before", "d.queue_id = q")],
+    ),
+    bug(
+        "sql_dead_pruned_leave_notes",
+        "the notes of dead jobs that were removed stay",
+        "backend-postgres/migrations/0011_controls.sql",
+        &[("  delete from {schema}.note n where n.job = any(gone);\n", "")],
+    ),
     // ---- administration
     bug(
         "sql_replay_takes_key",

@@ -72,6 +72,8 @@ impl Env {
 pub(crate) struct QueueShared {
     pub(crate) name: QueueName,
     pub(crate) env: Arc<Env>,
+    /// How long dead jobs are kept, if not for ever.
+    pub(crate) dead_kept: Option<Duration>,
     core: Mutex<QueueCore>,
     claimer: Mutex<Option<Bell>>,
     settler: Mutex<Option<Bell>>,
@@ -115,10 +117,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl QueueShared {
-    pub(crate) fn new(name: QueueName, env: Arc<Env>, core: QueueCore) -> Self {
+    pub(crate) fn new(name: QueueName, env: Arc<Env>, core: QueueCore, dead_kept: Option<Duration>) -> Self {
         Self {
             name,
             env,
+            dead_kept,
             core: Mutex::new(core),
             claimer: Mutex::default(),
             settler: Mutex::default(),

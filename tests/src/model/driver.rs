@@ -80,7 +80,8 @@ impl Driver {
             Step::Crash { ask, poison_limit } => {
                 self.timely(&Call::Claim(ask.clone()), false).await?;
                 self.time.pass(ask.lasts.0 + 1).await;
-                self.timely(&Call::Maintain { reap: true, poison_limit: *poison_limit }, false).await
+                let call = Call::Maintain { reap: true, poison_limit: *poison_limit, dead_kept: None };
+                self.timely(&call, false).await
             }
         }
     }
@@ -103,7 +104,9 @@ impl Driver {
             Call::SettleAndClaim(ends, ask) => self.settle_and_claim(ends, ask, times).await,
             Call::Extend { leases, lasts } => self.extend(leases, *lasts, times).await,
             Call::Save { job, lease, edits } => self.save(*job, *lease, edits, times).await,
-            Call::Maintain { reap, poison_limit } => self.maintain(*reap, *poison_limit, times).await,
+            Call::Maintain { reap, poison_limit, dead_kept } => {
+                self.maintain(*reap, *poison_limit, *dead_kept, times).await
+            }
             Call::Cancel(job) => self.cancel(*job, times).await,
             Call::Replay(jobs) | Call::Discard(jobs) => {
                 let replay = matches!(call, Call::Replay(_));
@@ -228,20 +231,29 @@ impl Driver {
         same("jobs that extend asks to stop", &stop, &expected)
     }
 
-    async fn maintain(&mut self, reap: bool, poison_limit: u32, times: usize) -> Checked<()> {
-        let request = MaintainRequest { reap, poison_limit, ..MaintainRequest::default() };
+    async fn maintain(
+        &mut self,
+        reap: bool,
+        poison_limit: u32,
+        kept: Option<Span>,
+        times: usize,
+    ) -> Checked<()> {
+        let dead_kept = kept.map(|kept| self.time.span(kept));
+        let request = MaintainRequest { reap, poison_limit, dead_kept, ..MaintainRequest::default() };
         let mut answer = job_core::Maintained::default();
         let mut expected = Done::default();
         for _ in 0..times {
             answer =
                 undisturbed("maintain", || self.world.backend.maintain(&self.world.queue, &request)).await?;
             expected = self.reference.maintain(reap, poison_limit);
+            expected.dead_pruned = kept.map_or(0, |kept| self.reference.prune_dead(kept));
         }
         let got = Done {
             promoted: answer.promoted,
             leases_reaped: answer.leases_reaped,
             jobs_returned: answer.jobs_returned,
             poisoned: answer.poisoned,
+            dead_pruned: answer.dead_pruned,
         };
         same("maintain answers", &got, &expected)?;
         same("jobs that an audit found", &answer.repaired, &0)?;

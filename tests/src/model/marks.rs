@@ -3,7 +3,7 @@
 use super::reference::Reference;
 
 /// What thousands of cases must have shown; a run that never gets there proves nothing.
-pub(super) const MARKS: [&str; 16] = [
+pub(super) const MARKS: [&str; 17] = [
     "an enqueue is repeated",
     "an enqueue finds its key taken",
     "a window ends",
@@ -18,6 +18,7 @@ pub(super) const MARKS: [&str; 16] = [
     "a claim is repeated",
     "a replay finds its key taken",
     "a dead job is replayed",
+    "a dead job is pruned",
     "a note is written",
     "a note is refused",
 ];

@@ -104,8 +104,9 @@ impl Reference {
             }
             Call::Extend { leases, lasts } => drop(self.extend(leases, lasts.after(self.now))),
             Call::Save { job, lease, edits } => drop(self.save(*job, *lease, edits)),
-            Call::Maintain { reap, poison_limit } => {
+            Call::Maintain { reap, poison_limit, dead_kept } => {
                 self.maintain(*reap, *poison_limit);
+                dead_kept.map(|kept| self.prune_dead(kept));
             }
             Call::Cancel(job) => {
                 self.cancel(*job);
@@ -141,7 +142,9 @@ fn span(max: u32) -> impl Strategy<Value = Span> {
 
 fn maintain() -> BoxedStrategy<Call> {
     let reap = prop::bool::weighted(0.85);
-    (reap, poison_limit()).prop_map(|(reap, poison_limit)| Call::Maintain { reap, poison_limit }).boxed()
+    let dead_kept = prop::option::weighted(0.1, span(8));
+    let call = |(reap, poison_limit, dead_kept)| Call::Maintain { reap, poison_limit, dead_kept };
+    (reap, poison_limit(), dead_kept).prop_map(call).boxed()
 }
 
 fn poison_limit() -> impl Strategy<Value = u32> {

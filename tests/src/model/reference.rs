@@ -40,6 +40,8 @@ pub(super) struct Job {
     pub(super) claims: u64,
     pub(super) crashes: u32,
     asked_to_stop: bool,
+    /// When it died last.
+    pub(super) died: Instant,
     pub(super) errors: Vec<u32>,
     pub(super) notes: BTreeMap<u8, u8>,
 }
@@ -105,6 +107,7 @@ pub(super) struct Done {
     pub(super) leases_reaped: u64,
     pub(super) jobs_returned: u64,
     pub(super) poisoned: u64,
+    pub(super) dead_pruned: u64,
 }
 
 /// The state of the store, as it must be.
@@ -135,10 +138,11 @@ impl Reference {
     }
 
     /// Ends a job's life, or lets it wait among the dead: either way its unique key is free.
-    fn end(&mut self, number: Number, place: Place) {
+    pub(super) fn end(&mut self, number: Number, place: Place) {
         let Some(job) = self.jobs.get_mut(&number) else { return };
         job.place = place;
         job.asked_to_stop = false;
+        job.died = self.now;
         if let Some(key) = job.new.unique
             && self.unique.get(&key) == Some(&number)
         {
@@ -188,6 +192,7 @@ impl Reference {
             claims: 0,
             crashes: 0,
             asked_to_stop: false,
+            died: 0,
             errors: Vec::new(),
             notes: BTreeMap::new(),
         };
