@@ -6,7 +6,7 @@ use crate::sync::{Mutex, MutexGuard};
 use async_trait::async_trait;
 use job_core::{
     Amendment, Backend, BackendError, BackendInfo, BatchId, BatchRecord, Cancelled, Claim, ClaimRequest,
-    DurabilityClass, Effect, Enqueued, ErrorKind, Extended, Gauges, Hold, JobId, JobRecord, LeaseId,
+    DurabilityClass, Effect, Enqueued, ErrorKind, Extended, Gauges, Hold, JobId, JobRecord, Kind, LeaseId,
     LeaseStatus, ListFilter, MaintainRequest, Maintained, NewJob, NoteEdit, Notes, Operate, Page, QueueName,
     QueueStats, Settled, Settlement,
 };
@@ -240,6 +240,25 @@ impl Operate for MemoryBackend {
         queue.paused = false;
         if queue.has_ready() {
             queue.wake();
+        }
+        Ok(())
+    }
+
+    async fn set_kind_paused(
+        &self,
+        queue: &QueueName,
+        kind: &Kind,
+        paused: bool,
+    ) -> Result<(), BackendError> {
+        let mut state = self.state();
+        let queue = state.queue_mut(queue);
+        if paused {
+            queue.paused_kinds.insert(kind.clone());
+        } else {
+            queue.paused_kinds.remove(kind);
+            if queue.has_ready() {
+                queue.wake();
+            }
         }
         Ok(())
     }

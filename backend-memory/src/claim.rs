@@ -7,10 +7,16 @@ use crate::leases::{Fate, Leased, Leases};
 use crate::queue::Queue;
 use crate::state::State;
 use crate::table::Table;
-use job_core::{Claim, ClaimRequest, ClaimedJob, LeaseId, Priority, QueueName, seeded_bug};
+use job_core::{Claim, ClaimRequest, ClaimedJob, LeaseId, Priority, QueueName, WorkerId, seeded_bug};
 
 impl State {
     pub(crate) fn claim(&mut self, queue: &QueueName, request: &ClaimRequest<'_>, now: Tick) -> Claim {
+        let mut claim = self.claim_jobs(queue, request, now);
+        claim.now = Some(self.clock.wall(now)).filter(|_| !seeded_bug!("memory_no_clock"));
+        claim
+    }
+
+    fn claim_jobs(&mut self, queue: &QueueName, request: &ClaimRequest<'_>, now: Tick) -> Claim {
         let Some(number) = self.queue_number(queue) else { return Claim::default() };
         let queue = &mut self.queues[number as usize];
         if let Some(jobs) = repeated(&queue.leases, &self.table, request) {
@@ -19,8 +25,9 @@ impl State {
         if queue.paused {
             return Claim::default();
         }
-        let kinds: Vec<u32> = request.kinds.iter().filter_map(|k| queue.kind_number(k)).collect();
-        let mut claimer = Claimer { table: &mut self.table, expires: now.saturating_add(request.lease_for) };
+        let kinds: Vec<u32> = request.kinds.iter().filter_map(|k| queue.claimable(k)).collect();
+        let expires = now.saturating_add(request.lease_for);
+        let mut claimer = Claimer { table: &mut self.table, expires, worker: request.worker };
         let mut jobs = claimer.take_normal(queue, &kinds, request);
         let normal = jobs.len();
         claimer.take_suspects(queue, &kinds, request, &mut jobs);
@@ -48,6 +55,7 @@ fn repeated(leases: &Leases, table: &Table, request: &ClaimRequest<'_>) -> Optio
 struct Claimer<'a> {
     table: &'a mut Table,
     expires: Tick,
+    worker: WorkerId,
 }
 
 impl Claimer<'_> {
@@ -87,7 +95,7 @@ impl Claimer<'_> {
             }
         }
         if !leased.is_empty() {
-            queue.leases.grant(request.lease, leased, self.expires);
+            queue.leases.grant(request.lease, self.worker, leased, self.expires);
         }
         jobs
     }
@@ -120,7 +128,7 @@ impl Claimer<'_> {
 
     fn take_alone(&mut self, queue: &mut Queue, slot: u32, lease: LeaseId, jobs: &mut Vec<ClaimedJob>) {
         if let Some((leased, job)) = self.take(slot, lease, 0) {
-            queue.leases.grant(lease, vec![leased], self.expires);
+            queue.leases.grant(lease, self.worker, vec![leased], self.expires);
             jobs.push(job);
         }
     }

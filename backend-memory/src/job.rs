@@ -6,7 +6,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use job_core::{
     AttemptError, BatchId, ClaimedJob, DeadReason, ErrorReport, Headers, Hold, JobId, JobRecord, JobState,
-    Kind, LeaseId, Note, NoteEdit, Priority, QueueName, Suspicion,
+    Kind, LeaseId, Note, NoteEdit, Priority, QueueName, Suspicion, WorkerId,
 };
 use std::sync::Arc;
 
@@ -98,12 +98,12 @@ impl Job {
     }
 
     /// Keeps a failure of the running attempt, which is not charged yet.
-    pub(crate) fn keep_error(&mut self, at: Timestamp, error: &ErrorReport) {
+    pub(crate) fn keep_error(&mut self, at: Timestamp, worker: Option<WorkerId>, error: &ErrorReport) {
         if self.errors.len() == JobRecord::FIRST_ERRORS + JobRecord::LAST_ERRORS {
             self.errors.remove(JobRecord::FIRST_ERRORS);
         }
         let attempt = self.charged.saturating_add(1);
-        self.errors.push(AttemptError { attempt, at, error: error.as_str().to_owned() });
+        self.errors.push(AttemptError { attempt, at, worker, error: error.as_str().to_owned() });
     }
 
     pub(crate) fn note(&mut self, edit: &NoteEdit, at: Timestamp) {

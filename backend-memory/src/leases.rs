@@ -2,7 +2,7 @@
 
 use crate::clock::Tick;
 use crate::hash::IdMap;
-use job_core::{Hold, JobId, LeaseId, seeded_bug};
+use job_core::{Hold, JobId, LeaseId, WorkerId, seeded_bug};
 use std::collections::{BTreeSet, VecDeque};
 
 /// What became of a job under its lease.
@@ -26,6 +26,7 @@ pub(crate) struct Lease {
     /// Jobs not settled; the lease ends with the last.
     held: usize,
     expires: Tick,
+    pub(crate) worker: WorkerId,
 }
 
 impl Lease {
@@ -57,9 +58,9 @@ impl Leases {
         self.by_id.get(&id)
     }
 
-    pub(crate) fn grant(&mut self, id: LeaseId, jobs: Vec<Leased>, expires: Tick) {
+    pub(crate) fn grant(&mut self, id: LeaseId, worker: WorkerId, jobs: Vec<Leased>, expires: Tick) {
         self.expiries.insert((expires, id));
-        self.by_id.insert(id, Lease { held: jobs.len(), jobs, expires });
+        self.by_id.insert(id, Lease { held: jobs.len(), jobs, expires, worker });
     }
 
     /// Lets a live lease last until `expires` or later; false if it has ended.

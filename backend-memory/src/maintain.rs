@@ -23,6 +23,9 @@ impl State {
         if request.reap {
             self.reap(number, request, now, &mut done);
         }
+        if let Some(kept) = request.dead_kept {
+            self.prune_dead(number, kept, request.limit, now, &mut done);
+        }
         let queue = &self.queues[number as usize];
         if done.promoted + done.jobs_returned > 0 && queue.has_ready() {
             queue.wake();
@@ -89,6 +92,22 @@ impl State {
         }
         self.make_ready(slot, Stage::Solo);
         done.jobs_returned += 1;
+    }
+
+    fn prune_dead(&mut self, number: u32, kept: Duration, limit: u32, now: Tick, done: &mut Maintained) {
+        let Some(before) = now.checked_sub(kept) else { return };
+        while let Some(&(at, slot)) = self.queues[number as usize].dead.first() {
+            if at >= before && !seeded_bug!("memory_dead_pruned_early") {
+                return;
+            }
+            if done.dead_pruned >= u64::from(limit) {
+                done.more = true;
+                return;
+            }
+            self.queues[number as usize].dead.remove(&(at, slot));
+            self.finish(slot, now);
+            done.dead_pruned += 1;
+        }
     }
 
     fn prune(&mut self, queue: &QueueName, now: Tick, done: &mut Maintained) {

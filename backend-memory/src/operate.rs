@@ -47,9 +47,7 @@ impl State {
     pub(crate) fn replay(&mut self, id: JobId) -> bool {
         let Some(slot) = self.table.find(id) else { return false };
         let Some(job) = self.table.get_mut(slot) else { return false };
-        if !matches!(job.place, Place::Dead { .. }) {
-            return false;
-        }
+        let Place::Dead { at, .. } = job.place else { return false };
         if let Some(key) = &job.unique {
             if self.keys.live(key).is_some() && !seeded_bug!("memory_replay_takes_key") {
                 return false;
@@ -59,7 +57,7 @@ impl State {
         job.charged = 0;
         job.crashes = 0;
         let queue = job.queue_no as usize;
-        self.queues[queue].dead -= 1;
+        self.queues[queue].dead.remove(&(at, slot));
         self.make_ready(slot, Stage::Fresh);
         self.queues[queue].wake();
         true
@@ -82,15 +80,12 @@ impl State {
 
     pub(crate) fn discard(&mut self, id: JobId) -> bool {
         let now = self.clock.now();
-        let slot = self.table.find(id);
-        let slot = slot.filter(|&s| self.table.get(s).is_some_and(|j| j.state() == JobState::Dead));
-        if let Some(slot) = slot {
-            if let Some(job) = self.table.get(slot) {
-                self.queues[job.queue_no as usize].dead -= 1;
-            }
-            self.finish(slot, now);
-        }
-        slot.is_some()
+        let Some(slot) = self.table.find(id) else { return false };
+        let Some(job) = self.table.get(slot) else { return false };
+        let Place::Dead { at, .. } = job.place else { return false };
+        self.queues[job.queue_no as usize].dead.remove(&(at, slot));
+        self.finish(slot, now);
+        true
     }
 
     pub(crate) fn cancel(&mut self, id: JobId) -> Cancelled {
@@ -114,6 +109,7 @@ impl State {
         let mut stats = QueueStats::default();
         let Some(number) = self.queue_number(queue) else { return stats };
         stats.paused = self.queues[number as usize].paused;
+        stats.paused_kinds = self.queues[number as usize].paused_kinds.iter().cloned().collect();
         let mut oldest = None;
         for (_, job) in self.table.iter().filter(|(_, j)| j.queue_no == number) {
             match job.place {
@@ -139,7 +135,8 @@ impl State {
         let (now, last) = (self.clock.wall(self.clock.now()), self.last_seq());
         let queue = &mut self.queues[number as usize];
         gauges.paused = queue.paused;
-        gauges.dead = queue.dead;
+        gauges.paused_kinds = queue.paused_kinds.iter().cloned().collect();
+        gauges.dead = queue.dead.len() as u64;
         gauges.ready = queue.lanes.iter().map(|lanes| lanes.ready() as u64).sum();
         gauges.given = vec![last];
         let kinds: Vec<_> = queue.kinds().map(|(kind, number)| (kind.clone(), number)).collect();

@@ -7,17 +7,19 @@ use crate::leases::Leases;
 use crate::sync::Notify;
 use crate::table::Table;
 use job_core::{Kind, QueueName, seeded_bug};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 #[derive(Debug)]
 pub(crate) struct Queue {
     pub(crate) name: QueueName,
     pub(crate) paused: bool,
+    /// Kinds that are paused, whether the queue has seen them or not.
+    pub(crate) paused_kinds: BTreeSet<Kind>,
     /// False while it was only asked about.
     pub(crate) had_job: bool,
-    /// How many jobs are dead.
-    pub(crate) dead: u64,
+    /// The dead jobs by when they died.
+    pub(crate) dead: BTreeSet<(Tick, u32)>,
     /// How many completed jobs are kept.
     pub(crate) completed: u64,
     kind_numbers: HashMap<Kind, u32>,
@@ -35,8 +37,9 @@ impl Queue {
         Self {
             name,
             paused: false,
+            paused_kinds: BTreeSet::new(),
             had_job: false,
-            dead: 0,
+            dead: BTreeSet::new(),
             completed: 0,
             kind_numbers: HashMap::new(),
             lanes: Vec::new(),
@@ -50,6 +53,12 @@ impl Queue {
     /// The number of a kind that the queue has seen.
     pub(crate) fn kind_number(&self, kind: &Kind) -> Option<u32> {
         self.kind_numbers.get(kind).copied()
+    }
+
+    /// The number of a kind that may be claimed.
+    pub(crate) fn claimable(&self, kind: &Kind) -> Option<u32> {
+        let paused = self.paused_kinds.contains(kind) && !seeded_bug!("memory_kind_pause_ignored");
+        if paused { None } else { self.kind_number(kind) }
     }
 
     /// The kinds by their numbers.

@@ -5,7 +5,8 @@ use crate::job::Stage;
 use crate::leases::Fate;
 use crate::state::State;
 use job_core::{
-    DeadReason, Extended, Hold, LeaseId, LeaseStatus, QueueName, Settled, Settlement, Verdict, seeded_bug,
+    DeadReason, Extended, Hold, LeaseId, LeaseStatus, QueueName, Settled, Settlement, Verdict, WorkerId,
+    seeded_bug,
 };
 use std::time::Duration;
 
@@ -25,7 +26,11 @@ impl State {
                 Some((_, _, Fate::Settled)) => Settled::AlreadyApplied,
                 Some((index, slot, Fate::Held)) => {
                     self.queues[number as usize].leases.settle(settlement.hold.lease, index, now);
-                    released |= self.apply(slot, &settlement.verdict, now);
+                    let worker = match settlement.verdict {
+                        Verdict::Retry { .. } | Verdict::Dead { .. } => self.worker(number, &settlement.hold),
+                        _ => None,
+                    };
+                    released |= self.apply(slot, &settlement.verdict, worker, now);
                     if !settlement.follow_ups.is_empty() {
                         self.enqueue(&settlement.follow_ups, now);
                     }
@@ -48,8 +53,13 @@ impl State {
         Some((index, leased.slot, leased.fate))
     }
 
+    /// Who holds it, or held it.
+    fn worker(&self, queue: u32, hold: &Hold) -> Option<WorkerId> {
+        self.queues[queue as usize].leases.get(hold.lease).map(|lease| lease.worker)
+    }
+
     /// Applies a verdict to a job whose lease has let go of it; true if the job is ready again.
-    fn apply(&mut self, slot: u32, verdict: &Verdict, now: Tick) -> bool {
+    fn apply(&mut self, slot: u32, verdict: &Verdict, worker: Option<WorkerId>, now: Tick) -> bool {
         let wall = self.clock.wall(now);
         let has_next = self.has_next(slot);
         let Some(job) = self.table.get_mut(slot) else { return false };
@@ -61,7 +71,7 @@ impl State {
         }
         match verdict {
             Verdict::Retry { after, error } => {
-                job.keep_error(wall, error);
+                job.keep_error(wall, worker, error);
                 job.charge();
                 if job.is_exhausted() {
                     self.bury(slot, DeadReason::Exhausted, now);
@@ -80,7 +90,7 @@ impl State {
                 return true;
             }
             Verdict::Dead { reason, error } => {
-                job.keep_error(wall, error);
+                job.keep_error(wall, worker, error);
                 job.charge();
                 self.bury(slot, *reason, now);
             }

@@ -91,7 +91,7 @@ impl State {
     pub(crate) fn bury(&mut self, slot: u32, reason: DeadReason, now: Tick) {
         let Some(job) = self.table.get_mut(slot) else { return };
         job.place = Place::Dead { at: now, reason };
-        self.queues[job.queue_no as usize].dead += 1;
+        self.queues[job.queue_no as usize].dead.insert((now, slot));
         job.cancel &= seeded_bug!("memory_cancel_outlives_death");
         if let Some(key) = job.unique.clone() {
             let id = job.id;

@@ -50,10 +50,10 @@ begin
   perform {schema}.arrive(r.id, r.headers, false);
 end $$;
 
-create function {schema}.push_error(p_errors jsonb, p_attempt int, p_error text) returns jsonb
+create function {schema}.push_error(p_errors jsonb, p_attempt int, p_worker uuid, p_error text) returns jsonb
 language plpgsql as $$
 declare errors jsonb := coalesce(p_errors, '[]') || jsonb_build_array(jsonb_build_object(
-  'attempt', p_attempt, 'at', floor(extract(epoch from clock_timestamp()) * 1000000)::bigint, 'error', p_error));
+  'attempt', p_attempt, 'worker', p_worker, 'at', floor(extract(epoch from clock_timestamp()) * 1000000)::bigint, 'error', p_error));
 begin
   -- The first 2 and the last 8.
   while jsonb_array_length(errors) > 10 loop
@@ -94,13 +94,14 @@ begin
 end $$;
 
 -- What becomes of a row that was taken out of the ready log: 1 retry, 2 snooze, 3 release, 4 dead, 5 keep.
-create function {schema}.apply_verdict(r {schema}.ready, p_verdict smallint, p_after bigint, p_error text, p_reason text)
+create function {schema}.apply_verdict(r {schema}.ready, p_verdict smallint, p_after bigint, p_error text, p_reason text,
+  p_worker uuid)
 returns void language plpgsql as $$
 begin
   r.claims := r.claims + 1;
   if p_verdict in (1, 4) then
     r.attempt := r.attempt + 1;
-    r.errors := {schema}.push_error(r.errors, r.attempt, p_error);
+    r.errors := {schema}.push_error(r.errors, r.attempt, p_worker, p_error);
   end if;
   if p_verdict = 4 then
     perform {schema}.bury(r, p_reason);
@@ -184,7 +185,7 @@ create function {schema}.settle_one(p_queue int, p_lane int, p_seq bigint, p_top
 language plpgsql as $$
 declare held record; r {schema}.ready;
 begin
-  select l.lanes, l.seqs into held from {schema}.lease l
+  select l.lanes, l.seqs, l.worker into held from {schema}.lease l
     where l.queue_id = p_queue and l.top = p_top and l.id = p_lease;
   if not found or p_seq <> all(held.seqs) then return false; end if;
   delete from {schema}.ready x where x.lane = p_lane and x.seq = p_seq returning * into r;
@@ -193,7 +194,7 @@ begin
     perform {schema}.end_lease(p_queue, p_top, p_lease, held.lanes, held.seqs, false);
     return false;
   end if;
-  perform {schema}.apply_verdict(r, p_verdict, p_after, p_error, p_reason);
+  perform {schema}.apply_verdict(r, p_verdict, p_after, p_error, p_reason, held.worker);
   insert into {schema}.settled (lease, seqs) values (p_lease, array[p_seq]);
   perform {schema}.end_lease(p_queue, p_top, p_lease, held.lanes, held.seqs, false);
   return true;

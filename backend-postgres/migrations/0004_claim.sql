@@ -1,11 +1,11 @@
 -- What a claim returns: the answers to the verdicts that came with it, and its jobs as columns. `lease_no` is 0 for the
 -- shared lease, else the place of the suspect's own lease in the request. A null payload is to be fetched: the queue's
 -- claim lock is held until the reply is sent, so the reply has to be small. Null columns mean "nothing in any job", a
--- column of one value the same in all.
+-- column of one value the same in all. `now_us` is what the clock says, if there are jobs.
 create type {schema}.claimed as (
   answers smallint[], contended boolean, top bigint, lanes int[], seqs bigint[], ids uuid[], attempts int[], maxes int[],
   claims bigint[], lease_no smallint[], versions bigint[], enqueued bigint[], payloads bytea[], headers text[],
-  idem_scopes bytea[], idem_keys bytea[], sizes int[]
+  idem_scopes bytea[], idem_keys bytea[], sizes int[], now_us bigint
 );
 
 -- The first rows of some lanes, in the order of their seqs, that no lease holds.
@@ -80,7 +80,8 @@ begin
   select null, false, max(x.top) filter (where x.no = 0), array_agg(x.lane), array_agg(x.seq), array_agg(x.id),
       array_agg(x.attempt + 1), array_agg(x.max_attempts), array_agg(x.claims + 1), array_agg(x.no), array_agg(x.version),
       array_agg((date_part('epoch', x.enqueued_at) * 1000000)::bigint), array_agg(null::bytea),
-      array_agg(x.headers::text), array_agg(x.idem_scope), array_agg(x.idem_key), array_agg(octet_length(x.payload))
+      array_agg(x.headers::text), array_agg(x.idem_scope), array_agg(x.idem_key), array_agg(octet_length(x.payload)),
+      (date_part('epoch', clock_timestamp()) * 1000000)::bigint
     into c
     from (
       select l.top, (a.n - 1)::smallint as no, r.*
@@ -197,6 +198,9 @@ begin
     return c;
   end if;
   if q.paused then return c; end if;
+  if q.paused_kinds <> '{}' then
+    p_kinds := array(select unnest(p_kinds) except select unnest(q.paused_kinds));
+  end if;
 
   select * into s from {schema}.mark m where m.queue_id = q.id order by m.no desc limit 1;
   if not found then
@@ -241,6 +245,7 @@ begin
   c.answers := answers;
   c.contended := false;
   if c.seqs is not null then
+    c.now_us := (date_part('epoch', clock_timestamp()) * 1000000)::bigint;
     c.payloads := {schema}.small_payloads(c.payloads, c.sizes);
     if array_position(c.payloads, null) is null then c.sizes := null; end if;
     -- A column with one value throughout is sent as that value.

@@ -96,7 +96,7 @@ create function {schema}.set_paused(p_queue text, p_paused boolean) returns void
 $$;
 
 create function {schema}.stats(p_queue text, out ready bigint, out running bigint, out scheduled bigint, out retrying bigint,
-  out completed bigint, out dead bigint, out oldest_us bigint, out paused boolean)
+  out completed bigint, out dead bigint, out oldest_us bigint, out paused boolean, out paused_kinds text[])
 language plpgsql as $$
 declare q {schema}.queue;
 begin
@@ -104,6 +104,7 @@ begin
   select * into q from {schema}.queue k where k.name = p_queue;
   if not found then return; end if;
   paused := q.paused;
+  paused_kinds := q.paused_kinds;
   with held as (select unnest(l.seqs) as seq from {schema}.lease l where l.queue_id = q.id)
   select count(*) filter (where h.seq is null), count(h.seq),
       floor(extract(epoch from clock_timestamp() - min(r.enqueued_at) filter (where h.seq is null)) * 1000000)::bigint

@@ -1,7 +1,7 @@
 -- What alerts look at, without a look at every job: the dead and ready ones are counted up to p_count, and of each lane the
 -- first row is read. `given` is the last seq drawn, `numbers` the lowest seq of a kind that no lease holds.
-create function {schema}.gauges(p_queue text, p_count int, out paused boolean, out dead bigint, out ready bigint,
-  out given bigint, out kinds text[], out numbers bigint[], out ages_us bigint[])
+create function {schema}.gauges(p_queue text, p_count int, out paused boolean, out paused_kinds text[], out dead bigint,
+  out ready bigint, out given bigint, out kinds text[], out numbers bigint[], out ages_us bigint[])
 language plpgsql set jit = off set enable_seqscan = off set enable_bitmapscan = off as $$
 declare q {schema}.queue; s {schema}.mark; held bigint[];
 begin
@@ -9,6 +9,7 @@ begin
   select * into q from {schema}.queue k where k.name = p_queue;
   if not found then return; end if;
   paused := q.paused;
+  paused_kinds := q.paused_kinds;
   -- Before the rows are looked at: what they show was given by then, or is looked at again the next time.
   select z.last_value into given from {schema}.seq z;
   select count(*) into dead from (select from {schema}.dead d where d.queue_id = q.id limit p_count) x;

@@ -6,7 +6,7 @@ use crate::claim::{ClaimArgs, Claimed, claim, payloads};
 use crate::connect::{pool, prepare};
 use crate::enqueue::{Batch, Lanes, Register, answers, distinct, enqueue, explain, micros, register};
 use crate::error::{NAME, refused};
-use crate::maintain::{audit, extend, promote, prune, reap};
+use crate::maintain::{audit, extend, promote, prune, prune_dead, reap};
 use crate::notes::{Save, Spot, notes, save};
 use crate::options::Options;
 use crate::schema::Statements;
@@ -183,7 +183,10 @@ impl Inner {
                 self.lanes.info(claimed.lanes()).unwrap_or_default()
             }
         };
-        Ok(Claim::new(claimed.jobs(request.lease, request.suspect_leases, &lanes, fetched)))
+        let now = claimed.now();
+        let mut claim = Claim::new(claimed.jobs(request.lease, request.suspect_leases, &lanes, fetched));
+        claim.now = now;
+        Ok(claim)
     }
 
     fn claim_args(queue: &QueueName, request: &ClaimRequest<'_>, verdicts: Verdicts) -> ClaimArgs {
@@ -361,6 +364,11 @@ impl Backend for PostgresBackend {
             let pruned = inner.calls.run("prune", (name(), PRUNE_MAX), prune).await?;
             done.pruned = count(pruned);
             done.more |= done.pruned >= u64::from(PRUNE_MAX.unsigned_abs());
+        }
+        if let Some(kept) = request.dead_kept {
+            let args = (name(), micros(kept), limit);
+            done.dead_pruned = count(inner.calls.run("prune", args, prune_dead).await?);
+            done.more |= done.dead_pruned >= u64::from(request.limit);
         }
         if done.promoted + done.jobs_returned + done.repaired > 0 {
             inner.wake.bells.ring(queue);

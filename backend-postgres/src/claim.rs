@@ -49,6 +49,7 @@ pub(crate) struct Claimed {
     idem_scopes: Option<Vec<Option<Vec<u8>>>>,
     idem_keys: Option<Vec<Option<Vec<u8>>>>,
     sizes: Option<Vec<i32>>,
+    now: Option<i64>,
 }
 
 pub(crate) fn claim<'c>(
@@ -106,6 +107,7 @@ fn read(row: &PgRow) -> Result<Claimed, sqlx::Error> {
         idem_scopes: row.try_get("idem_scopes")?,
         idem_keys: row.try_get("idem_keys")?,
         sizes: row.try_get("sizes")?,
+        now: row.try_get("now_us")?,
     })
 }
 
@@ -133,6 +135,11 @@ impl Claimed {
             }
         }
         parts
+    }
+
+    /// What the server's clock said.
+    pub(crate) fn now(&self) -> Option<Timestamp> {
+        Timestamp::from_microsecond(self.now?).ok()
     }
 
     pub(crate) fn lanes(&self) -> &[i32] {

@@ -43,6 +43,15 @@ pub(crate) fn prune<'c>(
     Box::pin(query.fetch_one(connection))
 }
 
+pub(crate) fn prune_dead<'c>(
+    args: &'c (String, i64, i32),
+    statements: &'c Statements,
+    connection: &'c mut PgConnection,
+) -> Reply<'c, i64> {
+    let query = sqlx::query_scalar(statements.prune_dead.clone()).bind(&args.0).bind(args.1).bind(args.2);
+    Box::pin(query.fetch_one(connection))
+}
+
 pub(crate) fn audit<'c>(
     args: &'c String,
     statements: &'c Statements,

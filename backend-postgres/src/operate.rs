@@ -91,6 +91,20 @@ impl Operate for PostgresBackend {
         Ok(())
     }
 
+    async fn set_kind_paused(
+        &self,
+        queue: &QueueName,
+        kind: &Kind,
+        paused: bool,
+    ) -> Result<(), BackendError> {
+        let args = (queue.as_str().to_owned(), kind.as_str().to_owned(), paused);
+        self.calls().run(if paused { "pause" } else { "resume" }, args, set_kind_paused).await?;
+        if !paused {
+            self.ring(queue);
+        }
+        Ok(())
+    }
+
     async fn stats(&self, queue: &QueueName) -> Result<QueueStats, BackendError> {
         self.calls().run("stats", queue.as_str().to_owned(), stats).await
     }
@@ -176,6 +190,26 @@ fn set_paused<'c>(
     })
 }
 
+fn set_kind_paused<'c>(
+    args: &'c (String, String, bool),
+    statements: &'c Statements,
+    connection: &'c mut PgConnection,
+) -> Reply<'c, ()> {
+    Box::pin(async move {
+        let query = sqlx::query(statements.set_kind_paused.clone()).bind(&args.0).bind(&args.1).bind(args.2);
+        query.execute(connection).await?;
+        Ok(())
+    })
+}
+
+/// The kinds of a column, by name; none of a queue that nobody used.
+fn paused_kinds(row: &PgRow) -> Result<Vec<Kind>, sqlx::Error> {
+    let names: Vec<String> = row.try_get::<Option<_>, _>("paused_kinds")?.unwrap_or_default();
+    let mut kinds: Vec<_> = names.iter().filter_map(|name| Kind::new(name).ok()).collect();
+    kinds.sort_unstable();
+    Ok(kinds)
+}
+
 fn stats<'c>(
     queue: &'c String,
     statements: &'c Statements,
@@ -194,6 +228,7 @@ fn stats<'c>(
         let oldest: Option<i64> = row.try_get("oldest_us")?;
         stats.oldest_ready = oldest.map(|us| Duration::from_micros(u64::try_from(us).unwrap_or(0)));
         stats.paused = row.try_get("paused")?;
+        stats.paused_kinds = paused_kinds(&row)?;
         Ok(stats)
     })
 }
@@ -209,6 +244,7 @@ fn gauges<'c>(
         let whole = |number: i64| u64::try_from(number).unwrap_or(0);
         let mut gauges = Gauges::default();
         gauges.paused = row.try_get("paused")?;
+        gauges.paused_kinds = paused_kinds(&row)?;
         gauges.dead = whole(row.try_get("dead")?);
         gauges.ready = whole(row.try_get("ready")?);
         gauges.given = row.try_get::<Option<i64>, _>("given")?.map(whole).into_iter().collect();
@@ -277,6 +313,7 @@ fn errors(json: Option<&str>) -> Vec<AttemptError> {
         Some(AttemptError {
             attempt: u32::try_from(value.get("attempt")?.as_u64()?).ok()?,
             at: Timestamp::from_microsecond(value.get("at")?.as_i64()?).ok()?,
+            worker: value.get("worker").and_then(|w| w.as_str()?.parse().ok()),
             error: value.get("error")?.as_str()?.to_owned(),
         })
     };

@@ -38,7 +38,7 @@ impl Schema {
 }
 
 /// Every migration, in order; its number is its place, from 1.
-pub(crate) const MIGRATIONS: [&str; 11] = [
+pub(crate) const MIGRATIONS: [&str; 12] = [
     include_str!("../migrations/0001_tables.sql"),
     include_str!("../migrations/0002_enqueue.sql"),
     include_str!("../migrations/0003_settle.sql"),
@@ -49,6 +49,7 @@ pub(crate) const MIGRATIONS: [&str; 11] = [
     include_str!("../migrations/0008_gauges.sql"),
     include_str!("../migrations/0009_amend.sql"),
     include_str!("../migrations/0010_batches.sql"),
+    include_str!("../migrations/0011_controls.sql"),
     include_str!("../migrations/0012_keys.sql"),
 ];
 
@@ -72,8 +73,8 @@ statements! {
     version, has_migrations, prepare_schema, note_migration, settings,
     register, enqueue, notify,
     claim, settle, payloads, extend, save, notes, complete_in,
-    promote, reap, prune, audit,
-    get, list, replay, amend, discard, cancel, set_paused, stats, gauges, queues,
+    promote, reap, prune, prune_dead, audit,
+    get, list, replay, amend, discard, cancel, set_paused, set_kind_paused, stats, gauges, queues,
     advance, run_now, batch, wait_for_batch,
 }
 

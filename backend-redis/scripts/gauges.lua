@@ -1,5 +1,6 @@
 -- KEYS: the lanes of all kinds. Answers the dead, the ready, whether the queue is paused, the last seq drawn, and for each lane
--- that has a job its place among KEYS, the lowest seq in it, and for how many ms that job has been there.
+-- that has a job its place among KEYS, the lowest seq in it, and for how many ms that job has been there;
+-- then the paused kinds, with blanks between them.
 local bad = wrong_type(1, HEAD) or wrong_type(HEAD + 1, #KEYS, 'zset')
 if bad then return bad end
 local ready, lanes, now = 0, {}, now_ms()
@@ -22,4 +23,5 @@ for i = HEAD + 1, #KEYS do
     lanes[#lanes + 1] = { i - HEAD, first, math.max(0, now - at) }
   end
 end
-return { redis.call('ZCARD', D), ready, redis.call('HEXISTS', Q, 'paused'), tonumber(redis.call('HGET', Q, 'seq') or '0'), lanes }
+return { redis.call('ZCARD', D), ready, redis.call('HEXISTS', Q, 'paused'), tonumber(redis.call('HGET', Q, 'seq') or '0'), lanes,
+  redis.call('HGET', Q, 'paused_kinds') or '' }

@@ -1,5 +1,5 @@
--- KEYS: the lanes of all kinds. Answers ready, running, scheduled, retrying, completed, dead, paused, and for how many ms the oldest ready
--- job has been there (-1: none is).
+-- KEYS: the lanes of all kinds. Answers ready, running, scheduled, retrying, completed, dead, paused, for how many ms the oldest ready
+-- job has been there (-1: none is), and the paused kinds, with blanks between them.
 local bad = wrong_type(1, HEAD) or wrong_type(HEAD + 1, #KEYS, 'zset')
 if bad then return bad end
 local ready, oldest = 0, nil
@@ -22,4 +22,4 @@ for i = HEAD + 1, #KEYS do
 end
 local waits = oldest and math.max(0, now_ms() - oldest) or -1
 return { ready, redis.call('HLEN', RUN), redis.call('ZCARD', WS), redis.call('ZCARD', WR), redis.call('ZCARD', C),
-  redis.call('ZCARD', D), redis.call('HEXISTS', Q, 'paused'), waits }
+  redis.call('ZCARD', D), redis.call('HEXISTS', Q, 'paused'), waits, redis.call('HGET', Q, 'paused_kinds') or '' }

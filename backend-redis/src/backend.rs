@@ -246,7 +246,8 @@ impl Backend for RedisBackend {
         self.inner.ready("claim")?;
         let queue = self.inner.queue(queue).await?;
         let mut wanted = Wanted::new(request, &queue);
-        Ok(Claim::new(self.inner.claim_rest(&queue, &mut wanted, None).await?))
+        let jobs = self.inner.claim_rest(&queue, &mut wanted, None).await?;
+        Ok(wanted.claim(jobs))
     }
 
     async fn settle(
@@ -268,7 +269,7 @@ impl Backend for RedisBackend {
         let queue = self.inner.queue(queue).await?;
         let mut wanted = Wanted::new(request, &queue);
         let (settled, jobs) = self.inner.settle(&queue, settlements, Some(&mut wanted)).await?;
-        Ok((settled, Claim::new(jobs)))
+        Ok((settled, wanted.claim(jobs)))
     }
 
     async fn extend(

@@ -4,10 +4,11 @@ use crate::backend::Inner;
 use crate::error::unreadable;
 use crate::keys::add_id;
 use crate::queue::{Queue, Shard};
-use crate::record::{decode, ms};
+use crate::record::{decode, instant, ms};
 use crate::reply;
 use crate::script::{CLAIM_, Call};
-use job_core::{BackendError, ClaimRequest, ClaimedJob, Hold, JobId, LeaseId, Suspicion};
+use jiff::Timestamp;
+use job_core::{BackendError, Claim, ClaimRequest, ClaimedJob, Hold, JobId, LeaseId, Suspicion};
 use redis::{Cmd, Value};
 use uuid::Uuid;
 
@@ -23,6 +24,8 @@ pub(crate) struct Wanted<'a> {
     solo: Solo,
     /// Shards where a solo job waits.
     with_solo: Vec<u32>,
+    /// What the clocks said of the shards that gave jobs, the earliest: it is ahead of none of them.
+    pub(crate) now: Option<Timestamp>,
 }
 
 /// What to do about jobs that run alone.
@@ -42,7 +45,7 @@ impl<'a> Wanted<'a> {
             (true, 1) => Solo::Take,
             (true, _) => Solo::Tell,
         };
-        Self { request, limit, suspects: request.suspect_leases, solo, with_solo: Vec::new() }
+        Self { request, limit, suspects: request.suspect_leases, solo, with_solo: Vec::new(), now: None }
     }
 
     /// The keys of the claim in this shard: leases, then lanes.
@@ -64,11 +67,15 @@ impl<'a> Wanted<'a> {
     /// Reads the jobs that a shard gave.
     pub(crate) fn take(&mut self, shard: &Shard, answer: Value) -> Result<Vec<ClaimedJob>, BackendError> {
         let mut parts = reply::array(answer).ok_or_else(|| unreadable("claim"))?;
-        if parts.len() > 4 {
-            parts.truncate(4);
+        if parts.len() > 5 {
+            parts.truncate(5);
             self.with_solo.push(shard.number);
         }
+        let now = parts.pop().and_then(|now| reply::int(&now)).ok_or_else(|| unreadable("claim"))?;
         let jobs = self.read(shard, parts).ok_or_else(|| unreadable("claim"))?;
+        if !jobs.is_empty() {
+            self.hear(instant(now));
+        }
         let normal = jobs.iter().filter(|j| j.hold.lease == self.request.lease).count();
         self.limit = self.limit.saturating_sub(normal);
         let odd = jobs.len() - normal;
@@ -77,6 +84,17 @@ impl<'a> Wanted<'a> {
             self.solo = Solo::Leave;
         }
         Ok(jobs)
+    }
+
+    fn hear(&mut self, now: Timestamp) {
+        self.now = Some(self.now.map_or(now, |earlier| earlier.min(now)));
+    }
+
+    /// The claim of these jobs.
+    pub(crate) fn claim(&self, jobs: Vec<ClaimedJob>) -> Claim {
+        let mut claim = Claim::new(jobs);
+        claim.now = self.now;
+        claim
     }
 
     fn read(&self, shard: &Shard, parts: Vec<Value>) -> Option<Vec<ClaimedJob>> {
@@ -178,7 +196,11 @@ impl Inner {
     }
 
     /// Claims one job that runs alone, now that no shard has had a suspect.
-    async fn claim_solo(&self, queue: &Queue, wanted: &Wanted<'_>) -> Result<Vec<ClaimedJob>, BackendError> {
+    async fn claim_solo(
+        &self,
+        queue: &Queue,
+        wanted: &mut Wanted<'_>,
+    ) -> Result<Vec<ClaimedJob>, BackendError> {
         // The lease of the claim may have jobs in these shards already, which are not to come again.
         let request = ClaimRequest { lease: LeaseId::random(), limit: 0, ..wanted.request.clone() };
         for shard in queue.shards.iter().filter(|s| wanted.with_solo.contains(&s.number)) {
@@ -187,6 +209,7 @@ impl Inner {
             alone.add_args(&mut call.cmd);
             let jobs = alone.take(shard, self.link.run(call).await?)?;
             if !jobs.is_empty() {
+                alone.now.into_iter().for_each(|now| wanted.hear(now));
                 return Ok(jobs);
             }
         }

@@ -18,12 +18,22 @@ impl Inner {
     }
 }
 
+/// Adds the names in a field that one shard has.
+pub(crate) fn add_kinds(kinds: &mut Vec<Kind>, names: Value) -> Option<()> {
+    kinds.extend(reply::text(names)?.split_whitespace().filter_map(|name| Kind::new(name).ok()));
+    kinds.sort_unstable();
+    kinds.dedup();
+    Some(())
+}
+
 fn add(answer: Value, kinds: &[Kind], gauges: &mut Gauges) -> Option<()> {
-    let [dead, ready, paused, given, lanes] = <[Value; 5]>::try_from(reply::array(answer)?).ok()?;
+    let [dead, ready, paused, given, lanes, paused_kinds] =
+        <[Value; 6]>::try_from(reply::array(answer)?).ok()?;
     let part = gauges.given.len();
     gauges.dead += reply::count(&dead)?;
     gauges.ready += reply::count(&ready)?;
     gauges.paused |= reply::int(&paused)? == 1;
+    add_kinds(&mut gauges.paused_kinds, paused_kinds)?;
     gauges.given.push(reply::count(&given)?);
     for lane in reply::array(lanes)? {
         let [place, number, waits] = <[Value; 3]>::try_from(reply::array(lane)?).ok()?;

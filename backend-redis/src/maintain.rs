@@ -6,7 +6,7 @@ use crate::keys::{Part, add_id};
 use crate::queue::{Queue, Shard};
 use crate::record::ms;
 use crate::reply;
-use crate::script::{PROMOTE, REAP, Script};
+use crate::script::{PROMOTE, PRUNE_DEAD, REAP, Script};
 use job_core::{BackendError, ErrorKind, Kind, LeaseId, MaintainRequest, Maintained};
 use redis::{Cmd, Value};
 use std::time::Duration;
@@ -14,6 +14,9 @@ use uuid::Uuid;
 
 /// Leases that one call ends: a server does nothing else meanwhile.
 const REAP_AT_ONCE: usize = 100;
+
+/// Dead jobs that one call removes.
+const DEAD_AT_ONCE: u32 = 200;
 
 impl Inner {
     /// Reads the numbers of a shard's kinds.
@@ -79,6 +82,9 @@ impl Inner {
                     self.reap(queue, shard, request, part, &mut done).await?;
                 }
             }
+            if let Some(kept) = request.dead_kept {
+                self.prune_dead(shard, kept, limit.min(DEAD_AT_ONCE), &mut done).await?;
+            }
             done.more |= self.empty_outbox(shard).await?;
         }
         if done.promoted + done.jobs_returned > 0 {
@@ -138,6 +144,21 @@ impl Inner {
         done.leases_reaped += ended;
         done.jobs_returned += returned;
         done.poisoned += poisoned;
+        Ok(())
+    }
+
+    async fn prune_dead(
+        &self,
+        shard: &Shard,
+        kept: Duration,
+        limit: u32,
+        done: &mut Maintained,
+    ) -> Result<(), BackendError> {
+        let mut call = PRUNE_DEAD.call(&shard.tag, &[]);
+        call.cmd.arg(ms(kept)).arg(limit);
+        let pruned = reply::count(&self.link.run(call).await?).ok_or_else(|| unreadable("prune"))?;
+        done.dead_pruned += pruned;
+        done.more |= pruned >= u64::from(limit);
         Ok(())
     }
 }

@@ -3,18 +3,19 @@
 use crate::backend::{Inner, RedisBackend};
 use crate::claim::{Meta, job_id};
 use crate::error::{refused, unreadable};
+use crate::gauges::add_kinds;
 use crate::keys::{Part, Raw, add_id};
 use crate::notes::kept_notes;
 use crate::queue::{Queue, Shard};
 use crate::record::{decode, instant};
 use crate::reply;
-use crate::script::{CANCEL, DISCARD, GET, PAUSE, REPLAY, STATS};
+use crate::script::{CANCEL, DISCARD, GET, PAUSE, PAUSE_KIND, REPLAY, STATS};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::try_join_all;
 use job_core::{
     Amendment, AttemptError, BackendError, BatchId, BatchRecord, Cancelled, DeadReason, ErrorKind, Gauges,
-    JobId, JobRecord, JobState, ListFilter, Operate, Page, QueueName, QueueStats,
+    JobId, JobRecord, JobState, Kind, ListFilter, Operate, Page, QueueName, QueueStats, WorkerId,
 };
 use redis::{Cmd, Value};
 use std::sync::Arc;
@@ -112,6 +113,24 @@ impl Operate for RedisBackend {
         Ok(())
     }
 
+    async fn set_kind_paused(
+        &self,
+        queue: &QueueName,
+        kind: &Kind,
+        paused: bool,
+    ) -> Result<(), BackendError> {
+        let inner = self.inner();
+        for shard in &inner.queue(queue).await?.shards {
+            let mut call = PAUSE_KIND.call(&shard.tag, &[]);
+            call.cmd.arg(u8::from(paused)).arg(kind.as_str()).arg(inner.wake.channel()).arg(queue.as_str());
+            inner.link.run(call).await?;
+        }
+        if !paused {
+            inner.wake.bells.ring(queue);
+        }
+        Ok(())
+    }
+
     async fn stats(&self, queue: &QueueName) -> Result<QueueStats, BackendError> {
         let queue = self.inner().queue(queue).await?;
         let mut stats = QueueStats::default();
@@ -124,8 +143,11 @@ impl Operate for RedisBackend {
             stats.completed += answer.completed;
             stats.dead += answer.dead;
             stats.paused |= answer.paused;
+            stats.paused_kinds.extend(answer.paused_kinds);
             stats.oldest_ready = stats.oldest_ready.max(answer.oldest_ready);
         }
+        stats.paused_kinds.sort_unstable();
+        stats.paused_kinds.dedup();
         Ok(stats)
     }
 
@@ -222,8 +244,10 @@ impl Inner {
     async fn stats(&self, shard: &Shard) -> Result<QueueStats, BackendError> {
         self.learn_kinds(shard).await?;
         let answer = self.link.run(STATS.call(&shard.tag, &shard.lanes())).await?;
-        let counts: Option<Vec<i64>> =
-            reply::array(answer).and_then(|items| items.iter().map(reply::int).collect());
+        let mut items = reply::array(answer).ok_or_else(|| unreadable("stats"))?;
+        let mut kinds = Vec::new();
+        items.pop().and_then(|names| add_kinds(&mut kinds, names)).ok_or_else(|| unreadable("stats"))?;
+        let counts: Option<Vec<i64>> = items.iter().map(reply::int).collect();
         let Some([ready, running, scheduled, retrying, completed, dead, paused, waits]) = counts.as_deref()
         else {
             return Err(unreadable("stats"));
@@ -237,6 +261,7 @@ impl Inner {
         stats.completed = count(completed);
         stats.dead = count(dead);
         stats.paused = *paused == 1;
+        stats.paused_kinds = kinds;
         stats.oldest_ready = u64::try_from(*waits).ok().map(Duration::from_millis);
         Ok(stats)
     }
@@ -290,16 +315,19 @@ pub(crate) fn record(row: Value, queue: &QueueName) -> Option<(JobRecord, i64)> 
     Some((record, score))
 }
 
-/// Attempt (4 bytes), time (8), length (4), text, one failure after the other; as far as they can be read.
+/// Attempt (4 bytes), time (8), worker (16), length (4), text, one failure after the other; as far as they can be read.
 fn kept_errors(mut bytes: &[u8]) -> Vec<AttemptError> {
     let mut errors = Vec::new();
-    while let Some((head, rest)) = bytes.split_first_chunk::<16>() {
-        let [a, b, c, d, at @ .., e, f, g, h] = *head;
+    while let Some((head, rest)) = bytes.split_first_chunk::<32>() {
+        let [a, b, c, d, rest_of_head @ .., e, f, g, h] = *head;
+        let (at, worker) = rest_of_head.split_at(8);
+        let (Ok(at), Ok(worker)) = (at.try_into(), uuid::Uuid::from_slice(worker)) else { break };
         let length = usize::try_from(u32::from_be_bytes([e, f, g, h])).unwrap_or(usize::MAX);
         let Some((text, rest)) = rest.split_at_checked(length) else { break };
         errors.push(AttemptError {
             attempt: u32::from_be_bytes([a, b, c, d]),
             at: instant(i64::from_be_bytes(at)),
+            worker: Some(WorkerId::from_uuid(worker)),
             error: String::from_utf8_lossy(text).into_owned(),
         });
         bytes = rest;

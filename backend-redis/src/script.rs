@@ -41,6 +41,7 @@ scripts! {
     NOTES = "notes", "notes.lua", [];
     PROMOTE = "promote", "promote.lua", [FINISH];
     REAP = "reap", "reap.lua", [FINISH];
+    PRUNE_DEAD = "prune", "prune_dead.lua", [FINISH];
     GET = "get", "get.lua", [ROWS];
     LIST = "list", "list.lua", [ROWS];
     LIST_RUNNING = "list", "list_running.lua", [ROWS];
@@ -53,6 +54,7 @@ scripts! {
     STATS = "stats", "stats.lua", [];
     GAUGES = "gauges", "gauges.lua", [];
     PAUSE = "pause", "pause.lua", [];
+    PAUSE_KIND = "pause", "pause_kind.lua", [];
     FSCK_JOBS = "fsck", "fsck_jobs.lua", [];
     FSCK_ENTRIES = "fsck", "fsck_entries.lua", [];
     FSCK_LEASES = "fsck", "fsck_leases.lua", [];

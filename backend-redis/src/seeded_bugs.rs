@@ -13,8 +13,10 @@ const BATCH: &str = "backend-redis/scripts/batch.lua";
 const AMEND: &str = "backend-redis/scripts/amend.lua";
 const CANCEL: &str = "backend-redis/scripts/cancel.lua";
 const ENQUEUE: &str = "backend-redis/scripts/enqueue.lua";
+const PAUSE_KIND: &str = "backend-redis/scripts/pause_kind.lua";
 const EXTEND: &str = "backend-redis/scripts/extend.lua";
 const PROMOTE: &str = "backend-redis/scripts/promote.lua";
+const PRUNE_DEAD: &str = "backend-redis/scripts/prune_dead.lua";
 const REAP: &str = "backend-redis/scripts/reap.lua";
 const REPLAY: &str = "backend-redis/scripts/replay.lua";
 const NOTES: &str = "backend-redis/scripts/lib/notes.lua";
@@ -59,7 +61,13 @@ const BUGS: &[TextBug] = &[
     bug("lua_next_forgotten", "a job that waits for the end of another one waits for ever", FINISH,
         &[("if not job then return redis.call('HDEL', U, field) end", "do return redis.call('HDEL', U, field) end")]),
     bug("lua_claims_while_paused", "a paused queue gives jobs away", CLAIM,
-        &[("if redis.call('HGET', Q, 'paused') then return nothing() end", "")]),
+        &[("  if paused then return nothing() end\n", "")]),
+    bug("lua_claim_without_clock", "a claim does not tell what time it is", CLAIM,
+        &[("  local answer, ids = nothing(), {}\n  answer[5] = now_ms()\n  local expires = whole(answer[5] +", "  local answer, ids = nothing(), {}\n  local expires = whole(now_ms() +")]),
+    bug("lua_kind_pause_ignored", "a paused kind is claimed", CLAIM,
+        &[("seen[lane_of_kind(kind)] = true", "local _ = kind")]),
+    bug("lua_one_kind_paused", "a pause of one kind ends that of another", PAUSE_KIND,
+        &[("if kind ~= ARGV[2] then", "if false then")]),
     bug("lua_claim_forgotten", "a repeated claim takes other jobs", CLAIM,
         &[("if again then return again end", "")]),
     bug("lua_suspects_in_company", "suspects share a lease with innocent jobs", CLAIM,
@@ -88,6 +96,8 @@ const BUGS: &[TextBug] = &[
         &[("priority_of(handle) * PRIORITY + draw(1)", "priority_of(handle) * PRIORITY + FRESH + draw(1)")]),
     bug("lua_follow_ups_always", "follow-up jobs come without the verdict", SETTLE,
         &[("    if verdicts[tonumber(ARGV[at])].letter == 'A' then\n      handles", "    if true then\n      handles")]),
+    bug("lua_error_of_another", "a failure is said to be that of another worker", SETTLE,
+        &[("now, worker, verdict.error))", "now, id, verdict.error))")]),
     bug("lua_errors_lost", "what went wrong first is forgotten", SETTLE,
         &[("local list, at = {}, 1\n  while kept and", "local list, at = {}, 1\n  while false and")]),
     bug("lua_key_freed_by_anybody", "the end of a job frees a unique key that another job holds", FINISH,
@@ -110,6 +120,10 @@ const BUGS: &[TextBug] = &[
         &[("'[hc]', 'r')", "'x', 'r')")]),
     bug("lua_cancelled_comes_back", "a job that was asked to stop comes back when its lease ends", REAP,
         &[("if job.cancel or not stored then", "if not stored then")]),
+    bug("lua_dead_pruned_early", "jobs that have just died are removed", PRUNE_DEAD,
+        &[("'(' .. whole(before)", "'+inf'")]),
+    bug("lua_dead_pruned_by_half", "of a dead job that was removed everything but its place stays", PRUNE_DEAD,
+        &[("finish(gone)\n", "")]),
     bug("lua_replay_takes_key", "a replay ignores who holds the unique key", REPLAY,
         &[(" and not (key and redis.call('HEXISTS', U, key) == 1)", "")]),
     bug("lua_replay_keeps_attempts", "a replayed job does not start again", REPLAY,

@@ -29,7 +29,7 @@ use std::time::Duration;
 ///   are made by the client. A repeated enqueue never revives a finished job (remembered for 24 h or more); a repeated
 ///   claim with the same lease id returns the same jobs. Errors say `NotApplied` or `Unknown`.
 /// - **C6** Claim order: priority (0 first), within it returned jobs (released, reaped) first, then enqueue order.
-/// - **C7** Only the store's clock decides; callers send durations.
+/// - **C7** Only the store's clock decides; callers send durations, and a claim with jobs tells what the clock says.
 /// - **C8** Dropping a future leaves the call applied or not applied, nothing between.
 /// - **C9** Batch answers have the length and order of the batch. A batch for one queue is applied as a whole or not at
 ///   all; a store that keeps queues apart may apply one for several queues part by part, and answers `Unknown` if it
@@ -198,19 +198,22 @@ pub struct Claim {
     pub jobs: Vec<ClaimedJob>,
     /// True if nothing was looked at because another claim was under way: try again soon.
     pub contended: bool,
+    /// What the store's clock said while it answered; later than it never, so a little earlier where it must be. Jobs that
+    /// have to start or end by some time need it: a store that does not tell it lets none of them expire.
+    pub now: Option<Timestamp>,
 }
 
 impl Claim {
     /// A claim of these jobs.
     #[must_use]
     pub fn new(jobs: Vec<ClaimedJob>) -> Self {
-        Self { jobs, contended: false }
+        Self { jobs, contended: false, now: None }
     }
 
     /// A claim that found another one under way.
     #[must_use]
     pub fn contended() -> Self {
-        Self { jobs: Vec::new(), contended: true }
+        Self { contended: true, ..Self::default() }
     }
 }
 
@@ -293,11 +296,14 @@ pub struct MaintainRequest {
     pub limit: u32,
     /// Crashes after which a job is dead.
     pub poison_limit: u32,
+    /// How long dead jobs are kept; older ones are removed for good, a bounded number in one call. `None` is for ever. Who makes
+    /// the request sees to it that it is long enough for people.
+    pub dead_kept: Option<Duration>,
 }
 
 impl Default for MaintainRequest {
     fn default() -> Self {
-        Self { reap: true, limit: 1_000, poison_limit: 3 }
+        Self { reap: true, limit: 1_000, poison_limit: 3, dead_kept: None }
     }
 }
 
@@ -315,6 +321,8 @@ pub struct Maintained {
     pub poisoned: u64,
     /// Old records that were deleted.
     pub pruned: u64,
+    /// Dead jobs that were removed because they had been dead for too long.
+    pub dead_pruned: u64,
     /// Jobs that an audit found where no claim would have; a bug if it is ever above 0.
     pub repaired: u64,
     /// True if a limit was reached and there is more to do now.

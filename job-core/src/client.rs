@@ -113,7 +113,7 @@ impl Client {
             job.check(self.payload_max)?;
         }
         let mut jobs = Cow::Borrowed(jobs);
-        if !self.layers.is_empty() {
+        if !self.layers.is_empty() || jobs.iter().any(NewJob::has_ttl) {
             jobs.to_mut().iter_mut().try_for_each(|job| self.layers.enqueue(job))?;
         }
         let mut answers = Vec::with_capacity(jobs.len());
@@ -211,6 +211,25 @@ impl<'a> EnqueueJob<'a> {
     pub fn at(self, at: Timestamp) -> Self {
         self.set(|job| {
             job.when = When::At(at);
+            Ok(())
+        })
+    }
+
+    /// With this time within which it has to start, by the store's clock, instead of the type's own. It is counted from when the
+    /// store has the job, or from when it is due if it has a delay or a time. A job that is too late goes to the dead-letter
+    /// queue as `expired`. An attempt that does not count (snoozed, given back) is no start. Zero is reported when awaited.
+    pub fn ttl(self, ttl: Duration) -> Self {
+        self.set(|job| {
+            job.set_ttl(ttl);
+            Ok(())
+        })
+    }
+
+    /// Not after this instant of the store's clock: an attempt that runs then is asked to stop, and one that would come later
+    /// does not. The job goes to the dead-letter queue as `expired`, also when it is replayed later.
+    pub fn deadline(self, deadline: Timestamp) -> Self {
+        self.set(|job| {
+            job.set_deadline(deadline);
             Ok(())
         })
     }

@@ -6,7 +6,7 @@ use crate::verdict::DeadReason;
 use crate::{JobId, Kind, QueueName};
 use serde::{Deserialize, Serialize};
 
-/// What becomes of a job that is given up: its attempts have run out, or its error was permanent.
+/// What becomes of a job that is given up: its attempts have run out, its error was permanent, or it has expired.
 ///
 /// A job whose arguments cannot be read, that has an effect in doubt, or that killed its process too often always stays in the
 /// dead-letter queue, and nobody is told but by alerts: a person has to look at it.
@@ -35,7 +35,7 @@ pub struct DeadJob {
     pub queue: String,
     /// Its last attempt.
     pub attempt: u32,
-    /// The word for why: `exhausted` or `permanent`.
+    /// The word for why: `exhausted`, `permanent` or `expired`.
     pub reason: String,
     /// What went wrong last.
     pub error: String,

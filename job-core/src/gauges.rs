@@ -9,6 +9,8 @@ use std::time::Duration;
 pub struct Gauges {
     /// True if claims are stopped.
     pub paused: bool,
+    /// The kinds whose claims are stopped, by name. Their jobs are counted like any other.
+    pub paused_kinds: Vec<Kind>,
     /// Jobs in the dead-letter queue, or as far as they were counted.
     pub dead: u64,
     /// Jobs that can be claimed now, or as far as they were counted.

@@ -64,6 +64,12 @@ pub struct JobSpec {
     pub backoff: Backoff,
     /// How long one attempt may take; `None` is for ever.
     pub timeout: Option<Duration>,
+    /// How often it may be put off by a snooze; `u32::MAX` is unlimited. The next snooze counts as a failed attempt. Counted are
+    /// claims that were no attempts, so a give-back at a shutdown and a process that died count as well, and after a
+    /// replay the attempts before it.
+    pub snoozes: u32,
+    /// How long after it is due it is worth starting; `None` is for ever.
+    pub ttl: Option<Duration>,
     /// The version of the arguments. A job that was stored with a newer one is not run and not changed: it waits for a
     /// process that knows its version, looked at again after a second at first and five minutes at last. No attempt is
     /// counted.
@@ -87,6 +93,8 @@ pub struct JobSpec {
 impl JobSpec {
     /// 10 retries.
     pub const DEFAULT_MAX_ATTEMPTS: u32 = 11;
+    /// 10,000 snoozes: a week of one a minute.
+    pub const DEFAULT_SNOOZES: u32 = 10_000;
     /// 15 minutes.
     pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 
@@ -103,6 +111,8 @@ impl JobSpec {
             on_conflict: OnConflict::Existing,
             backoff: Backoff::DEFAULT,
             timeout: Some(Self::DEFAULT_TIMEOUT),
+            snoozes: Self::DEFAULT_SNOOZES,
+            ttl: None,
             version: 1,
             upgrade: None,
             shown: None,

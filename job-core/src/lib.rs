@@ -25,6 +25,7 @@ mod id;
 mod into_outcome;
 mod job;
 mod key;
+mod lifetime;
 mod middleware;
 mod names;
 mod new_job;

@@ -134,6 +134,7 @@ impl Layers {
 
     /// The job as it is to be stored.
     pub(crate) fn enqueue(&self, job: &mut NewJob) -> Result<(), EnqueueError> {
+        job.note_due();
         for layer in &self.0 {
             catch_unwind(AssertUnwindSafe(|| layer.enqueue(job))).unwrap_or_else(|panic| {
                 let (name, text) = (name(&**layer), panic_text(&*panic));

@@ -138,7 +138,7 @@ impl NewJob {
             let why = if spec.shown.is_none() { format!(": {e}") } else { String::new() };
             EnqueueError::rejected(format!("the arguments of {} cannot be written as JSON{why}", spec.kind))
         })?;
-        Ok(Self {
+        let mut new = Self {
             priority: spec.priority,
             max_attempts: spec.max_attempts,
             version: spec.version,
@@ -147,7 +147,11 @@ impl NewJob {
             idempotency: job.idempotency_key(),
             unique: job.unique_key(),
             ..Self::new(spec.kind.clone(), spec.queue.clone(), payload)
-        })
+        };
+        if let Some(ttl) = spec.ttl {
+            new.set_ttl(ttl);
+        }
+        Ok(new)
     }
 
     /// Checks every limit; `payload_max` is in bytes.
@@ -167,6 +171,9 @@ impl NewJob {
             return reject(format!("{} has max_attempts 0: a job needs at least 1", self.kind));
         }
         self.check_conflict()?;
+        if let Some(problem) = self.lifetime_problem() {
+            return reject(problem);
+        }
         let headers: usize = self.headers.iter().map(|(k, v)| k.len() + v.len()).sum();
         if headers > Self::HEADER_BYTES_MAX {
             return reject(format!(

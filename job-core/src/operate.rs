@@ -8,7 +8,7 @@ use crate::gauges::Gauges;
 use crate::new_job::{Headers, Priority};
 use crate::note::Note;
 use crate::verdict::DeadReason;
-use crate::{BatchId, JobId, Kind, QueueName};
+use crate::{BatchId, JobId, Kind, QueueName, WorkerId};
 use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -51,6 +51,28 @@ pub trait Operate: Backend {
 
     /// Lets a paused queue be claimed again.
     async fn resume(&self, queue: &QueueName) -> Result<(), BackendError>;
+
+    /// Stops claims of one kind in a queue in all processes, or lets it be claimed again. Its jobs stay where they are; other
+    /// kinds and running jobs go on. It holds for a kind that the queue has never seen as well, and says nothing about a
+    /// pause of the queue as a whole. Setting what is set already changes nothing.
+    async fn set_kind_paused(&self, queue: &QueueName, kind: &Kind, paused: bool)
+    -> Result<(), BackendError>;
+
+    /// Stops claims of one kind in a queue, in all processes, until it is resumed. It survives restarts.
+    ///
+    /// # Errors
+    /// Those of the store; it may be called again.
+    async fn pause_kind(&self, queue: &QueueName, kind: &Kind) -> Result<(), BackendError> {
+        self.set_kind_paused(queue, kind, true).await
+    }
+
+    /// Lets a paused kind be claimed again, and wakes those who wait for work.
+    ///
+    /// # Errors
+    /// Those of the store; it may be called again.
+    async fn resume_kind(&self, queue: &QueueName, kind: &Kind) -> Result<(), BackendError> {
+        self.set_kind_paused(queue, kind, false).await
+    }
 
     /// The numbers of one queue. May scan; not for a hot path.
     async fn stats(&self, queue: &QueueName) -> Result<QueueStats, BackendError>;
@@ -183,6 +205,8 @@ pub struct AttemptError {
     pub attempt: u32,
     /// When, by the store's clock.
     pub at: Timestamp,
+    /// The worker whose attempt it was, if the store knows.
+    pub worker: Option<WorkerId>,
     /// What went wrong.
     pub error: String,
 }
@@ -254,6 +278,8 @@ pub struct QueueStats {
     pub oldest_ready: Option<Duration>,
     /// True if claims are stopped.
     pub paused: bool,
+    /// The kinds whose claims are stopped, by name.
+    pub paused_kinds: Vec<Kind>,
 }
 
 /// A backend by value, or one already shared.

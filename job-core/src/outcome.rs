@@ -55,7 +55,8 @@ impl JobError {
         Self { action: Action::Cancelled, source: "cancelled".into() }
     }
 
-    /// Not now: run again after `delay` without counting an attempt.
+    /// Not now: run again after `delay` without counting an attempt; as often as the job's `snoozes` allow, and then it counts as
+    /// a failure.
     #[must_use]
     pub fn snooze(delay: Duration) -> Self {
         Self { action: Action::Snooze(delay), source: "snoozed".into() }

@@ -89,12 +89,20 @@ pub enum DeadReason {
     Poisoned,
     /// Nobody knows whether one of its effects has happened, and it must not happen twice.
     EffectInDoubt,
+    /// It was not started within its ttl, or its deadline has passed.
+    Expired,
 }
 
 impl DeadReason {
     /// Every reason.
-    pub const ALL: [Self; 5] =
-        [Self::Exhausted, Self::Permanent, Self::Undecodable, Self::Poisoned, Self::EffectInDoubt];
+    pub const ALL: [Self; 6] = [
+        Self::Exhausted,
+        Self::Permanent,
+        Self::Undecodable,
+        Self::Poisoned,
+        Self::EffectInDoubt,
+        Self::Expired,
+    ];
 
     /// The word for it, in stores and on screens.
     #[must_use]
@@ -105,6 +113,7 @@ impl DeadReason {
             Self::Undecodable => "undecodable",
             Self::Poisoned => "poisoned",
             Self::EffectInDoubt => "effect_in_doubt",
+            Self::Expired => "expired",
         }
     }
 

@@ -19,7 +19,7 @@ use proc_macro2::{Ident, TokenStream};
 use quote::ToTokens;
 use syn::{Expr, ExprPath, Lit, LitStr, Path};
 
-const NAMES: [&str; 22] = [
+const NAMES: [&str; 24] = [
     "name",
     "aliases",
     "queue",
@@ -28,6 +28,8 @@ const NAMES: [&str; 22] = [
     "max_attempts",
     "backoff",
     "timeout",
+    "ttl",
+    "snoozes",
     "idempotency",
     "unique",
     "on_conflict",
@@ -45,14 +47,13 @@ const NAMES: [&str; 22] = [
 ];
 
 /// Designed, and refused by name until they do something.
-const LATER: [&str; 15] = [
+const LATER: [&str; 14] = [
     "cron",
     "concurrency",
     "rate_limit",
     "limit",
     "limits",
     "deadline",
-    "ttl",
     "delay",
     "retention",
     "tags",
@@ -74,6 +75,9 @@ pub(crate) struct Options {
     pub(crate) max_attempts: Option<u32>,
     pub(crate) backoff: Option<BackoffValue>,
     pub(crate) timeout: Option<TimeoutValue>,
+    pub(crate) ttl: Option<DurationValue>,
+    /// `u32::MAX` is unlimited.
+    pub(crate) snoozes: Option<u32>,
     pub(crate) idempotency: Option<KeyOption>,
     /// `unique`, or the key of `debounce` or `latest`.
     pub(crate) unique: Option<KeyOption>,
@@ -158,6 +162,8 @@ fn set(options: &mut Options, name: &str, arg: &Arg, errors: &mut Errors) -> syn
         "max_attempts" => options.max_attempts = Some(max_attempts(arg.expr("max_attempts = 6")?)?),
         "backoff" => options.backoff = backoff::parse(arg, errors)?,
         "timeout" => options.timeout = Some(timeout(arg.expr(r#"timeout = "30s""#)?)?),
+        "snoozes" => options.snoozes = Some(count("snoozes", arg.expr("snoozes = 500")?)?),
+        "ttl" => options.ttl = Some(ttl(arg.expr(r#"ttl = "10m""#)?)?),
         "idempotency" | "unique" => {
             let key = keys::parse(name, arg, errors)?;
             let slot = if name == "unique" { &mut options.unique } else { &mut options.idempotency };
@@ -301,6 +307,20 @@ fn keep(name: &str, expr: &Expr) -> syn::Result<DurationValue> {
             Err(syn::Error::new_spanned(expr, text))
         }
         period => Ok(period),
+    }
+}
+
+fn ttl(expr: &Expr) -> syn::Result<DurationValue> {
+    if as_ident(expr).is_some_and(|word| word == "none") {
+        let text = help("ttl is a duration", "leave it away for a job that is never too late");
+        return Err(syn::Error::new_spanned(expr, text));
+    }
+    match duration("ttl", expr)? {
+        DurationValue::Millis(0) => Err(syn::Error::new_spanned(
+            expr,
+            help("ttl must be greater than zero", "leave it away for a job that is never too late"),
+        )),
+        ttl => Ok(ttl),
     }
 }
 

@@ -39,7 +39,7 @@ fn all_options() {
     check(
         "all_options",
         r#"name = "billing.charge", aliases = ["charge"], queue = Queues::EMAIL, priority = high, retries = 5,
-            backoff(exponential, base = "2s", factor = 3, max = "1h", jitter = "none"), timeout = "90s", version = 2,
+            backoff(exponential, base = "2s", factor = 3, max = "1h", jitter = "none"), timeout = "90s", ttl = "2h", snoozes = 500, version = 2,
             idempotency(key = "customer.id", ttl = "36h", scope = queue), unique(key = "customer.id", scope = global),
             args = ChargeJob"#,
         "

@@ -40,6 +40,9 @@ macro_rules! forward_operate {
             async fn resume(&self, queue: &::job_core::QueueName) -> Result<(), ::job_core::BackendError> {
                 self.$($field).+.resume(queue).await
             }
+            async fn set_kind_paused(&self, queue: &::job_core::QueueName, kind: &::job_core::Kind, paused: bool) -> Result<(), ::job_core::BackendError> {
+                self.$($field).+.set_kind_paused(queue, kind, paused).await
+            }
             async fn stats(&self, queue: &::job_core::QueueName) -> Result<::job_core::QueueStats, ::job_core::BackendError> {
                 self.$($field).+.stats(queue).await
             }

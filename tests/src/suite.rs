@@ -171,6 +171,7 @@ macro_rules! __checks {
             }
             c7_time {
                 a_delayed_job_waits,
+                a_claim_tells_the_time,
                 no_delay_and_the_past_mean_at_once,
                 a_job_for_an_instant_waits,
                 a_far_future_is_no_problem,
@@ -243,6 +244,7 @@ macro_rules! __checks {
             }
             operate {
                 a_dead_job_says_why,
+                an_error_names_its_worker,
                 a_replayed_job_starts_again,
                 a_discarded_job_is_gone,
                 a_waiting_job_is_cancelled_at_once,
@@ -259,8 +261,14 @@ macro_rules! __checks {
                 an_unused_queue_is_empty,
                 a_wait_ends_with_an_enqueue,
             }
+            paused_kinds {
+                a_paused_kind_gives_no_job_away,
+                suspects_of_a_paused_kind_wait,
+                a_wait_ends_when_a_kind_is_resumed,
+            }
             gauges {
                 they_count_what_there_is,
+                a_paused_kind_shows,
                 counts_go_as_far_as_asked,
                 the_first_ready_job_of_each_kind_is_named,
                 a_job_that_comes_back_has_a_new_number,
@@ -272,6 +280,8 @@ macro_rules! __checks {
                 an_amendment_changes_notes,
                 only_a_dead_job_is_amended,
                 an_amendment_and_a_replay_never_mix,
+                old_dead_jobs_are_removed,
+                a_replay_begins_the_time_of_the_dead_anew,
             }
         }
     };

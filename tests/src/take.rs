@@ -11,6 +11,7 @@ use std::time::Duration;
 pub struct Take<'a> {
     harness: &'a Harness,
     queue: QueueName,
+    worker: WorkerId,
     limit: u32,
     kinds: Vec<Kind>,
     lease: LeaseId,
@@ -24,6 +25,7 @@ impl<'a> Take<'a> {
         Self {
             harness,
             queue: QUEUE,
+            worker: WorkerId::random(),
             limit,
             kinds: vec![KIND, OTHER_KIND],
             lease: LeaseId::random(),
@@ -37,6 +39,13 @@ impl<'a> Take<'a> {
     #[must_use]
     pub fn queue(mut self, queue: &QueueName) -> Self {
         self.queue = queue.clone();
+        self
+    }
+
+    /// By this worker.
+    #[must_use]
+    pub fn by(mut self, worker: WorkerId) -> Self {
+        self.worker = worker;
         self
     }
 
@@ -85,7 +94,7 @@ impl<'a> Take<'a> {
     fn request(&self) -> ClaimRequest<'_> {
         ClaimRequest {
             lease: self.lease,
-            worker: WorkerId::random(),
+            worker: self.worker,
             kinds: &self.kinds,
             limit: self.limit,
             lease_for: self.lease_for,
@@ -103,13 +112,18 @@ impl<'a> Take<'a> {
     }
 
     /// Claims, which must work; repeats the call while another claim is in the way.
-    pub async fn jobs(&self) -> Vec<ClaimedJob> {
+    pub async fn claim(&self) -> Claim {
         self.harness
             .until("a claim that is not contended", || async {
                 let claim = self.once().await.expect("claim works");
-                (!claim.contended).then_some(claim.jobs)
+                (!claim.contended).then_some(claim)
             })
             .await
+    }
+
+    /// The jobs of [`claim`](Self::claim).
+    pub async fn jobs(&self) -> Vec<ClaimedJob> {
+        self.claim().await.jobs
     }
 
     /// Settles and claims in one call, which must work.

@@ -132,6 +132,8 @@ found! {
         by payloads_come_back_byte_for_byte;
     an_ignored_pause: IgnoresPause
         by a_paused_queue_gives_no_job_away;
+    an_ignored_pause_of_a_kind: IgnoresKindPause
+        by a_paused_kind_gives_no_job_away, suspects_of_a_paused_kind_wait;
     a_lost_request_to_stop: LosesCancel
         by a_running_job_is_asked_to_stop;
     a_lost_wake_up: NeverWakes

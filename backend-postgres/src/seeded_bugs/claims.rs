@@ -36,6 +36,24 @@ pub(super) const BUGS: &[SqlBug] = &[
         &[("  if q.paused then return c; end if;\n", "")],
     ),
     bug(
+        "sql_claim_without_clock",
+        "a claim does not tell what time it is",
+        CLAIM,
+        &[("    c.now_us := (date_part('epoch', clock_timestamp()) * 1000000)::bigint;\n", "")],
+    ),
+    bug(
+        "sql_kind_pause_ignored",
+        "a paused kind is claimed",
+        CLAIM,
+        &[("if q.paused_kinds <> '{}' then", "if false then")],
+    ),
+    bug(
+        "sql_one_kind_paused",
+        "a pause of one kind ends that of another",
+        "backend-postgres/migrations/0011_controls.sql",
+        &[("array_remove(queue.paused_kinds, p_kind) ||", "'{}' ||")],
+    ),
+    bug(
         "sql_claim_not_repeated",
         "a repeated claim takes other jobs",
         CLAIM,
@@ -224,6 +242,18 @@ pub(super) const BUGS: &[SqlBug] = &[
             "p_queue text) returns bigint\nlanguage plpgsql set jit = off set enable_seqscan = off as $$\ndeclare q int; r {schema}.ready; repaired bigint := 0;\nbegin\n",
             "p_queue text) returns bigint\nlanguage plpgsql set jit = off set enable_seqscan = off as $$\ndeclare q int; r {schema}.ready; repaired bigint := 0;\nbegin\n  return 0;\n",
         )],
+    ),
+    bug(
+        "sql_dead_pruned_early",
+        "jobs that have just died are removed",
+        "backend-postgres/migrations/0011_controls.sql",
+        &[("d.queue_id = q and d.died_at < before", "d.queue_id = q")],
+    ),
+    bug(
+        "sql_dead_pruned_leave_notes",
+        "the notes of dead jobs that were removed stay",
+        "backend-postgres/migrations/0011_controls.sql",
+        &[("  delete from {schema}.note n where n.job = any(gone);\n", "")],
     ),
     // ---- administration
     bug(

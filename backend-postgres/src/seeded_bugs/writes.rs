@@ -80,7 +80,7 @@ pub(super) const BUGS: &[SqlBug] = &[
         SETTLE,
         &[(
             "if not found or p_seq <> all(held.seqs) then return false; end if;",
-            "select array[p_lane] as lanes, array[p_seq] as seqs into held;",
+            "select array[p_lane] as lanes, array[p_seq] as seqs, p_lease as worker into held;",
         )],
     ),
     bug(
@@ -105,7 +105,13 @@ pub(super) const BUGS: &[SqlBug] = &[
         "sql_error_lost",
         "a failure is not noted",
         SETTLE,
-        &[("r.errors := {schema}.push_error(r.errors, r.attempt, p_error);", "")],
+        &[("r.errors := {schema}.push_error(r.errors, r.attempt, p_worker, p_error);", "")],
+    ),
+    bug(
+        "sql_error_of_nobody",
+        "a failure does not say whose it was",
+        SETTLE,
+        &[("p_error, p_reason, held.worker);", "p_error, p_reason, null);")],
     ),
     bug(
         "sql_attempts_unlimited",

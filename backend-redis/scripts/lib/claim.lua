@@ -1,9 +1,9 @@
--- ARGV from `a`: worker, limit, lease ms, solo ('1': take one, '2': say whether one waits, as a fifth answer), most bytes, number of kinds, the lease ids (the normal one first).
+-- ARGV from `a`: worker, limit, lease ms, solo ('1': take one, '2': say whether one waits, as a sixth answer), most bytes, number of kinds, the lease ids (the normal one first).
 -- KEYS from `k`: one for each lease, then one lane for each kind. The answer: handles, jobs, metas ('' if fresh; none at all if
 -- every job is), and the place of each: number of its lease (0: the normal one) * 65536 + place there; none at all if all
--- are in order under the normal lease.
+-- are in order under the normal lease; what the clock says, in ms (0 if there are no jobs).
 
-local function nothing() return { {}, {}, {}, {} } end
+local function nothing() return { {}, {}, {}, {}, 0 } end
 
 local function with_metas(answer, ids)
   if redis.call('EXISTS', M) == 0 then return end
@@ -30,6 +30,7 @@ local function repeated(leases, k)
     end
   end
   if not found then return nil end
+  answer[5] = now_ms()
   for i, job in ipairs(read_many(J, ids)) do answer[2][i] = job or '' end
   with_metas(answer, ids)
   return answer
@@ -155,6 +156,9 @@ local function take_normal(lanes, limit, room, key, lease, worker, expires)
   return handles, ids, jobs
 end
 
+-- All keys of a shard begin with the same.
+local function lane_of_kind(kind) return string.sub(Q, 1, -2) .. 'r:' .. kind end
+
 local function claim(a, k)
   local worker, limit, lease_for, solo, room, kinds = unpack(ARGV, a, a + 5)
   limit, room, kinds = tonumber(limit), tonumber(room), tonumber(kinds)
@@ -162,17 +166,20 @@ local function claim(a, k)
   local leases = #ARGV - first_lease + 1
   local again = repeated(leases, k)
   if again then return again end
-  if redis.call('HGET', Q, 'paused') then return nothing() end
+  local paused, paused_kinds = unpack(redis.call('HMGET', Q, 'paused', 'paused_kinds'))
+  if paused then return nothing() end
+  -- A kind may be named twice.
   local lanes, seen = {}, {}
+  for kind in string.gmatch(paused_kinds or '', '%S+') do seen[lane_of_kind(kind)] = true end
   for i = 1, kinds do
     local lane = KEYS[k + leases + i - 1]
-    -- A kind may be named twice.
     if not seen[lane] and redis.call('EXISTS', lane) == 1 then lanes[#lanes + 1] = lane end
     seen[lane] = true
   end
   if #lanes == 0 then return nothing() end
-  local expires = whole(now_ms() + tonumber(lease_for))
   local answer, ids = nothing(), {}
+  answer[5] = now_ms()
+  local expires = whole(answer[5] + tonumber(lease_for))
   write_even_if_full()
   if limit > 0 then
     answer[1], ids, answer[2] = take_normal(lanes, limit, room, KEYS[k], ARGV[first_lease], worker, expires)
@@ -198,7 +205,7 @@ local function claim(a, k)
     suspects = suspects + 1
   end
   if suspects == 0 and solo == '1' and leases > 1 then alone(2, SOLO, SOLO + SUSPECT, 2) end
-  if solo == '2' and first_in(lanes, SOLO, SOLO + SUSPECT) then answer[5] = 1 end
+  if solo == '2' and first_in(lanes, SOLO, SOLO + SUSPECT) then answer[6] = 1 end
   if #ids > normal then
     for i = 1, normal do answer[4][i] = i - 1 end
   end

@@ -9,16 +9,16 @@
 
 local KEPT_FIRST, KEPT_LAST = 2, 8
 
--- Failures are kept one after the other: attempt (4 bytes), time (8), length (4), text.
-local function with_error(kept, attempt, now, text)
+-- Failures are kept one after the other: attempt (4 bytes), time (8), worker (16), length (4), text.
+local function with_error(kept, attempt, now, worker, text)
   local list, at = {}, 1
   while kept and at <= #kept do
-    local size = 16 + struct.unpack('>I4', kept, at + 12)
+    local size = 32 + struct.unpack('>I4', kept, at + 28)
     list[#list + 1] = string.sub(kept, at, at + size - 1)
     at = at + size
   end
   if #list >= KEPT_FIRST + KEPT_LAST then table.remove(list, KEPT_FIRST + 1) end
-  list[#list + 1] = struct.pack('>I4I8I4', attempt, now, #text) .. text
+  list[#list + 1] = struct.pack('>I4I8', attempt, now) .. worker .. struct.pack('>I4', #text) .. text
   return table.concat(list)
 end
 
@@ -78,7 +78,8 @@ local function apply(verdict, lanes, now)
   local charged, claims, crashes = meta_of(redis.call('HGET', M, id))
   claims = claims + 1
   if what == 'retry' or what == 'dead' then
-    redis.call('HSET', E, id, with_error(redis.call('HGET', E, id), charged + 1, now, verdict.error))
+    local worker = redis.call('HGET', verdict.lease.key, 'w')
+    redis.call('HSET', E, id, with_error(redis.call('HGET', E, id), charged + 1, now, worker, verdict.error))
     charged = charged + 1
   end
   if what == 'keep' then
@@ -104,6 +105,7 @@ local function read_verdicts(a, count, leases)
     local verdict = { what = ARGV[at + 3], detail = ARGV[at + 4], error = ARGV[at + 5] }
     local lease = leases[tonumber(ARGV[at])]
     local fate
+    verdict.lease = lease
     verdict.letter, verdict.handle, fate = judge(lease, tonumber(ARGV[at + 1]), ARGV[at + 2])
     if verdict.handle then
       local back = verdict.what == 'retry' or verdict.what == 'snooze' or verdict.what == 'release'

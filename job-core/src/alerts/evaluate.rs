@@ -5,7 +5,7 @@ use super::history::History;
 use super::latch::{Latch, Levels};
 use super::rule::{Measure, Rule};
 use crate::gauges::{Gauges, KindGauge};
-use crate::{Kind, QueueName};
+use crate::{Kind, QueueName, seeded_bug};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -102,12 +102,14 @@ fn measure(
         Measure::DeadGrowth(within) => whole(history.died(within, now)),
         Measure::QueueDepth => whole(gauges.ready),
         Measure::OldestReady => {
-            let ages = gauges.kinds.iter().map(|gauge| ms(history.ready_for(gauge, now)));
+            let ages = gauges.kinds.iter().filter(|gauge| !is_paused(gauges, gauge));
+            let ages = ages.map(|gauge| ms(history.ready_for(gauge, now)));
             whole(ages.max().unwrap_or(0))
         }
         Measure::NoWorker => {
             let mut values = BTreeMap::new();
-            let foreign = |gauge: &&KindGauge| !gauges.paused && !handles(&gauge.kind);
+            let foreign =
+                |gauge: &&KindGauge| !gauges.paused && !is_paused(gauges, gauge) && !handles(&gauge.kind);
             for gauge in gauges.kinds.iter().filter(foreign) {
                 let value: &mut u64 = values.entry(Some(gauge.kind.clone())).or_default();
                 *value = (*value).max(ms(history.untouched_for(gauge, now)));
@@ -115,6 +117,11 @@ fn measure(
             values
         }
     }
+}
+
+/// True for a kind that waits because somebody said so.
+fn is_paused(gauges: &Gauges, gauge: &KindGauge) -> bool {
+    gauges.paused_kinds.contains(&gauge.kind) && !seeded_bug!("alert_of_paused_kind")
 }
 
 fn report(

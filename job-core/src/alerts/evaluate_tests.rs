@@ -34,6 +34,18 @@ const RAISED: Option<AlertEvent> = Some(AlertEvent::Raised);
 const CLEARED: Option<AlertEvent> = Some(AlertEvent::Cleared);
 
 #[test]
+fn a_paused_kind_raises_nothing() {
+    for rule in [Rule::oldest_ready(STEP), Rule::no_worker(STEP)] {
+        let waits = || (0..4).map(|_| ready(1, 1));
+        let paused = || waits().map(|gauges| Gauges { paused_kinds: vec![MAIL], ..gauges });
+        assert!(events(rule.clone(), false, waits()).contains(&RAISED), "{rule:?}");
+        assert_eq!(events(rule.clone(), false, paused()), [None; 4]);
+        let then_paused = events(rule, false, waits().chain(paused()));
+        assert_eq!(then_paused.into_iter().flatten().last(), Some(AlertEvent::Cleared));
+    }
+}
+
+#[test]
 fn the_first_dead_job_raises_and_the_last_one_clears() {
     let seen = events(Rule::dead_depth(1), true, [0, 1, 2, 1, 0, 0].map(dead));
     assert_eq!(seen, [None, RAISED, None, None, CLEARED, None]);

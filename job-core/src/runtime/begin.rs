@@ -5,7 +5,7 @@ use super::shared::Env;
 use crate::backend::ClaimedJob;
 use crate::context::JobContext;
 use crate::middleware::JobFuture;
-use crate::outcome::{Action, JobError};
+use crate::outcome::Action;
 use crate::registry::Registration;
 use crate::retry::{Backoff, FailureInfo, Jitter};
 use crate::seeded_bug;
@@ -50,5 +50,5 @@ fn newer(env: &Env, handler: &Registration, job: &ClaimedJob) -> Ended {
     let after = env.chance.shorten(bound, 50);
     let (stored, known) = (job.version, handler.spec().version);
     tracing::warn!(stored, known, ?after, "the arguments are of a newer version: left to a newer worker");
-    Ended::Returned(Err(JobError::snooze(after)))
+    Ended::PutOff(after)
 }

@@ -25,10 +25,14 @@ use tokio::time::Instant;
 pub struct Queue {
     concurrency: usize,
     prefetch_max: usize,
-    keep_completed: Option<Duration>,
+    pub(super) keep_completed: Option<Duration>,
+    pub(super) dead_kept: Option<Duration>,
 }
 
 impl Queue {
+    /// The least that [`dead_kept`](Self::dead_kept) may be: 24 h, so that somebody has had a working day to look.
+    pub const DEAD_KEPT_MIN: Duration = Duration::from_secs(24 * 60 * 60);
+
     /// At most this many handlers at once in this process.
     #[must_use]
     pub fn concurrency(limit: usize) -> Self {
@@ -51,12 +55,21 @@ impl Queue {
         self.keep_completed = Some(period);
         self
     }
+
+    /// Removes jobs that have been dead for longer than this, with their errors and notes, for good; a WARN says how many.
+    /// They are kept for ever unless set. Every process that works on the queue does this, so where they differ the shortest
+    /// time counts. `build()` refuses less than [`DEAD_KEPT_MIN`](Self::DEAD_KEPT_MIN).
+    #[must_use]
+    pub fn dead_kept(mut self, time: Duration) -> Self {
+        self.dead_kept = Some(time);
+        self
+    }
 }
 
 impl Default for Queue {
     /// 32 handlers at once.
     fn default() -> Self {
-        Self { concurrency: 32, prefetch_max: 2_000, keep_completed: None }
+        Self { concurrency: 32, prefetch_max: 2_000, keep_completed: None, dead_kept: None }
     }
 }
 
@@ -270,7 +283,7 @@ impl RuntimeBuilder {
                 poll_max: self.poll_max,
             };
             let core = QueueCore::new(config, Instant::now());
-            Arc::new(QueueShared::new(name, Arc::clone(&env), core, options.keep_completed))
+            Arc::new(QueueShared::new(name, Arc::clone(&env), core, &options))
         });
         let queues = queues.collect();
         Ok(Runtime { env, queues, alerts: self.alerts, board: Board::default() })
@@ -327,7 +340,14 @@ impl RuntimeBuilder {
 
     fn check_queues(&mut self) -> BTreeMap<QueueName, Queue> {
         let mut queues: BTreeMap<QueueName, Queue> = BTreeMap::new();
-        for (name, options) in std::mem::take(&mut self.queues) {
+        let listed = std::mem::take(&mut self.queues);
+        let all = listed.iter().map(|(name, options)| (format!("queue {name}"), options));
+        for (name, options) in all.chain([("default_queue".to_owned(), &self.default_queue)]) {
+            if let Some(kept) = options.dead_kept.filter(|kept| *kept < Queue::DEAD_KEPT_MIN) {
+                self.problems.push(format!("{name} keeps dead jobs for {kept:?}, which is less than 24 h"));
+            }
+        }
+        for (name, options) in listed {
             match QueueName::new(&name) {
                 Err(error) => self.problems.push(error.to_string()),
                 Ok(name) if options.concurrency == 0 => {

@@ -18,8 +18,8 @@ pub(super) fn bury(
     job: &ClaimedJob,
     verdict: Verdict,
 ) -> (Verdict, Vec<NewJob>) {
-    let Verdict::Dead { reason: reason @ (DeadReason::Exhausted | DeadReason::Permanent), error } = &verdict
-    else {
+    use DeadReason::{Exhausted, Expired, Permanent};
+    let Verdict::Dead { reason: reason @ (Exhausted | Permanent | Expired), error } = &verdict else {
         return (verdict, Vec::new());
     };
     match spec.dead_letter {

@@ -5,6 +5,7 @@ mod ending;
 mod leases;
 mod starting;
 
+use super::expiry::StoreClock;
 use super::slots::{Slot, Slots, StopReason};
 use super::suspects::Suspects;
 use crate::LeaseId;
@@ -16,6 +17,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+
+use leases::Lease;
 
 /// What the core has to know of the configuration.
 #[derive(Debug, Clone)]
@@ -30,17 +33,6 @@ pub(crate) struct CoreConfig {
 
 /// Work claimed ahead is at most what this process finished in this time.
 const PREFETCH_WINDOW: Duration = Duration::from_millis(100);
-
-/// A lease as this process believes it to be.
-#[derive(Debug)]
-struct Lease {
-    /// From the clock reading taken before the request was sent, so never later than the store's.
-    ends: Instant,
-    unsettled: u32,
-    suspect: bool,
-    /// The store says that it has ended.
-    over: bool,
-}
 
 /// A claim to send. The same lease ids are sent again after an unknown outcome.
 #[derive(Debug, Clone)]
@@ -59,6 +51,7 @@ pub(crate) struct Start {
     pub(crate) slot: Slot,
     pub(crate) job: ClaimedJob,
     pub(crate) stop: CancellationToken,
+    pub(crate) clock: Option<StoreClock>,
 }
 
 /// Which actor has something to do.
@@ -201,6 +194,7 @@ impl QueueCore {
         self.measure(now);
         let sent = if seeded_bug!("lease_counted_from_answer") { now } else { plan.first_sent };
         let ends = sent + self.config.lease_for;
+        let clock = claim.now.map(|said| StoreClock { said, heard: now });
         for job in claim.jobs {
             let suspect = job.hold.lease != plan.lease;
             let lease = self.leases.entry(job.hold.lease).or_insert(Lease {
@@ -208,6 +202,7 @@ impl QueueCore {
                 unsettled: 0,
                 suspect,
                 over: false,
+                clock,
             });
             if lease.unsettled == 0 && suspect {
                 self.suspects.claimed(job.suspicion);

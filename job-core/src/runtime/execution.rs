@@ -1,8 +1,10 @@
 //! The task that runs jobs: decode, run under a timeout, catch panics, say what became of it. All user code runs here.
 
 use super::begin::begin;
+use super::bounded::bounded;
 use super::burial::bury;
 use super::core::Start;
+use super::expiry::{Expiry, Missed};
 use super::shared::QueueShared;
 use super::slots::{Slot, StopReason};
 use crate::attempt::Ending;
@@ -80,7 +82,7 @@ impl Drop for EndGuard<'_> {
 }
 
 async fn execute(queue: &Arc<QueueShared>, start: Start) -> (Verdict, Vec<NewJob>) {
-    let Start { slot, mut job, stop } = start;
+    let Start { slot, mut job, stop, clock } = start;
     let env = &queue.env;
     let Some(handler) = env.handlers.get(&job.kind) else {
         tracing::error!(job = %job.hold.job, kind = %job.kind, "the store returned a kind that was not asked for");
@@ -92,13 +94,19 @@ async fn execute(queue: &Arc<QueueShared>, start: Start) -> (Verdict, Vec<NewJob
     let kept = ctx.clone();
     let attempt = env.layers.attempt(&kept);
     let span = tracing::info_span!("job", id = %job.hold.job, kind = %job.kind, queue = %queue.name, attempt = job.attempt);
+    let mut expiry = Expiry::of(&job, clock);
+    let late = too_late(queue, &job, expiry.as_mut()).await;
     let ended = if stop.is_cancelled() {
         // Its task waited so long for a thread that the lease was lost, or the job was cancelled.
         Ended::Dropped
+    } else if let Some(late) = late {
+        late
     } else {
         match catch_unwind(AssertUnwindSafe(|| span.in_scope(|| begin(env, handler, &job, payload, ctx)))) {
             Ok(Ok(run)) => {
-                let limits = Limits { timeout: spec.timeout, blocking: spec.blocking };
+                let timeout =
+                    expiry.as_ref().map_or(spec.timeout, |e| e.timeout(spec.timeout, Instant::now()));
+                let limits = Limits { timeout, blocking: spec.blocking };
                 let grace = grace(queue, slot);
                 supervise(run, &limits, &stop, grace).instrument(span.clone()).await
             }
@@ -125,6 +133,10 @@ async fn execute(queue: &Arc<QueueShared>, start: Start) -> (Verdict, Vec<NewJob
                 settled(verdict, ending, spec, &job, chance)
             }
         };
+        let verdict = match &expiry {
+            Some(expiry) => expiry.judge(verdict, Instant::now()),
+            None => verdict,
+        };
         let (verdict, follow_ups) = match verdict {
             Verdict::Dead { .. } => bury(queue, spec, &job, verdict),
             Verdict::Complete => (completed(spec.keep.max(queue.keep), result), follow_ups),
@@ -135,6 +147,28 @@ async fn execute(queue: &Arc<QueueShared>, start: Start) -> (Verdict, Vec<NewJob
         }
         (verdict, follow_ups)
     })
+}
+
+/// How an attempt ends before it has begun, if its job is too late.
+async fn too_late(queue: &QueueShared, job: &ClaimedJob, expiry: Option<&mut Expiry>) -> Option<Ended> {
+    let expiry = expiry?;
+    let missed = expiry.missed(Instant::now())?;
+    // A replayed job has attempt 1 again. Its errors tell it from one that was claimed and never started.
+    if missed == Missed::Ttl && job.hold.claims > 1 && !seeded_bug!("replay_expires_again") {
+        let look = queue.env.backend.get(job.hold.job);
+        match bounded(queue.env.timing.call_timeout, "get", look).await {
+            Ok(Some(record)) if !record.errors.is_empty() => {
+                expiry.has_started();
+                return None;
+            }
+            Ok(_) => {}
+            Err(error) => {
+                tracing::warn!(%error, job = %job.hold.job, "nobody knows whether the job has started before: it is given back");
+                return Some(Ended::Dropped);
+            }
+        }
+    }
+    Some(Ended::Expired(missed.text()))
 }
 
 /// The verdict and the jobs that come with it, after what the handler has done through its context.
@@ -200,6 +234,9 @@ pub(super) enum Ended {
     Returned(Result<(), JobError>),
     Panicked(String),
     Undecodable(String),
+    Expired(&'static str),
+    /// Not a matter of the handler: it is looked at again later.
+    PutOff(Duration),
     /// Its time was up; with what it returned in the time it was given to stop.
     TimedOut(Duration, Option<Result<(), JobError>>),
     /// It was asked to stop and was dropped.
@@ -280,19 +317,28 @@ fn verdict(
             tracing::error!(error = %text, "job is dead: its arguments cannot be read");
             return Verdict::Dead { reason: DeadReason::Undecodable, error: ErrorReport::new(text) };
         }
+        Ended::Expired(text) => {
+            tracing::error!(error = %text, "job is dead: it has expired");
+            return Verdict::Dead { reason: DeadReason::Expired, error: ErrorReport::new(text) };
+        }
         Ended::Dropped => {
             return match reason {
                 Some(StopReason::Cancelled) => Verdict::Cancel,
                 Some(StopReason::Shutdown | StopReason::LeaseLost) | None => Verdict::Release,
             };
         }
+        Ended::PutOff(delay) => return Verdict::Snooze { delay },
         Ended::Panicked(text) => (text, None),
         Ended::TimedOut(timeout, None) => (format!("timed out after {timeout:?}"), None),
         Ended::TimedOut(timeout, Some(Err(error))) => {
             (format!("timed out after {timeout:?}: {}", error.report()), None)
         }
         Ended::Returned(Err(error)) => match (error.action(), reason) {
-            (Action::Snooze(delay), _) => return Verdict::Snooze { delay },
+            (Action::Snooze(delay), _) if may_snooze(spec, job) => return Verdict::Snooze { delay },
+            (Action::Snooze(_), _) => {
+                let text = "snoozed once more than `snoozes` allows, so it counts as a failure";
+                return failed(text, None, spec, job, chance);
+            }
             (Action::InDoubt, _) => {
                 let error = ErrorReport::new(error.report());
                 return Verdict::Dead { reason: DeadReason::EffectInDoubt, error };
@@ -312,6 +358,13 @@ fn verdict(
         },
     };
     failed(&text, after, spec, job, chance)
+}
+
+/// What a store counts is claims and attempts. Those that were no attempts were snoozes, but for a few: jobs that were given
+/// back, or that lost their process.
+fn may_snooze(spec: &JobSpec, job: &ClaimedJob) -> bool {
+    let snoozed = job.hold.claims.saturating_sub(u64::from(job.attempt));
+    spec.snoozes == u32::MAX || snoozed < u64::from(spec.snoozes) || seeded_bug!("snoozes_for_ever")
 }
 
 fn failed(text: &str, after: Option<Duration>, spec: &JobSpec, job: &ClaimedJob, chance: &Chance) -> Verdict {

@@ -82,3 +82,26 @@ fn an_error_of_a_job_that_was_asked_to_stop_is_no_failure() {
     let shutdown = told(failed_with("e".into()), Some(StopReason::Shutdown));
     assert!(matches!(shutdown, Verdict::Retry { .. }), "it failed by itself: {shutdown:?}");
 }
+
+#[test]
+fn a_job_that_snoozes_too_often_has_failed() {
+    let (mut spec, mut job) = (spec(), job(2));
+    spec.snoozes = 3;
+    let snoozes = |spec: &JobSpec, job: &ClaimedJob| {
+        let ended = failed_with(JobError::snooze(SOON));
+        verdict(ended, None, spec, job, &Chance::default())
+    };
+    job.hold.claims = 4; // an attempt that failed, two snoozes, and this one
+    assert_eq!(snoozes(&spec, &job), Verdict::Snooze { delay: SOON });
+    job.hold.claims = 5;
+    let Verdict::Retry { error, .. } = snoozes(&spec, &job) else { panic!("it does not count") };
+    assert!(error.as_str().contains("snooze"), "{error:?}");
+    assert_eq!(
+        verdict(Ended::PutOff(SOON), None, &spec, &job, &Chance::default()),
+        Verdict::Snooze { delay: SOON },
+        "a job of a newer version waits for newer code however long that takes"
+    );
+    spec.snoozes = u32::MAX;
+    job.hold.claims = u64::MAX;
+    assert_eq!(snoozes(&spec, &job), Verdict::Snooze { delay: SOON });
+}

@@ -78,6 +78,7 @@ impl QueueRound {
         let request = MaintainRequest {
             reap: now >= self.reap_from,
             poison_limit: timing.poison_limit,
+            dead_kept: self.queue.dead_kept,
             ..MaintainRequest::default()
         };
         let call = env.backend.maintain(&self.queue.name, &request);
@@ -94,6 +95,10 @@ impl QueueRound {
                 if done.leases_reaped > 0 || done.poisoned > 0 {
                     tracing::warn!(queue = %self.queue.name, leases = done.leases_reaped, returned = done.jobs_returned,
                         poisoned = done.poisoned, "leases of dead workers ended");
+                }
+                if done.dead_pruned > 0 {
+                    tracing::warn!(queue = %self.queue.name, jobs = done.dead_pruned, kept = ?self.queue.dead_kept,
+                        "dead jobs were removed for good: they had been dead for too long");
                 }
                 if done.repaired > 0 {
                     tracing::error!(queue = %self.queue.name, repaired = done.repaired, "an audit found stranded jobs; please report this");

@@ -8,6 +8,7 @@ mod burial;
 mod claimer;
 mod core;
 mod execution;
+mod expiry;
 mod keepers;
 mod lease_keeper;
 mod listener;

@@ -1,5 +1,6 @@
 //! What the parts of a running runtime share.
 
+use super::builder::Queue;
 use super::claimer::ClaimerMsg;
 use super::core::{Nudge, QueueCore, Start};
 use super::execution;
@@ -74,6 +75,8 @@ pub(crate) struct QueueShared {
     pub(crate) env: Arc<Env>,
     /// How long its completed jobs are kept.
     pub(super) keep: Option<Duration>,
+    /// How long dead jobs are kept, if not for ever.
+    pub(crate) dead_kept: Option<Duration>,
     core: Mutex<QueueCore>,
     claimer: Mutex<Option<Bell>>,
     settler: Mutex<Option<Bell>>,
@@ -117,11 +120,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl QueueShared {
-    pub(crate) fn new(name: QueueName, env: Arc<Env>, core: QueueCore, keep: Option<Duration>) -> Self {
+    pub(crate) fn new(name: QueueName, env: Arc<Env>, core: QueueCore, options: &Queue) -> Self {
         Self {
             name,
             env,
-            keep,
+            keep: options.keep_completed,
+            dead_kept: options.dead_kept,
             core: Mutex::new(core),
             claimer: Mutex::default(),
             settler: Mutex::default(),

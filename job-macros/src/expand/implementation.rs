@@ -118,6 +118,17 @@ fn spec(job: &Model, p: &TokenStream) -> TokenStream {
         }
     }
     set.extend(options.conflict.as_ref().and_then(|value| conflict(value, p)));
+    if let Some(ttl) = &options.ttl {
+        let ttl = duration(ttl);
+        set.push(quote!(spec.ttl = ::core::option::Option::Some(#ttl);));
+    }
+    if let Some(snoozes) = options.snoozes {
+        set.push(if snoozes == u32::MAX {
+            quote!(spec.snoozes = ::core::primitive::u32::MAX;)
+        } else {
+            quote!(spec.snoozes = #snoozes;)
+        });
+    }
     if let Some(version) = options.version {
         set.push(quote!(spec.version = #version;));
     }

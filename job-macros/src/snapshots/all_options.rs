@@ -1,4 +1,4 @@
-// #[job(name = "billing.charge", aliases = ["charge"], queue = Queues::EMAIL, priority = high, retries = 5, backoff(exponential, base = "2s", factor = 3, max = "1h", jitter = "none"), timeout = "90s", version = 2, idempotency(key = "customer.id", ttl = "36h", scope = queue), unique(key = "customer.id", scope = global), args = ChargeJob)]
+// #[job(name = "billing.charge", aliases = ["charge"], queue = Queues::EMAIL, priority = high, retries = 5, backoff(exponential, base = "2s", factor = 3, max = "1h", jitter = "none"), timeout = "90s", ttl = "2h", snoozes = 500, version = 2, idempotency(key = "customer.id", ttl = "36h", scope = queue), unique(key = "customer.id", scope = global), args = ChargeJob)]
 /// Charges a customer.
 pub async fn charge(customer: Customer, note: Option<String>, times: u8) -> JobResult {
     customer.charge(note, times).await
@@ -127,6 +127,10 @@ impl ::steadfast::__private::Job for ChargeJob {
             spec.timeout = ::core::option::Option::Some(
                 ::core::time::Duration::from_secs(90u64),
             );
+            spec.ttl = ::core::option::Option::Some(
+                ::core::time::Duration::from_secs(7200u64),
+            );
+            spec.snoozes = 500u32;
             spec.version = 2u32;
             spec
         });

@@ -100,6 +100,8 @@ fn by_attempt(failure: &FailureInfo<'_>) -> Duration {
     max_attempts = unlimited,
     backoff(exponential, base = "2s", factor = 3, max = "1h", jitter = "none"),
     timeout = "1h30m",
+    ttl = "2d",
+    snoozes = unlimited,
     version = 4,
     args = ChargeJob,
 )]
@@ -116,6 +118,8 @@ fn every_option_reaches_the_spec() {
     assert_eq!(spec.priority, Priority::HIGH);
     assert_eq!(spec.max_attempts, u32::MAX);
     assert_eq!(spec.timeout, Some(Duration::from_secs(5400)));
+    assert_eq!(spec.snoozes, u32::MAX);
+    assert_eq!(spec.ttl, Some(Duration::from_secs(2 * 86_400)));
     assert_eq!(spec.version, 4);
     let Backoff::Exponential { base, factor, max, jitter: Jitter::None } = spec.backoff else {
         panic!("{:?}", spec.backoff)

@@ -15,5 +15,9 @@ async fn never() {}
 async fn many() {}
 #[job(version = 0)]
 async fn version() {}
+#[job(snoozes = -1)]
+async fn snoozes() {}
+#[job(snoozes = never)]
+async fn never_snoozes() {}
 
 fn main() {}

@@ -23,6 +23,25 @@ pub async fn a_delayed_job_waits(h: &Harness) {
     assert_eq!(h.take(1).jobs().await.len(), 1);
 }
 
+/// A claim that gets jobs tells what the store's clock says, also when it is repeated.
+pub async fn a_claim_tells_the_time(h: &Harness) {
+    h.enqueue(&jobs(2)).await;
+    let enqueued = h.ids(JobState::Ready).await[0];
+    let enqueued = h.record(enqueued).await.enqueued_at;
+    let take = h.take(1);
+    let mut last = Duration::ZERO;
+    for claim in [&take, &h.take(1), &take] {
+        h.pass(h.units(3)).await;
+        let claim = claim.claim().await;
+        let now = claim.now.expect("there are jobs, so the time is told");
+        let since = Duration::try_from(now.duration_since(enqueued)).expect("it is later");
+        let passed = since.saturating_sub(last);
+        assert!(passed >= h.units(3) - h.unit() / 10 && passed < h.units(3) * 20, "{passed:?} have passed");
+        assert_eq!(claim.jobs.len(), 1);
+        last = since;
+    }
+}
+
 /// No delay, and a time in the past, mean at once, without maintenance.
 pub async fn no_delay_and_the_past_mean_at_once(h: &Harness) {
     let mut new = jobs(4);

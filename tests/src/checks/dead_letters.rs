@@ -1,8 +1,9 @@
 //! Dead jobs that an operator changes before they are replayed.
 
-use crate::{Harness, QUEUE, job, report};
+use crate::{Harness, QUEUE, job, jobs, report};
 use job_core::{
-    Amendment, DeadReason, IdempotencyKey, JobId, JobState, NewJob, Note, NoteEdit, UniqueKey, Verdict,
+    Amendment, DeadReason, IdempotencyKey, JobId, JobState, LeaseStatus, MaintainRequest, NewJob, Note,
+    NoteEdit, UniqueKey, Verdict,
 };
 use std::time::Duration;
 
@@ -144,4 +145,61 @@ pub async fn an_amendment_and_a_replay_never_mix(h: &Harness) {
         let wanted: (&[u8], &[u8]) = if *amended { (b"new", b"new") } else { (b"{}", b"started") };
         assert_eq!((&record.payload[..], &record.notes[0].value[..]), wanted);
     }
+}
+
+/// Jobs that have been dead for long are removed with their notes, a bounded number in a call and the oldest first; others stay, and
+/// so does everything if nobody asks.
+pub async fn old_dead_jobs_are_removed(h: &Harness) {
+    let old = jobs(5);
+    h.enqueue(&old).await;
+    for taken in h.take(5).jobs().await {
+        let note = [NoteEdit::set("n", "v")];
+        assert_eq!(h.backend.save(&QUEUE, &taken.hold, &note).await.expect("save works"), LeaseStatus::Held);
+        h.apply(taken.hold, Verdict::Dead { reason: DeadReason::Permanent, error: report("e") }).await;
+    }
+    h.pass(h.units(10)).await;
+    let young = job();
+    h.enqueue_one(&young).await;
+    let hold = h.take(1).jobs().await.remove(0).hold;
+    h.apply(hold, Verdict::Dead { reason: DeadReason::Permanent, error: report("e") }).await;
+    assert_eq!(h.maintain().await.dead_pruned, 0, "for ever unless asked");
+    let request =
+        |limit| MaintainRequest { limit, dead_kept: Some(h.units(5)), ..MaintainRequest::default() };
+    let mut removed = 0;
+    for round in 0.. {
+        let done = h.backend.maintain(&QUEUE, &request(2)).await.expect("maintain works");
+        removed += done.dead_pruned;
+        assert!(done.more || removed == 5, "{removed} removed after round {round}, and no word of more");
+        if removed == 5 {
+            break;
+        }
+    }
+    let done = h.backend.maintain(&QUEUE, &request(100)).await.expect("maintain works");
+    assert_eq!((done.dead_pruned, h.stats().await.dead), (0, 1), "what died just now stays");
+    assert_eq!(h.record(young.id).await.state, JobState::Dead);
+    for gone in &old {
+        assert!(h.find(gone.id).await.is_none(), "{} is gone", gone.id);
+    }
+    let long = MaintainRequest { dead_kept: Some(Duration::MAX), ..MaintainRequest::default() };
+    assert_eq!(h.backend.maintain(&QUEUE, &long).await.expect("maintain works").dead_pruned, 0);
+}
+
+/// A job that is replayed is not dead, and when it dies again its time begins anew.
+pub async fn a_replay_begins_the_time_of_the_dead_anew(h: &Harness) {
+    let new = job();
+    h.enqueue_one(&new).await;
+    let die = async || {
+        let hold = h.take(1).jobs().await.remove(0).hold;
+        h.apply(hold, Verdict::Dead { reason: DeadReason::Permanent, error: report("e") }).await;
+    };
+    let kept = MaintainRequest { dead_kept: Some(h.units(5)), ..MaintainRequest::default() };
+    let removed = async || h.backend.maintain(&QUEUE, &kept).await.expect("maintain works").dead_pruned;
+    die().await;
+    h.pass(h.units(10)).await;
+    assert_eq!(h.backend.replay(&[new.id]).await.expect("replay works"), [true]);
+    assert_eq!(removed().await, 0, "it is not dead");
+    die().await;
+    assert_eq!(removed().await, 0, "it has just died");
+    h.pass(h.units(10)).await;
+    assert_eq!((removed().await, h.find(new.id).await), (1, None));
 }

@@ -36,6 +36,18 @@ pub async fn they_count_what_there_is(h: &Harness) {
     assert_eq!((seen.dead, seen.ready, seen.paused), (0, 3, true));
 }
 
+/// A paused kind shows, and its jobs are counted.
+pub async fn a_paused_kind_shows(h: &Harness) {
+    h.enqueue(&jobs(2)).await;
+    h.backend.pause_kind(&QUEUE, &KIND).await.expect("pause works");
+    h.backend.pause_kind(&QUEUE, &OTHER_KIND).await.expect("pause works");
+    h.backend.resume_kind(&QUEUE, &OTHER_KIND).await.expect("resume works");
+    let seen = look(h).await;
+    assert_eq!((seen.ready, seen.paused, seen.paused_kinds.as_slice()), (2, false, &[KIND][..]));
+    h.backend.resume_kind(&QUEUE, &KIND).await.expect("resume works");
+    assert_eq!(look(h).await.paused_kinds, []);
+}
+
 /// Suspects count as ready; a count is right up to where it was asked to go.
 pub async fn counts_go_as_far_as_asked(h: &Harness) {
     h.enqueue(&jobs(5)).await;

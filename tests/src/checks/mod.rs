@@ -18,5 +18,6 @@ pub mod kept;
 pub mod keys;
 pub mod keys_at_once;
 pub mod operate;
+pub mod paused_kinds;
 
 crate::__checks! { crate::__all; () }

@@ -15,6 +15,24 @@ async fn kill(h: &Harness, text: &str) -> job_core::JobId {
     hold.job
 }
 
+/// What went wrong is kept with the worker where it did, also of a job that runs under a lease of its own.
+pub async fn an_error_names_its_worker(h: &Harness) {
+    let new = job();
+    h.enqueue_one(&new).await;
+    let workers = [WorkerId::random(), WorkerId::random(), WorkerId::random()];
+    let hold = h.take(1).by(workers[0]).jobs().await.remove(0).hold;
+    h.apply(hold, Verdict::Retry { after: Duration::ZERO, error: report("e") }).await;
+    h.promote(1).await;
+    assert_eq!(h.crash(h.take(1)).await, 1);
+    let hold = h.take(0).suspects(1).by(workers[1]).jobs().await.remove(0).hold;
+    h.apply(hold, Verdict::Retry { after: Duration::ZERO, error: report("e") }).await;
+    h.promote(1).await;
+    let hold = h.take(1).by(workers[2]).jobs().await.remove(0).hold;
+    h.apply(hold, Verdict::Dead { reason: DeadReason::Permanent, error: report("e") }).await;
+    let named: Vec<_> = h.record(new.id).await.errors.iter().map(|e| e.worker).collect();
+    assert_eq!(named, workers.map(Some));
+}
+
 /// A dead job says why, when, and what went wrong.
 pub async fn a_dead_job_says_why(h: &Harness) {
     let new = job();

@@ -86,13 +86,15 @@ pub(super) enum Call {
     SettleAndClaim(Vec<End>, Ask),
     Extend { leases: Vec<Number>, lasts: Span },
     Save { job: Number, lease: Number, edits: Vec<super::notes::Edit> },
-    Maintain { reap: bool, poison_limit: u32 },
+    Maintain { reap: bool, poison_limit: u32, dead_kept: Option<Span> },
     Cancel(Number),
     RunNow(Number),
     Replay(Vec<Number>),
     Discard(Vec<Number>),
     Pause,
     Resume,
+    PauseKind(u8),
+    ResumeKind(u8),
 }
 
 impl Call {
@@ -207,8 +209,11 @@ impl fmt::Display for Call {
             Self::Settle(ends) => write!(f, "settle {}", List(ends, "")),
             Self::SettleAndClaim(ends, ask) => write!(f, "settle {} and {ask}", List(ends, "")),
             Self::Extend { leases, lasts } => write!(f, "extend {} for {lasts}", List(leases, "l")),
-            Self::Maintain { reap, poison_limit } => {
+            Self::Maintain { reap, poison_limit, dead_kept } => {
                 write!(f, "maintain{}", if *reap { "" } else { " without reap" })?;
+                if let Some(kept) = dead_kept {
+                    write!(f, ", dead jobs kept for {kept}")?;
+                }
                 if *poison_limit == 3 { Ok(()) } else { write!(f, ", poison limit {poison_limit}") }
             }
             Self::Save { job, lease, edits } => {
@@ -224,6 +229,8 @@ impl fmt::Display for Call {
             Self::Discard(jobs) => write!(f, "discard {}", List(jobs, "j")),
             Self::Pause => f.write_str("pause"),
             Self::Resume => f.write_str("resume"),
+            Self::PauseKind(kind) => write!(f, "pause kind {kind}"),
+            Self::ResumeKind(kind) => write!(f, "resume kind {kind}"),
         }
     }
 }

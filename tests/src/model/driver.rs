@@ -81,7 +81,8 @@ impl Driver {
             Step::Crash { ask, poison_limit } => {
                 self.timely(&Call::Claim(ask.clone()), false).await?;
                 self.time.pass(ask.lasts.0 + 1).await;
-                self.timely(&Call::Maintain { reap: true, poison_limit: *poison_limit }, false).await
+                let call = Call::Maintain { reap: true, poison_limit: *poison_limit, dead_kept: None };
+                self.timely(&call, false).await
             }
         }
     }
@@ -104,7 +105,9 @@ impl Driver {
             Call::SettleAndClaim(ends, ask) => self.settle_and_claim(ends, ask, times).await,
             Call::Extend { leases, lasts } => self.extend(leases, *lasts, times).await,
             Call::Save { job, lease, edits } => self.save(*job, *lease, edits, times).await,
-            Call::Maintain { reap, poison_limit } => self.maintain(*reap, *poison_limit, times).await,
+            Call::Maintain { reap, poison_limit, dead_kept } => {
+                self.maintain(*reap, *poison_limit, *dead_kept, times).await
+            }
             Call::Cancel(job) => self.cancel(*job, times).await,
             Call::RunNow(job) => self.run_now(*job, times).await,
             Call::Replay(jobs) | Call::Discard(jobs) => {
@@ -112,6 +115,8 @@ impl Driver {
                 self.administer(jobs, replay, times).await
             }
             Call::Pause | Call::Resume => self.pause(matches!(call, Call::Pause), times).await,
+            Call::PauseKind(kind) => self.pause_kind(*kind, true, times).await,
+            Call::ResumeKind(kind) => self.pause_kind(*kind, false, times).await,
         }
     }
 
@@ -247,20 +252,29 @@ impl Driver {
         same("jobs that extend asks to stop", &stop, &expected)
     }
 
-    async fn maintain(&mut self, reap: bool, poison_limit: u32, times: usize) -> Checked<()> {
-        let request = MaintainRequest { reap, poison_limit, ..MaintainRequest::default() };
+    async fn maintain(
+        &mut self,
+        reap: bool,
+        poison_limit: u32,
+        kept: Option<Span>,
+        times: usize,
+    ) -> Checked<()> {
+        let dead_kept = kept.map(|kept| self.time.span(kept));
+        let request = MaintainRequest { reap, poison_limit, dead_kept, ..MaintainRequest::default() };
         let mut answer = job_core::Maintained::default();
         let mut expected = Done::default();
         for _ in 0..times {
             answer =
                 undisturbed("maintain", || self.world.backend.maintain(&self.world.queue, &request)).await?;
             expected = self.reference.maintain(reap, poison_limit);
+            expected.dead_pruned = kept.map_or(0, |kept| self.reference.prune_dead(kept));
         }
         let got = Done {
             promoted: answer.promoted,
             leases_reaped: answer.leases_reaped,
             jobs_returned: answer.jobs_returned,
             poisoned: answer.poisoned,
+            dead_pruned: answer.dead_pruned,
         };
         same("maintain answers", &got, &expected)?;
         same("jobs that an audit found", &answer.repaired, &0)?;
@@ -315,6 +329,20 @@ impl Driver {
             } else {
                 undisturbed("resume", || self.world.backend.resume(&self.world.queue)).await?;
             }
+        }
+        Ok(())
+    }
+
+    async fn pause_kind(&mut self, kind: u8, pause: bool, times: usize) -> Checked<()> {
+        if pause {
+            self.reference.paused_kinds.insert(kind);
+        } else {
+            self.reference.paused_kinds.remove(&kind);
+        }
+        let (queue, kind) = (&self.world.queue, World::kind(kind));
+        for _ in 0..times {
+            undisturbed("pause of a kind", || self.world.backend.set_kind_paused(queue, &kind, pause))
+                .await?;
         }
         Ok(())
     }

@@ -79,6 +79,7 @@ impl Reference {
             crashes: 0,
             asked_to_stop: false,
             came: replaced.map_or(self.now, |old| old.came),
+            died: 0,
             errors: Vec::new(),
             notes: BTreeMap::new(),
         };

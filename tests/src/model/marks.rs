@@ -3,7 +3,7 @@
 use super::reference::Reference;
 
 /// What thousands of cases must have shown; a run that never gets there proves nothing.
-pub(super) const MARKS: [&str; 23] = [
+pub(super) const MARKS: [&str; 24] = [
     "an enqueue is repeated",
     "an enqueue finds its key taken",
     "an enqueue is refused",
@@ -25,6 +25,7 @@ pub(super) const MARKS: [&str; 23] = [
     "a dead job is replayed",
     "a waiting job is run at once",
     "a job is kept",
+    "a dead job is pruned",
     "a note is written",
     "a note is refused",
 ];

@@ -15,6 +15,7 @@
 
 mod call;
 mod cases;
+mod dead;
 mod driver;
 mod keys;
 mod marks;

@@ -97,8 +97,9 @@ impl Reference {
 
     /// The jobs that may be taken next from these lanes: one, or several with equal rights.
     fn first(&self, ask: &Ask, lanes: &[Lane]) -> Vec<Number> {
+        let asked = |kind| ask.kinds.contains(&kind) && !self.paused_kinds.contains(&kind);
         let rank = |job: &Job| match job.place {
-            Place::Ready { lane, turn } if lanes.contains(&lane) && ask.kinds.contains(&job.new.kind) => {
+            Place::Ready { lane, turn } if lanes.contains(&lane) && asked(job.new.kind) => {
                 Some((job.new.priority, lane, turn))
             }
             _ => None,

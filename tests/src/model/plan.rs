@@ -27,6 +27,7 @@ impl ReferenceStateMachine for Plan {
             let step = (call, prop::bool::weighted(0.1)).prop_map(|(call, lost)| Step::Call { call, lost });
             (weight, step.boxed())
         };
+        let paused: Vec<u8> = state.paused_kinds.iter().copied().collect();
         let mut choices = vec![
             (14, (1..=3u32).prop_map(Step::Pass).boxed()),
             (2, Just(Step::Compare).boxed()),
@@ -40,9 +41,15 @@ impl ReferenceStateMachine for Plan {
             call(18, ask(state).prop_map(Call::Claim).boxed()),
             call(14, maintain()),
             call(4, jobs(state).prop_map(Call::Replay).boxed()),
-            call(4, jobs(state).prop_map(Call::Discard).boxed()),
+            call(6, jobs(state).prop_map(Call::Discard).boxed()),
             call(1, Just(Call::Pause).boxed()),
             call(if state.paused { 8 } else { 1 }, Just(Call::Resume).boxed()),
+            // Nothing is seen of a job that cannot be claimed, so a pause is rare and short.
+            if paused.is_empty() {
+                call(1, (0..2u8).prop_map(Call::PauseKind).boxed())
+            } else {
+                call(8, select(paused).prop_map(Call::ResumeKind).boxed())
+            },
         ];
         if !state.jobs.is_empty() {
             choices.push(call(4, one_job(state).prop_map(Call::Cancel).boxed()));
@@ -100,8 +107,9 @@ impl Reference {
             }
             Call::Extend { leases, lasts } => drop(self.extend(leases, lasts.after(self.now))),
             Call::Save { job, lease, edits } => drop(self.save(*job, *lease, edits)),
-            Call::Maintain { reap, poison_limit } => {
+            Call::Maintain { reap, poison_limit, dead_kept } => {
                 self.maintain(*reap, *poison_limit);
+                dead_kept.map(|kept| self.prune_dead(kept));
             }
             Call::Cancel(job) => {
                 self.cancel(*job);
@@ -113,6 +121,8 @@ impl Reference {
             Call::Discard(jobs) => jobs.iter().for_each(|job| _ = self.discard(*job)),
             Call::Pause => self.paused = true,
             Call::Resume => self.paused = false,
+            Call::PauseKind(kind) => drop(self.paused_kinds.insert(*kind)),
+            Call::ResumeKind(kind) => drop(self.paused_kinds.remove(kind)),
         }
     }
 
@@ -138,7 +148,9 @@ fn span(max: u32) -> impl Strategy<Value = Span> {
 
 fn maintain() -> BoxedStrategy<Call> {
     let reap = prop::bool::weighted(0.85);
-    (reap, poison_limit()).prop_map(|(reap, poison_limit)| Call::Maintain { reap, poison_limit }).boxed()
+    let dead_kept = prop::option::weighted(0.1, span(8));
+    let call = |(reap, poison_limit, dead_kept)| Call::Maintain { reap, poison_limit, dead_kept };
+    (reap, poison_limit(), dead_kept).prop_map(call).boxed()
 }
 
 fn poison_limit() -> impl Strategy<Value = u32> {

@@ -43,6 +43,8 @@ pub(super) struct Job {
     pub(super) claims: u64,
     pub(super) crashes: u32,
     pub(super) asked_to_stop: bool,
+    /// When it died last.
+    pub(super) died: Instant,
     /// When the first of those whose place it has came.
     pub(super) came: Instant,
     pub(super) errors: Vec<u32>,
@@ -111,6 +113,7 @@ pub(super) struct Done {
     pub(super) leases_reaped: u64,
     pub(super) jobs_returned: u64,
     pub(super) poisoned: u64,
+    pub(super) dead_pruned: u64,
 }
 
 /// The state of the store, as it must be.
@@ -118,6 +121,7 @@ pub(super) struct Done {
 pub(super) struct Reference {
     pub(super) now: Instant,
     pub(super) paused: bool,
+    pub(super) paused_kinds: BTreeSet<u8>,
     pub(super) jobs: BTreeMap<Number, Job>,
     /// Jobs that were not stored, and who had their key.
     pub(super) duplicates: BTreeMap<Number, Number>,
@@ -148,6 +152,7 @@ impl Reference {
         let Some(job) = self.jobs.get_mut(&number) else { return };
         job.place = place;
         job.asked_to_stop = false;
+        job.died = self.now;
         if let Some(key) = job.new.unique {
             self.let_go(number, key);
         }

@@ -219,6 +219,9 @@ impl Driver {
         let got = [stats.scheduled, stats.ready, stats.running, stats.retrying, stats.completed, stats.dead];
         same("numbers of scheduled, ready, running, retrying, kept and dead jobs", &got, &STATES.map(count))?;
         same("a job waits to be claimed", &stats.oldest_ready.is_some(), &(stats.ready > 0))?;
-        same("the queue is paused", &stats.paused, &self.reference.paused)
+        same("the queue is paused", &stats.paused, &self.reference.paused)?;
+        let mut kinds: Vec<_> = self.reference.paused_kinds.iter().map(|k| World::kind(*k)).collect();
+        kinds.sort_unstable();
+        same("the paused kinds", &stats.paused_kinds, &kinds)
     }
 }

@@ -29,6 +29,8 @@ pub enum Suite {
     Batches,
     /// What comes after a job that is given up.
     GivenUp,
+    /// Jobs that are too late, or put off for ever.
+    Expiry,
     /// The dead-letter queue.
     DeadLetters,
     /// Bugs of the runtime itself.
@@ -65,6 +67,7 @@ impl Suite {
         Self::Checkpoints,
         Self::Batches,
         Self::GivenUp,
+        Self::Expiry,
         Self::DeadLetters,
         Self::Guard,
         Self::Memory,
@@ -91,6 +94,7 @@ impl Suite {
             Self::Checkpoints => "job-conformance/checkpoints",
             Self::Batches => "job-conformance/batches",
             Self::GivenUp => "job-conformance/given_up",
+            Self::Expiry => "job-conformance/expiry",
             Self::DeadLetters => "job-conformance/dead_letters",
             Self::Guard => "job-conformance/guard",
             Self::Memory => "backend-memory/conformance",
@@ -123,6 +127,7 @@ impl Suite {
             | Self::Checkpoints
             | Self::Batches
             | Self::GivenUp
+            | Self::Expiry
             | Self::DeadLetters
             | Self::Log
             | Self::Redis => 60,

@@ -58,6 +58,7 @@ defects! {
     StoresHalves,
     TrimsPayloads,
     IgnoresPause,
+    IgnoresKindPause,
     /// Extensions do not tell which jobs are to stop.
     LosesCancel,
     NeverWakes,

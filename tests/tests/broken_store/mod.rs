@@ -365,6 +365,18 @@ impl Operate for Broken {
     async fn resume(&self, queue: &QueueName) -> Result<(), BackendError> {
         self.inner.resume(queue).await
     }
+    async fn set_kind_paused(
+        &self,
+        queue: &QueueName,
+        kind: &Kind,
+        paused: bool,
+    ) -> Result<(), BackendError> {
+        if self.is(Defect::IgnoresKindPause) {
+            Ok(())
+        } else {
+            self.inner.set_kind_paused(queue, kind, paused).await
+        }
+    }
     async fn stats(&self, queue: &QueueName) -> Result<QueueStats, BackendError> {
         self.inner.stats(queue).await
     }

@@ -256,6 +256,14 @@ impl Operate for Faulty {
     async fn resume(&self, queue: &QueueName) -> Result<(), BackendError> {
         self.inner.resume(queue).await
     }
+    async fn set_kind_paused(
+        &self,
+        queue: &QueueName,
+        kind: &Kind,
+        paused: bool,
+    ) -> Result<(), BackendError> {
+        self.inner.set_kind_paused(queue, kind, paused).await
+    }
     async fn stats(&self, queue: &QueueName) -> Result<QueueStats, BackendError> {
         self.inner.stats(queue).await
     }

@@ -2,12 +2,26 @@
 
 use super::QueueCore;
 use crate::backend::{Extended, LeaseStatus};
+use crate::runtime::expiry::StoreClock;
 use crate::runtime::slots::StopReason;
 use crate::seeded_bug;
 use crate::verdict::{Settlement, Verdict};
 use crate::{JobId, LeaseId};
 use std::time::Duration;
 use tokio::time::Instant;
+
+/// A lease as this process believes it to be.
+#[derive(Debug)]
+pub(super) struct Lease {
+    /// From the clock reading taken before the request was sent, so never later than the store's.
+    pub(super) ends: Instant,
+    pub(super) unsettled: u32,
+    pub(super) suspect: bool,
+    /// The store says that it has ended.
+    pub(super) over: bool,
+    /// What the store's clock said with the claim.
+    pub(super) clock: Option<StoreClock>,
+}
 
 impl QueueCore {
     /// Time before the end of a lease at which this process no longer counts on it.

@@ -23,9 +23,9 @@ impl QueueCore {
         let mut at = 0;
         let concurrency = self.config.concurrency + usize::from(seeded_bug!("concurrency_exceeded"));
         while self.slots.running() < concurrency {
-            let left = match self.leases.get(&self.backlog.get(at)?.hold.lease) {
-                Some(lease) => lease.ends.saturating_duration_since(now),
-                None => Duration::ZERO,
+            let (left, clock) = match self.leases.get(&self.backlog.get(at)?.hold.lease) {
+                Some(lease) => (lease.ends.saturating_duration_since(now), lease.clock),
+                None => (Duration::ZERO, None),
             };
             let left = if seeded_bug!("ended_lease_started") { self.config.lease_for } else { left };
             if left > self.margin() && left < fresh {
@@ -39,7 +39,7 @@ impl QueueCore {
             }
             let stop = CancellationToken::new();
             let slot = self.slots.start(job.hold, stop.clone());
-            return Some(Start { slot, job, stop });
+            return Some(Start { slot, job, stop, clock });
         }
         None
     }

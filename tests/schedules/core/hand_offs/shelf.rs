@@ -198,6 +198,10 @@ impl Operate for Shelf {
         unreachable!("nobody operates")
     }
 
+    async fn set_kind_paused(&self, _: &QueueName, _: &Kind, _: bool) -> Result<(), BackendError> {
+        unreachable!("nobody operates")
+    }
+
     async fn stats(&self, _: &QueueName) -> Result<QueueStats, BackendError> {
         unreachable!("nobody looks")
     }

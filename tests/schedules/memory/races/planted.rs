@@ -6,7 +6,9 @@ use crate::clock::Tick;
 use crate::job::Place;
 use crate::keys::KeyText;
 use crate::leases::{Fate, Leased};
-use job_core::{ClaimedJob, Enqueued, Hold, LeaseId, MaintainRequest, Maintained, NewJob, Settled, Verdict};
+use job_core::{
+    ClaimedJob, Enqueued, Hold, LeaseId, MaintainRequest, Maintained, NewJob, Settled, Verdict, WorkerId,
+};
 use shuttle::future::block_on;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,7 +32,7 @@ pub(super) fn claim(store: &MemoryBackend, _: Duration) -> Vec<ClaimedJob> {
     job.claims += 1;
     let claimed = job.claimed(lease, slot, 0);
     let leased = vec![Leased { job: job.id, slot, fate: Fate::Held }];
-    state.queues[0].leases.grant(lease, leased, LONG);
+    state.queues[0].leases.grant(lease, WorkerId::random(), leased, LONG);
     vec![claimed]
 }
 

@@ -149,7 +149,7 @@ impl Asked {
     pub(super) fn call(self, unique: bool) -> Call {
         match self {
             Self::Request(request) => request.call(unique),
-            Self::Maintain => Call::Maintain { reap: true, poison_limit: POISON_LIMIT },
+            Self::Maintain => Call::Maintain { reap: true, poison_limit: POISON_LIMIT, dead_kept: None },
             Self::Cancel(job) => Call::Cancel(job.into()),
             Self::Replay(job) => Call::Replay(vec![job.into()]),
             Self::Discard(job) => Call::Discard(vec![job.into()]),

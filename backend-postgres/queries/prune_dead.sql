@@ -1,0 +1,1 @@
+select {schema}.prune_dead($1, $2, $3)
