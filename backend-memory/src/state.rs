@@ -93,12 +93,11 @@ impl State {
         job.place = Place::Dead { at: now, reason };
         self.queues[job.queue_no as usize].dead.insert((now, slot));
         job.cancel &= seeded_bug!("memory_cancel_outlives_death");
-        if let Some(key) = job.unique.clone() {
-            let id = job.id;
+        let (id, unique, batch) = (job.id, job.unique.clone(), job.batch);
+        if let Some(key) = unique {
             self.let_go(&key, id);
         }
-        if let Some(batch) = job.batch {
-            let id = job.id;
+        if let Some(batch) = batch {
             self.member_died(batch, id);
         }
     }

@@ -15,7 +15,7 @@ impl NewJob {
     pub const DEADLINE_HEADER: &str = "steadfast-deadline";
 
     /// Sets the time within which the job has to start, counted by the store's clock from when the store took it, or from
-    /// when it was due if it came with a delay or a time. It is kept in whole milliseconds, one at least.
+    /// when it was due if it came with a delay or a time; a job that waits for a batch is never too late. It is kept in whole milliseconds, one at least.
     pub fn set_ttl(&mut self, ttl: Duration) {
         let ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX).max(u64::from(!ttl.is_zero()));
         self.headers.insert(Self::TTL_HEADER.to_owned(), ms.to_string());
@@ -40,6 +40,8 @@ impl NewJob {
             When::Now => None,
             When::After(delay) => Some(format!("+{}", delay.as_millis())),
             When::At(at) => Some(at.to_string()),
+            // Nobody knows when that will be.
+            When::Batch { .. } => Some(Timestamp::MAX.to_string()),
         };
         match from {
             Some(from) => drop(self.headers.insert(Self::TTL_FROM_HEADER.to_owned(), from)),

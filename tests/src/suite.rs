@@ -226,6 +226,8 @@ macro_rules! __checks {
                 a_dead_member_holds_the_batch_up,
                 a_job_that_another_stands_for_has_ended,
                 members_may_be_in_any_queue,
+                a_batch_may_follow_a_job,
+                what_is_replaced_has_ended,
                 a_repeated_verdict_counts_once,
                 a_lost_lease_counts_nothing,
                 eight_threads_end_a_batch_once,

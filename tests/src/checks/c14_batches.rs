@@ -3,7 +3,7 @@
 use crate::{Harness, KIND, LONG, QUEUE, job, jobs, report};
 use job_core::{
     BatchEvent, BatchId, BatchRecord, Cancelled, DeadReason, Hold, IdempotencyKey, JobId, JobState, Kept,
-    Kind, MaintainRequest, NewJob, QueueName, Settled, Settlement, Verdict, When,
+    Kind, MaintainRequest, NewJob, OnConflict, QueueName, Settled, Settlement, UniqueKey, Verdict, When,
 };
 use std::time::Duration;
 
@@ -228,6 +228,64 @@ pub async fn a_repeated_verdict_counts_once(h: &Harness) {
     assert_eq!(h.settle(holds[0], Verdict::Complete).await, Settled::AlreadyApplied);
     assert_eq!(after_rounds(h, &NEXT).await, []);
     assert_eq!(batch.record(h).await.ended, 1);
+}
+
+/// Members and what waits for them come with a verdict, like any other jobs.
+pub async fn a_batch_may_follow_a_job(h: &Harness) {
+    let first = job();
+    h.enqueue_one(&first).await;
+    let hold = take(h, &[KIND], 1).await[0];
+    let batch = Batch::of(jobs(2));
+    let mut follow_ups = vec![batch.next.clone(), batch.mourner.clone()];
+    follow_ups.extend(batch.members.iter().cloned());
+    let settlement = Settlement { hold, verdict: Verdict::Complete, follow_ups };
+    assert_eq!(h.settle_all(std::slice::from_ref(&settlement)).await, [Settled::Applied]);
+    assert_eq!(h.settle_all(&[settlement]).await, [Settled::AlreadyApplied]);
+    let mut ended = 0;
+    while ended < 2 {
+        let hold = h
+            .until("a member", || async {
+                h.maintain().await;
+                take(h, &[KIND], 1).await.pop()
+            })
+            .await;
+        assert_eq!(after_rounds(h, &NEXT).await, [], "{ended} of 2 have ended");
+        h.apply(hold, Verdict::Complete).await;
+        ended += 1;
+    }
+    assert_eq!(comes(h, &NEXT).await.job, batch.next.id);
+    assert_eq!(batch.record(h).await.ended, 2);
+}
+
+/// A job whose place another one takes has ended, and one that waits for another job is not run before its time.
+pub async fn what_is_replaced_has_ended(h: &Harness) {
+    let keyed = |n: u8| {
+        let mut job = job();
+        job.payload = vec![n].into();
+        job.unique = Some(UniqueKey { scope: "s".into(), key: "u".into() });
+        job.on_conflict = OnConflict::Latest;
+        job
+    };
+    let batch = Batch::of(vec![keyed(1), job()]);
+    batch.enqueue(h).await;
+    let newer = keyed(2);
+    assert_eq!(h.enqueue_one(&newer).await.replaced, Some(batch.members[0].id));
+    let holds = take(h, &[KIND], 10).await;
+    let other = *holds.iter().find(|hold| hold.job == batch.members[1].id).expect("it is ready");
+    h.apply(other, Verdict::Complete).await;
+    assert_eq!(comes(h, &NEXT).await.job, batch.next.id);
+    let running = *holds.iter().find(|hold| hold.job == newer.id).expect("it is ready");
+    let behind = keyed(3);
+    h.enqueue_one(&behind).await;
+    assert!(!h.backend.run_now(behind.id).await.expect("run_now works"), "two would run with one key");
+    h.apply(running, Verdict::Complete).await;
+    let next = h
+        .until("the one behind", || async {
+            h.maintain().await;
+            take(h, &[KIND], 1).await.pop()
+        })
+        .await;
+    assert_eq!(next.job, behind.id);
 }
 
 /// Neither does what comes back.

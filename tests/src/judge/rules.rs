@@ -108,15 +108,13 @@ fn end(job: &JobFacts, kept: Option<&Kept>, found: &mut Found) {
                 found.add(Rule::TwoEnds, "dead, though it had completed");
             }
         }
-        Some(kept) if kept.state == JobState::Completed => {
-            if !may(Word::Complete) {
-                found.add(Rule::WrongEnd, "kept as completed, which no verdict said");
-            }
+        Some(kept) if kept.state == JobState::Completed && !may(Word::Complete) => {
+            found.add(Rule::WrongEnd, "kept as completed, which no verdict said");
         }
-        Some(kept) => {
+        Some(kept) if kept.state != JobState::Completed => {
             found.add(Rule::Stranded, format!("still {} when everything is over", kept.state));
         }
-        None => {}
+        _ => {}
     }
 }
 

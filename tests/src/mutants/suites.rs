@@ -57,7 +57,7 @@ pub enum Suite {
 
 impl Suite {
     /// Every suite.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Core,
         Self::Runtime,
         Self::Shutdown,

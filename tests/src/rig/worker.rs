@@ -90,8 +90,11 @@ pub(super) async fn work(url: &str, lease: Duration, path: &Path) -> Result<Exit
     let (other_side, books) = until_open(url, path).await?;
     // Every other worker keeps what it completes for a while.
     let queue = Queue::concurrency(8).prefetch_max(16);
-    let queue =
-        if std::process::id() % 2 == 0 { queue.keep_completed(Duration::from_millis(300)) } else { queue };
+    let queue = if std::process::id().is_multiple_of(2) {
+        queue.keep_completed(Duration::from_millis(300))
+    } else {
+        queue
+    };
     let runtime = Runtime::builder(process.backend)
         .job::<RigJob>()
         .state(Rig { history: process.history, fate: process.fate, other_side, books })
