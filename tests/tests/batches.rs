@@ -7,7 +7,7 @@ use std::time::Duration;
 use steadfast::memory::MemoryBackend;
 use steadfast::{
     BatchRecord, Client, DeadReason, EnqueueError, JobContext, JobError, JobId, JobRecord, JobResult,
-    JobState, Operate as _, Queue, QueueName, ResultError, RunningRuntime, Runtime, State, job, jobs,
+    JobState, Queue, QueueName, ResultError, RunningRuntime, Runtime, State, job, jobs,
 };
 use support::{Log, until};
 use tokio::time::Instant;
