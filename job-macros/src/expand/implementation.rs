@@ -216,9 +216,10 @@ fn conflict(value: &ConflictValue, p: &TokenStream) -> Option<TokenStream> {
         ConflictValue::Error => quote!(Error),
         ConflictValue::Replace => quote!(Replace),
         ConflictValue::Latest => quote!(Latest),
-        ConflictValue::Debounce { wait, max_wait } => {
-            let wait = duration(wait);
-            let max_wait = max_wait.as_ref().map_or_else(|| quote!(::core::time::Duration::MAX), duration);
+        ConflictValue::Debounce(value) => {
+            let wait = duration(&value.wait);
+            let max_wait =
+                value.max_wait.as_ref().map_or_else(|| quote!(::core::time::Duration::MAX), duration);
             return Some(quote! {
                 spec.when = #p::When::After(#wait);
                 spec.on_conflict = #p::OnConflict::Debounce { max_wait: #max_wait };

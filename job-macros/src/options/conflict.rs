@@ -15,11 +15,13 @@ pub(crate) enum ConflictValue {
     Error,
     Replace,
     Latest,
-    /// Without a longest wait, however often it is put off.
-    Debounce {
-        wait: DurationValue,
-        max_wait: Option<DurationValue>,
-    },
+    Debounce(Box<Debounce>),
+}
+
+/// How long each enqueue puts a run off, and all together at most, if there is such a limit.
+pub(crate) struct Debounce {
+    pub(crate) wait: DurationValue,
+    pub(crate) max_wait: Option<DurationValue>,
 }
 
 const DEBOUNCE: &str = r#"debounce(key = "user_id", wait = "5s", max_wait = "1m")"#;
@@ -98,7 +100,7 @@ pub(super) fn debounce(arg: &Arg, options: &mut Options, errors: &mut Errors) ->
     let scope: Scope = scope.unwrap_or_default();
     options.unique.get_or_insert(KeyOption { name: "debounce".to_owned(), key, ttl: None, scope });
     let max_wait = max_wait.map(|(_, max)| max);
-    options.conflict.get_or_insert(ConflictValue::Debounce { wait, max_wait });
+    options.conflict.get_or_insert(ConflictValue::Debounce(Box::new(Debounce { wait, max_wait })));
     Ok(())
 }
 
