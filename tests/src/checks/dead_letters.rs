@@ -152,7 +152,8 @@ pub async fn an_amendment_and_a_replay_never_mix(h: &Harness) {
 pub async fn old_dead_jobs_are_removed(h: &Harness) {
     let old = jobs(5);
     h.enqueue(&old).await;
-    for taken in h.take(5).jobs().await {
+    let held = h.take(5).jobs().await;
+    for taken in &held {
         let note = [NoteEdit::set("n", "v")];
         assert_eq!(h.backend.save(&QUEUE, &taken.hold, &note).await.expect("save works"), LeaseStatus::Held);
         h.apply(taken.hold, Verdict::Dead { reason: DeadReason::Permanent, error: report("e") }).await;
@@ -177,8 +178,10 @@ pub async fn old_dead_jobs_are_removed(h: &Harness) {
     let done = h.backend.maintain(&QUEUE, &request(100)).await.expect("maintain works");
     assert_eq!((done.dead_pruned, h.stats().await.dead), (0, 1), "what died just now stays");
     assert_eq!(h.record(young.id).await.state, JobState::Dead);
-    for gone in &old {
-        assert!(h.find(gone.id).await.is_none(), "{} is gone", gone.id);
+    for gone in &held {
+        assert!(h.find(gone.hold.job).await.is_none(), "{} is gone", gone.hold.job);
+        let notes = h.backend.notes(&QUEUE, &gone.hold).await.expect("notes work").notes;
+        assert_eq!(notes, [], "its notes went with it");
     }
     let long = MaintainRequest { dead_kept: Some(Duration::MAX), ..MaintainRequest::default() };
     assert_eq!(h.backend.maintain(&QUEUE, &long).await.expect("maintain works").dead_pruned, 0);

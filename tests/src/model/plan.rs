@@ -170,7 +170,7 @@ fn news(first: Number, most: usize, keys: bool) -> impl Strategy<Value = Vec<New
         1..=3u32,
         prop::option::weighted(0.2, span(3)),
         (key(0.15), span(6)).prop_map(|(key, window)| Some((key?, window))),
-        key(0.25),
+        key(0.4),
         conflict(),
     );
     prop::collection::vec(one, 1..=most).prop_map(move |jobs| {
