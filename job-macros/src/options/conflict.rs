@@ -9,7 +9,6 @@ use proc_macro2::Ident;
 use syn::Expr;
 
 /// What an enqueue does that finds a key taken.
-#[expect(clippy::large_enum_variant, reason = "there is one a job, for as long as the macro runs")]
 pub(crate) enum ConflictValue {
     Existing,
     Error,
