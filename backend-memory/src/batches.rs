@@ -13,14 +13,15 @@ struct Batch {
     /// Members that have died, once each however often they did.
     died: HashSet<JobId>,
     known: bool,
-    over: bool,
+    mourned: bool,
+    over_at: Option<Tick>,
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct Batches {
     all: HashMap<BatchId, Batch>,
-    /// Those that have ended, oldest first.
-    over: VecDeque<(Tick, BatchId)>,
+    /// When each was first heard of, and when it ended; oldest first.
+    ages: VecDeque<(Tick, BatchId)>,
 }
 
 impl Batches {
@@ -28,22 +29,30 @@ impl Batches {
         self.all.get(&id).filter(|b| b.known).map(|b| b.record)
     }
 
-    fn of(&mut self, id: BatchId) -> &mut Batch {
-        self.all.entry(id).or_insert(Batch {
-            record: BatchRecord::new(id, 0),
-            died: HashSet::new(),
-            known: false,
-            over: false,
+    fn of(&mut self, id: BatchId, now: Tick) -> &mut Batch {
+        self.all.entry(id).or_insert_with(|| {
+            self.ages.push_back((now, id));
+            Batch {
+                record: BatchRecord::new(id, 0),
+                died: HashSet::new(),
+                known: false,
+                mourned: false,
+                over_at: None,
+            }
         })
     }
 
-    /// Forgets batches that ended at or before `until`; how many, and whether more are left.
+    /// Forgets batches that ended at or before `until`, and those that nobody has waited for until then; how many, and whether more
+    /// are left.
     pub(crate) fn forget(&mut self, until: Option<Tick>, limit: usize) -> (u64, bool) {
         for done in 0..limit {
-            match self.over.front() {
+            match self.ages.front() {
                 Some(&(at, id)) if until.is_some_and(|until| at <= until) => {
-                    self.over.pop_front();
-                    self.all.remove(&id);
+                    self.ages.pop_front();
+                    let ended = |batch: &Batch| batch.over_at.is_some_and(|over| over <= at);
+                    if self.all.get(&id).is_some_and(|batch| ended(batch) || !batch.known) {
+                        self.all.remove(&id);
+                    }
                 }
                 _ => return (done as u64, false),
             }
@@ -55,7 +64,8 @@ impl Batches {
 impl State {
     /// A job waits for this event of a batch.
     pub(crate) fn wait_for_batch(&mut self, id: BatchId, members: u32, event: BatchEvent, job: JobId) {
-        let batch = self.batches.of(id);
+        let now = self.clock.now();
+        let batch = self.batches.of(id, now);
         batch.known = true;
         batch.record.members = members;
         match event {
@@ -66,40 +76,41 @@ impl State {
     }
 
     pub(crate) fn member_ended(&mut self, id: BatchId) {
-        self.batches.of(id).record.ended += 1;
+        let now = self.clock.now();
+        self.batches.of(id, now).record.ended += 1;
         self.advance(id);
     }
 
     pub(crate) fn member_died(&mut self, id: BatchId, job: JobId) {
-        let batch = self.batches.of(id);
+        let now = self.clock.now();
+        let batch = self.batches.of(id, now);
         batch.record.deaths += u32::from(batch.died.insert(job));
         self.advance(id);
     }
 
     /// Lets jobs run whose event has come.
     fn advance(&mut self, id: BatchId) {
-        let Some(batch) = self.batches.all.get_mut(&id) else { return };
+        let now = self.clock.now();
+        let Some(batch) = self.batches.all.get_mut(&id).filter(|batch| batch.known) else { return };
         let record = batch.record;
-        if !batch.known {
-            return;
+        let counted =
+            if seeded_bug!("memory_dead_members_end") { record.ended + record.deaths } else { record.ended };
+        // Each once: from then on a job runs and fails like any other.
+        let completes = counted >= record.members && batch.over_at.is_none();
+        let mourns = record.deaths > 0 && !batch.mourned;
+        batch.mourned |= mourns;
+        if completes {
+            batch.over_at = Some(now);
+            self.batches.ages.push_back((now, id));
         }
-        let complete = record.is_complete()
-            || (record.ended + record.deaths >= record.members && seeded_bug!("memory_dead_members_end"));
-        if complete && !batch.over {
-            batch.over = true;
-            let now = self.clock.now();
-            self.batches.over.push_back((now, id));
-            if let Some(job) = record.on_complete {
-                self.run_now(job);
-            }
-            if let Some(job) = record.on_death.filter(|_| record.deaths == 0) {
-                self.cancel(job);
-            }
-        }
-        if record.deaths > 0
-            && let Some(job) = record.on_death
-        {
+        if let Some(job) = record.on_death.filter(|_| mourns) {
             self.run_now(job);
+        }
+        if let Some(job) = record.on_complete.filter(|_| completes) {
+            self.run_now(job);
+        }
+        if let Some(job) = record.on_death.filter(|_| completes && record.deaths == 0) {
+            self.cancel(job);
         }
     }
 

@@ -132,10 +132,10 @@ begin
     holders := {schema}.take_keys(p_ids, p_iscopes, p_ikeys, p_iwindows, p_uscopes, p_ukeys);
     told := holders;
   end if;
-  if holders is not null and p_headers is not null then
+  if told is not null and p_headers is not null then
     -- Whoever waits for a batch does not wait for jobs that others stand for.
     perform {schema}.arrive(x.id, x.h::jsonb, false)
-      from unnest(p_ids, p_headers, case when p_policies is not null then places.holders else holders end) x(id, h, holder)
+      from unnest(p_ids, p_headers, told[1 : cardinality(p_ids)]) x(id, h, holder)
       where x.holder is not null and x.h is not null;
   end if;
   if exists (select from unnest(told) h where h is not null) then

@@ -116,7 +116,7 @@ begin
   end if;
   -- A newer job that waits for its end goes on in its stead.
   if r.unique_key is not null and {schema}.has_next(r.id, r.unique_scope, r.unique_key) then
-    perform {schema}.finish(r.id, r.unique_scope, r.unique_key);
+    perform {schema}.finish(r.id, r.unique_scope, r.unique_key, r.headers);
     return;
   end if;
   if p_verdict = 1 and r.max_attempts < 2147483647 and r.attempt >= r.max_attempts then

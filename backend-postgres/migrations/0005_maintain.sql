@@ -130,13 +130,15 @@ begin
     select x.ctid from {schema}.key x where x.expires_at < clock_timestamp() order by x.expires_at limit p_limit
     for update skip locked));
   get diagnostics n = row_count; pruned := pruned + n;
-  delete from {schema}.note n using (
-      select d.id from {schema}.completed d where d.queue_id = q and d.keep_until <= clock_timestamp()
-      order by d.keep_until limit p_limit) x where n.job = x.id;
-  delete from {schema}.completed c where c.ctid = any(array(
-    select x.ctid from {schema}.completed x where x.queue_id = q and x.keep_until <= clock_timestamp()
-    order by x.keep_until limit p_limit for update skip locked));
-  get diagnostics n = row_count; pruned := pruned + n;
+  with over as (
+    delete from {schema}.completed c where c.ctid = any(array(
+      select x.ctid from {schema}.completed x where x.queue_id = q and x.keep_until <= clock_timestamp()
+      order by x.keep_until limit p_limit for update skip locked)) returning c.id
+  ), notes as (
+    delete from {schema}.note n using over where n.job = over.id
+  )
+  select count(*) into n from over;
+  pruned := pruned + n;
   delete from {schema}.batch b where b.ctid = any(array(
     select x.ctid from {schema}.batch x where x.over_at < day order by x.over_at limit p_limit for update skip locked));
   get diagnostics n = row_count; pruned := pruned + n;

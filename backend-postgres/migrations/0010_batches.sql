@@ -41,14 +41,20 @@ begin
   end if;
 end $$;
 
--- A job waits for an event of a batch.
+-- A job, which is stored, waits for an event of a batch.
 create function {schema}.wait_for_batch(p_batch uuid, p_members int, p_death boolean, p_job uuid) returns void
 language plpgsql as $$
+declare b {schema}.batch;
 begin
   insert into {schema}.batch (id, members, on_complete, on_death)
     values (p_batch, p_members, case when not p_death then p_job end, case when p_death then p_job end)
     on conflict (id) do update set on_complete = coalesce(excluded.on_complete, {schema}.batch.on_complete),
-      on_death = coalesce(excluded.on_death, {schema}.batch.on_death);
+      on_death = coalesce(excluded.on_death, {schema}.batch.on_death)
+    returning * into b;
+  -- It may come too late to wait.
+  if (p_death and b.deaths > 0) or (not p_death and b.over_at is not null) then
+    perform {schema}.run_now(p_job);
+  end if;
 end $$;
 
 -- Makes a job ready that waits for its time. Its queue, null if it does not wait.
@@ -72,7 +78,7 @@ begin
   for b in
     select x.* from {schema}.batch x
       where x.id in (
-        select a.batch from {schema}.arrival a where exists (select from {schema}.batch y where y.id = a.batch) limit p_limit)
+        select distinct a.batch from {schema}.arrival a where exists (select from {schema}.batch y where y.id = a.batch) limit p_limit)
       order by x.id for update skip locked
   loop
     with gone as (
@@ -84,7 +90,8 @@ begin
     select (select count(*) from gone g where not g.died), (select count(*) from dead) into ended, deaths;
     b.ended := b.ended + ended;
     b.deaths := b.deaths + deaths;
-    if b.deaths > 0 and b.on_death is not null then
+    -- Once: from then on it runs and fails like any other job.
+    if deaths > 0 and deaths = b.deaths and b.on_death is not null then
       woken := woken || {schema}.run_now(b.on_death);
     end if;
     if b.ended >= b.members and b.over_at is null then

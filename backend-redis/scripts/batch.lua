@@ -28,5 +28,6 @@ else
 end
 local over = members > 0 and ended >= members
 redis.call('PEXPIRE', Q, (over or members == 0) and ARGV[1] or TEN_YEARS)
-local told_complete, told_death = found[6] and what ~= 'wait', found[7] and what ~= 'wait'
+-- One that has come since has not been told yet.
+local told_complete, told_death = found[6] and complete == found[4], found[7] and death == found[5]
 return { members, ended, deaths, not told_complete and complete or '', not told_death and death or '' }

@@ -38,6 +38,12 @@ impl Inner {
             self.wake.bells.ring(name);
             // Not before they are there.
             self.wait_for_batches(&part).await.map_err(BackendError::in_part)?;
+            let stands_in = part.iter().zip(&stored).any(|(job, answer)| {
+                answer.replaced.is_some() || (answer.deduplicated && job.batch().is_some())
+            });
+            if stands_in && let Err(error) = Box::pin(self.empty_outbox(&queue.shards[shard])).await {
+                tracing::debug!(%error, "ends of jobs wait in the outbox");
+            }
             if part.len() == jobs.len() {
                 return Ok(stored);
             }

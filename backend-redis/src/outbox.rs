@@ -6,7 +6,7 @@ use crate::keys::{Part, Raw};
 use crate::queue::Shard;
 use crate::record::decode_whole;
 use crate::reply;
-use job_core::{BackendError, BatchId};
+use job_core::{BackendError, BatchId, NewJob};
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
@@ -16,45 +16,70 @@ const PAGE: usize = 1_000;
 /// The first byte of word for a batch; what follows is its id.
 const BATCH: u8 = 2;
 
+/// A page of an outbox.
+#[derive(Default)]
+struct Page {
+    /// For each batch, whose end or death: the id, and a letter.
+    words: BTreeMap<BatchId, Vec<Vec<u8>>>,
+    jobs: Vec<NewJob>,
+}
+
 impl Inner {
-    /// Brings follow-ups to their queues that whoever settled did not, and word of ends to batches. True if there may be more.
+    /// Brings word of ends to batches, and follow-ups to their queues that whoever settled did not. True if there is more: a
+    /// look begins where the one before ended, so what cannot be brought keeps nothing else waiting.
     pub(crate) async fn empty_outbox(&self, shard: &Shard) -> Result<bool, BackendError> {
+        let page = self.read_outbox(shard).await?;
+        for (batch, mut words) in page.words {
+            // A death before an end: the other way round nobody would mourn it.
+            words.sort_unstable_by_key(|word| word.last().copied());
+            if let Err(error) = self.bring(shard, batch, &words).await {
+                tracing::warn!(%error, %batch, "ends of its jobs wait in the outbox");
+            }
+        }
+        for job in page.jobs {
+            // The rest of maintenance does not wait for a queue that takes nothing.
+            if let Err(error) = self.deliver(shard, &job).await {
+                tracing::warn!(%error, job = %job.id, "a follow-up stays in the outbox");
+            }
+        }
+        Ok(shard.outbox() != "0")
+    }
+
+    async fn read_outbox(&self, shard: &Shard) -> Result<Page, BackendError> {
         let mut cmd = redis::cmd("HSCAN");
-        cmd.arg(shard.tag.key(Part::Outbox)).arg(0).arg("COUNT").arg(PAGE);
+        cmd.arg(shard.tag.key(Part::Outbox)).arg(shard.outbox()).arg("COUNT").arg(PAGE);
         let answer = self.link.command("maintain", cmd).await?;
-        let mut items = reply::array(answer).ok_or_else(|| unreadable("maintain"))?;
-        let found = items.pop().and_then(reply::pairs).ok_or_else(|| unreadable("maintain"))?;
-        let mut words: BTreeMap<BatchId, Vec<Vec<u8>>> = BTreeMap::new();
+        let read = || {
+            let mut items = reply::array(answer)?;
+            let found = reply::pairs(items.pop()?)?;
+            shard.outbox_from(reply::text(items.pop()?)?);
+            found.into_iter().map(|(name, value)| Some((reply::bytes(name)?, reply::bytes(value)?))).collect()
+        };
+        let found: Vec<_> = Option::ok_or_else(read(), || unreadable("maintain"))?;
+        let mut page = Page::default();
         for (name, value) in found {
-            let (Some(name), Some(value)) = (reply::bytes(name), reply::bytes(value)) else {
-                return Err(unreadable("maintain"));
-            };
             if let [BATCH, id @ ..] = &value[..] {
                 if let Ok(id) = Uuid::from_slice(id) {
-                    words.entry(BatchId::from_uuid(id)).or_default().push(name);
+                    page.words.entry(BatchId::from_uuid(id)).or_default().push(name);
                 }
                 continue;
             }
             match decode_whole(&value) {
-                // The rest of maintenance does not wait for a queue that takes nothing.
-                Ok(job) => {
-                    if let Err(error) = self.deliver(shard, &job).await {
-                        tracing::warn!(%error, job = %job.id, "a follow-up stays in the outbox");
-                    }
-                }
+                Ok(job) => page.jobs.push(job),
                 Err(_) => tracing::error!(id = ?name, "a follow-up in the outbox cannot be read"),
             }
         }
-        let more = !words.is_empty() && words.values().map(Vec::len).sum::<usize>() >= PAGE / 2;
-        for (batch, words) in words {
-            self.count(batch, &words).await?;
-            let mut cmd = redis::cmd("HDEL");
-            cmd.arg(shard.tag.key(Part::Outbox));
-            for word in &words {
-                cmd.arg(Raw(word));
-            }
-            self.link.command("maintain", cmd).await?;
+        Ok(page)
+    }
+
+    async fn bring(&self, shard: &Shard, batch: BatchId, words: &[Vec<u8>]) -> Result<(), BackendError> {
+        self.count(batch, words).await?;
+        let mut cmd = redis::cmd("HDEL");
+        cmd.arg(shard.tag.key(Part::Outbox));
+        for word in words {
+            cmd.arg(Raw(word));
         }
-        Ok(more)
+        self.link.command("maintain", cmd).await?;
+        Ok(())
     }
 }

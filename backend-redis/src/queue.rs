@@ -25,6 +25,8 @@ pub(crate) struct Shard {
     kinds: Mutex<Arc<Vec<Kind>>>,
     /// Where the next page of the audit begins.
     audited: Mutex<String>,
+    /// Where the next page of the outbox begins.
+    outbox: Mutex<String>,
 }
 
 impl Queue {
@@ -34,6 +36,7 @@ impl Queue {
             tag: Tag::new(prefix, name, number),
             kinds: Mutex::default(),
             audited: Mutex::new("0".to_owned()),
+            outbox: Mutex::new("0".to_owned()),
         };
         let shards = (0..shards).map(shard).collect();
         Self { name: name.clone(), shards, looked: Mutex::default(), turn: AtomicUsize::default() }
@@ -99,6 +102,14 @@ impl Shard {
 
     pub(crate) fn audit_from(&self, cursor: String) {
         *self.audited.lock().unwrap_or_else(PoisonError::into_inner) = cursor;
+    }
+
+    pub(crate) fn outbox(&self) -> String {
+        self.outbox.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn outbox_from(&self, cursor: String) {
+        *self.outbox.lock().unwrap_or_else(PoisonError::into_inner) = cursor;
     }
 
     /// The lanes of all kinds that are known here.

@@ -1,7 +1,6 @@
 //! What a running attempt remembers beside its arguments: notes it has read, and what is to come with its verdict.
 
 use crate::backend::Hold;
-use crate::conflict::OnConflict;
 use crate::context::JobContext;
 use crate::error::EnqueueError;
 use crate::job::Job;
@@ -86,7 +85,7 @@ impl JobContext {
     /// the other not there. If the handler fails, nothing is enqueued, and its next attempt says so again.
     ///
     /// The new job carries the header `steadfast-parent` with the id of this one. If a key of it is taken, an error could be told
-    /// to nobody: [`OnConflict::Error`] is as [`OnConflict::Existing`] here.
+    /// to nobody: [`OnConflict::Error`](crate::OnConflict::Error) is as [`OnConflict::Existing`](crate::OnConflict::Existing) here.
     ///
     /// # Errors
     /// [`EnqueueError::Rejected`] if the job breaks a limit, or middleware refuses it.
@@ -102,9 +101,7 @@ impl JobContext {
     pub fn then_new(&self, mut job: NewJob) -> Result<(), EnqueueError> {
         job.headers.entry(NewJob::PARENT_HEADER.to_owned()).or_insert_with(|| self.id().to_string());
         job.check(NewJob::PAYLOAD_BYTES_MAX)?;
-        if job.on_conflict == OnConflict::Error {
-            job.on_conflict = OnConflict::Existing;
-        }
+        job.answer_conflicts();
         if let Desk::Store { env, .. } = self.desk() {
             env.layers.enqueue(&mut job)?;
         }

@@ -1,10 +1,12 @@
 //! Batches: jobs that belong together, and jobs that wait for their end.
 
 use crate::client::Client;
+use crate::conflict::OnConflict;
 use crate::error::{BackendError, EnqueueError};
 use crate::job::Job;
 use crate::new_job::{NewJob, When};
 use crate::{BatchId, JobId, seeded_bug};
+use std::collections::HashSet;
 
 /// What a store knows of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,7 +126,7 @@ impl NewBatch<'_> {
     }
 
     /// Runs this job once every member has ended: completed, cancelled or discarded. A member that has died holds it up until
-    /// it is replayed and completes, or is discarded.
+    /// it is replayed and completes, or is discarded. Keys of its type do not count: the batch says how often it runs.
     pub fn on_complete<J: Job>(self, job: J) -> Self {
         self.callback(BatchEvent::Complete, job)
     }
@@ -175,7 +177,8 @@ impl NewBatch<'_> {
         if let Some(problem) = self.problem {
             return Err(problem);
         }
-        let members = match u32::try_from(self.members.len()) {
+        let ids: HashSet<JobId> = self.members.iter().map(|job| job.id).collect();
+        let members = match u32::try_from(ids.len()) {
             Ok(members) if members > 0 => members,
             _ => return Err(EnqueueError::rejected("a batch needs at least one job, and at most 2^32 - 1")),
         };
@@ -187,7 +190,8 @@ impl NewBatch<'_> {
         let batch = self.id;
         let callbacks = self.callbacks.into_iter().map(|(event, job)| {
             let when = When::Batch { batch, members, event };
-            NewJob { when, ..job }
+            // The batch says how often they run, not their types.
+            NewJob { when, idempotency: None, unique: None, on_conflict: OnConflict::Existing, ..job }
         });
         Ok(callbacks.chain(self.members).collect())
     }

@@ -202,8 +202,19 @@ impl NewJob {
     }
 
     /// Checks that what is to happen if a key is taken can happen.
+    /// Of a job that comes with a verdict: if a key is taken there is nobody to tell, so the holder answers.
+    pub(crate) fn answer_conflicts(&mut self) {
+        if self.on_conflict == OnConflict::Error {
+            self.on_conflict = OnConflict::Existing;
+        }
+    }
+
     fn check_conflict(&self) -> Result<(), EnqueueError> {
         let reject = |text: String| Err(EnqueueError::rejected(text));
+        if matches!(self.when, When::Batch { .. }) && (self.idempotency.is_some() || self.unique.is_some()) {
+            let text = "waits for a batch and has a key: only the batch says how often it runs";
+            return reject(format!("{} {text}", self.kind));
+        }
         if self.on_conflict.replaces() && self.unique.is_none() {
             let text = "is to replace another job and has no unique key: give it one, `unique = ..`";
             return reject(format!("{} {text}", self.kind));

@@ -222,6 +222,7 @@ macro_rules! __checks {
                 the_last_end_lets_the_next_job_run,
                 every_kind_of_end_counts,
                 the_first_death_is_told,
+                what_follows_a_death_keeps_its_delay,
                 a_batch_without_a_death_drops_its_mourner,
                 a_dead_member_holds_the_batch_up,
                 a_job_that_another_stands_for_has_ended,

@@ -54,6 +54,7 @@ fn made(
     let mut next = next.map_err(|panic| EnqueueError::rejected(panic_text(&*panic)))??;
     next.headers.insert(NewJob::PARENT_HEADER.to_owned(), job.hold.job.to_string());
     next.check(NewJob::PAYLOAD_BYTES_MAX)?;
+    next.answer_conflicts();
     queue.env.layers.enqueue(&mut next)?;
     Ok(next)
 }

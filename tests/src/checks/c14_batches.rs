@@ -139,6 +139,22 @@ pub async fn the_first_death_is_told(h: &Harness) {
     assert_eq!((record.ended, record.deaths), (0, 3));
 }
 
+/// It is told once; when it fails it waits like any other job.
+pub async fn what_follows_a_death_keeps_its_delay(h: &Harness) {
+    let batch = Batch::of(jobs(3));
+    batch.enqueue(h).await;
+    let holds = take(h, &[KIND], 3).await;
+    let dead = || Verdict::Dead { reason: DeadReason::Permanent, error: report("no") };
+    h.apply(holds[0], dead()).await;
+    let mourner = comes(h, &MOURN).await;
+    h.apply(mourner, Verdict::Retry { after: LONG, error: report("not now") }).await;
+    h.apply(holds[1], dead()).await;
+    h.apply(holds[2], Verdict::Complete).await;
+    assert_eq!(after_rounds(h, &MOURN).await, []);
+    assert_eq!(h.record(batch.mourner.id).await.state, JobState::Retrying);
+    assert_eq!(batch.record(h).await.deaths, 2);
+}
+
 /// What waits for a death does not wait for ever.
 pub async fn a_batch_without_a_death_drops_its_mourner(h: &Harness) {
     let batch = Batch::of(jobs(1));

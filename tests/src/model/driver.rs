@@ -297,15 +297,6 @@ impl Driver {
         Ok(())
     }
 
-    async fn run_now(&mut self, job: Number, times: usize) -> Checked<()> {
-        let id = self.world.job(job);
-        for _ in 0..times {
-            let answer = undisturbed("run_now", || self.world.backend.run_now(id)).await?;
-            same("run_now answers", &answer, &self.reference.run_now(job))?;
-        }
-        Ok(())
-    }
-
     async fn administer(&mut self, jobs: &[Number], replay: bool, times: usize) -> Checked<()> {
         let ids: Vec<JobId> = jobs.iter().map(|n| self.world.job(*n)).collect();
         for _ in 0..times {

@@ -25,6 +25,7 @@ mod plan;
 mod reference;
 mod search;
 mod time;
+mod waiting;
 mod world;
 
 pub use cases::{Config, run};

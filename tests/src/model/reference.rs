@@ -322,17 +322,6 @@ impl Reference {
         }
     }
 
-    pub(super) fn run_now(&mut self, number: Number) -> bool {
-        let turn = self.next_turn();
-        let Some(job) = self.jobs.get_mut(&number) else { return false };
-        let waits = matches!(job.place, Place::Waiting { .. });
-        if waits {
-            job.place = Place::Ready { lane: Lane::Fresh, turn };
-            self.mark("a waiting job is run at once");
-        }
-        waits
-    }
-
     pub(super) fn replay(&mut self, number: Number) -> bool {
         let turn = self.next_turn();
         let Some(job) = self.jobs.get_mut(&number) else { return false };
