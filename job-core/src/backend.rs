@@ -28,7 +28,8 @@ use std::time::Duration;
 /// - **C5** Every call may be repeated after an unknown outcome, with the same effect as one call: job and lease ids
 ///   are made by the client. A repeated enqueue never revives a finished job (remembered for 24 h or more); a repeated
 ///   claim with the same lease id returns the same jobs. Errors say `NotApplied` or `Unknown`.
-/// - **C6** Claim order: priority (0 first), within it returned jobs (released, reaped) first, then enqueue order.
+/// - **C6** Claim order: priority (0 first), within it returned jobs (released, reaped) first, then enqueue order; inside of one
+///   call, jobs that take the place of others may come before the rest.
 /// - **C7** Only the store's clock decides; callers send durations, and a claim with jobs tells what the clock says.
 /// - **C8** Dropping a future leaves the call applied or not applied, nothing between.
 /// - **C9** Batch answers have the length and order of the batch. A batch for one queue is applied as a whole or not at

@@ -27,7 +27,13 @@ impl Reference {
 
     /// The answers: which job, and whether it stands in for another one.
     pub(super) fn enqueue(&mut self, jobs: &[New]) -> Vec<(Number, bool)> {
-        jobs.iter().map(|new| self.enqueue_one(new)).collect()
+        // Inside of one call, a job that takes the place of one that waited may come before the others.
+        let loose =
+            |new: &New| new.unique.is_some() && !matches!(new.conflict, Conflict::Existing | Conflict::Error);
+        self.shared_turn = jobs.iter().any(loose).then(|| self.next_turn());
+        let answers = jobs.iter().map(|new| self.enqueue_one(new)).collect();
+        self.shared_turn = None;
+        answers
     }
 
     /// Who has its idempotency key.
@@ -90,7 +96,10 @@ impl Reference {
     fn place_at(&mut self, due: Option<Instant>) -> Place {
         match due.filter(|due| *due > self.now) {
             Some(due) => Place::Waiting { due, retrying: false },
-            None => Place::Ready { lane: Lane::Fresh, turn: self.next_turn() },
+            None => {
+                let turn = self.shared_turn.unwrap_or_else(|| self.next_turn());
+                Place::Ready { lane: Lane::Fresh, turn }
+            }
         }
     }
 

@@ -133,6 +133,8 @@ pub(super) struct Reference {
     /// Whose place a job has.
     pub(super) replaced: BTreeMap<Number, Number>,
     turns: u64,
+    /// That of every job of the call under way, if their order is loose.
+    pub(super) shared_turn: Option<u64>,
     /// What generation has made so far: the calls, for repeats, and numbers not used yet.
     pub(super) history: Vec<Call>,
     pub(super) next_job: Number,
