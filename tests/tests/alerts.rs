@@ -277,7 +277,6 @@ async fn everybody_sees_what_any_runtime_has_raised() {
     assert_eq!((&same.message, same.since), (&mine.message, mine.since));
     sleep(Duration::from_secs(600)).await;
     assert_eq!(seen().await.len(), 2, "it is said again for as long as it is so");
-    // The store refuses its reports from now on, so nobody takes away the last one of those.
     refuses.store(true, Ordering::SeqCst);
     sleep(Duration::from_secs(60)).await;
     assert_eq!((seen().await.len(), other.alerts().len()), (1, 1));
@@ -288,7 +287,6 @@ async fn everybody_sees_what_any_runtime_has_raised() {
     cured.store(true, Ordering::SeqCst);
     replay_all(&one).await;
     until("it is over", async || seen().await.is_empty()).await;
-    one.shutdown().await.unwrap();
     assert!(log.lines_with("could not be reported").is_empty(), "that is said at level DEBUG");
 }
 
