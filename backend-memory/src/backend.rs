@@ -5,10 +5,10 @@ use crate::state::State;
 use crate::sync::{Mutex, MutexGuard};
 use async_trait::async_trait;
 use job_core::{
-    Amendment, Backend, BackendError, BackendInfo, BatchId, BatchRecord, Cancelled, Claim, ClaimRequest,
-    DurabilityClass, Effect, Enqueued, ErrorKind, Extended, Gauges, Hold, JobId, JobRecord, Kind, LeaseId,
-    LeaseStatus, ListFilter, MaintainRequest, Maintained, NewJob, NoteEdit, Notes, Operate, Page, QueueName,
-    QueueStats, Settled, Settlement,
+    AlertReport, Amendment, Backend, BackendError, BackendInfo, BatchId, BatchRecord, Cancelled, Claim,
+    ClaimRequest, DurabilityClass, Effect, Enqueued, ErrorKind, Extended, Gauges, Hold, JobId, JobRecord,
+    Kind, LeaseId, LeaseStatus, ListFilter, MaintainRequest, Maintained, NewJob, NoteEdit, Notes, Operate,
+    Page, QueueName, QueueStats, RaisedAlert, Settled, Settlement,
 };
 use std::fmt;
 use std::sync::{Arc, PoisonError};
@@ -273,5 +273,18 @@ impl Operate for MemoryBackend {
 
     async fn queues(&self) -> Result<Vec<QueueName>, BackendError> {
         Ok(self.state().queues())
+    }
+
+    async fn report_alerts(&self, report: &AlertReport) -> Result<(), BackendError> {
+        let mut state = self.state();
+        let now = state.clock.now();
+        state.reports.put(report, now);
+        Ok(())
+    }
+
+    async fn alerts(&self) -> Result<Vec<RaisedAlert>, BackendError> {
+        let mut state = self.state();
+        let now = state.clock.now();
+        Ok(state.reports.list(now))
     }
 }

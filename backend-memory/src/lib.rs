@@ -10,6 +10,7 @@
 //! What makes repeated calls safe after a job is gone (receipts) is kept 24 hours, but only for the newest of as many
 //! jobs. Follow-up jobs are always taken, so that a full store can be worked off.
 
+mod alerts;
 mod backend;
 mod batches;
 mod claim;

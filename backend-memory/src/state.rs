@@ -1,5 +1,6 @@
 //! Everything behind the lock, and the moves of a job that several calls share.
 
+use crate::alerts::Reports;
 use crate::batches::Batches;
 use crate::clock::{Clock, Tick};
 use crate::job::{Place, Stage};
@@ -17,6 +18,7 @@ pub(crate) struct State {
     pub(crate) keys: Keys,
     pub(crate) queues: Vec<Queue>,
     pub(crate) batches: Batches,
+    pub(crate) reports: Reports,
     /// Completed jobs that are kept, by when they are to go; the seq only tells equal instants apart.
     pub(crate) kept: BTreeMap<(Tick, u64), u32>,
     queue_numbers: HashMap<QueueName, u32>,
@@ -32,6 +34,7 @@ impl State {
             keys: Keys::default(),
             queues: Vec::new(),
             batches: Batches::default(),
+            reports: Reports::default(),
             kept: BTreeMap::new(),
             queue_numbers: HashMap::new(),
             seq: 0,

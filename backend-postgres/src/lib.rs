@@ -30,6 +30,7 @@
 //! | `listen` | `true` | `false`: no LISTEN/NOTIFY, polling alone (pgbouncer in transaction mode) |
 //! | `pool` | `10` | the most connections for claims, verdicts and enqueues; two or three more extend leases and listen |
 
+mod alerts;
 mod backend;
 mod batches;
 mod call;

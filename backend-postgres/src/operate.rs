@@ -1,5 +1,6 @@
 //! Looking and administration.
 
+use crate::alerts::{Report, alerts, report_alerts};
 use crate::backend::PostgresBackend;
 use crate::batches::{batch, run_now};
 use crate::call::Reply;
@@ -11,9 +12,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
 use job_core::{
-    Amendment, AttemptError, BackendError, BatchId, BatchRecord, Cancelled, Cursor, DeadReason, ErrorKind,
-    Gauges, JobId, JobRecord, JobState, Kind, KindGauge, ListFilter, Operate, Page, Priority, QueueName,
-    QueueStats,
+    AlertReport, Amendment, AttemptError, BackendError, BatchId, BatchRecord, Cancelled, Cursor, DeadReason,
+    ErrorKind, Gauges, JobId, JobRecord, JobState, Kind, KindGauge, ListFilter, Operate, Page, Priority,
+    QueueName, QueueStats, RaisedAlert,
 };
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
@@ -117,6 +118,15 @@ impl Operate for PostgresBackend {
     async fn queues(&self) -> Result<Vec<QueueName>, BackendError> {
         let names = self.calls().run("queues", (), queues).await?;
         Ok(names.iter().filter_map(|n| QueueName::new(n).ok()).collect())
+    }
+
+    async fn report_alerts(&self, report: &AlertReport) -> Result<(), BackendError> {
+        self.calls().run("report alerts", Report::new(report), report_alerts).await
+    }
+
+    async fn alerts(&self) -> Result<Vec<RaisedAlert>, BackendError> {
+        let reports = self.calls().run("alerts", (), alerts).await?;
+        Ok(reports.iter().flat_map(|json| AlertReport::read(json)).collect())
     }
 }
 

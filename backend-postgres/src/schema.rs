@@ -38,7 +38,7 @@ impl Schema {
 }
 
 /// Every migration, in order; its number is its place, from 1.
-pub(crate) const MIGRATIONS: [&str; 12] = [
+pub(crate) const MIGRATIONS: [&str; 13] = [
     include_str!("../migrations/0001_tables.sql"),
     include_str!("../migrations/0002_enqueue.sql"),
     include_str!("../migrations/0003_settle.sql"),
@@ -51,6 +51,7 @@ pub(crate) const MIGRATIONS: [&str; 12] = [
     include_str!("../migrations/0010_batches.sql"),
     include_str!("../migrations/0011_controls.sql"),
     include_str!("../migrations/0012_keys.sql"),
+    include_str!("../migrations/0013_alerts.sql"),
 ];
 
 macro_rules! statements {
@@ -76,6 +77,7 @@ statements! {
     promote, reap, prune, prune_dead, audit,
     get, list, replay, amend, discard, cancel, set_paused, set_kind_paused, stats, gauges, queues,
     advance, run_now, batch, wait_for_batch,
+    report_alerts, alerts,
 }
 
 #[cfg(test)]

@@ -63,6 +63,11 @@ impl Tag {
         Self::of_text(format!("{{{prefix}:batch:{}}}", batch.as_uuid().simple()))
     }
 
+    /// Of what workers have raised.
+    pub(crate) fn of_alerts(prefix: &str) -> Self {
+        Self::of_text(format!("{{{prefix}:alerts}}"))
+    }
+
     fn of_text(text: String) -> Self {
         let head = HEAD.iter().map(|(suffix, _)| format!("{text}{suffix}")).collect();
         Self { text, head }

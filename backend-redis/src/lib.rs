@@ -60,6 +60,7 @@
 //! More for some: `+cluster` for a cluster, `+wait` or `+waitaof` for `wait`, `+zscan +renamenx` for
 //! [`fsck`](RedisBackend::fsck), and `+config|get` to tell `appendfsync always` from less.
 
+mod alerts;
 mod backend;
 mod batches;
 mod claim;

@@ -14,8 +14,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::try_join_all;
 use job_core::{
-    Amendment, AttemptError, BackendError, BatchId, BatchRecord, Cancelled, DeadReason, ErrorKind, Gauges,
-    JobId, JobRecord, JobState, Kind, ListFilter, Operate, Page, QueueName, QueueStats, WorkerId,
+    AlertReport, Amendment, AttemptError, BackendError, BatchId, BatchRecord, Cancelled, DeadReason,
+    ErrorKind, Gauges, JobId, JobRecord, JobState, Kind, ListFilter, Operate, Page, QueueName, QueueStats,
+    RaisedAlert, WorkerId,
 };
 use redis::{Cmd, Value};
 use std::sync::Arc;
@@ -179,6 +180,14 @@ impl Operate for RedisBackend {
         }
         names.sort_unstable();
         Ok(names)
+    }
+
+    async fn report_alerts(&self, report: &AlertReport) -> Result<(), BackendError> {
+        self.inner().report_alerts(report).await
+    }
+
+    async fn alerts(&self) -> Result<Vec<RaisedAlert>, BackendError> {
+        self.inner().alerts().await
     }
 }
 

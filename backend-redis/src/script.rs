@@ -52,6 +52,7 @@ scripts! {
     DISCARD = "discard", "discard.lua", [FINISH];
     CANCEL = "cancel", "cancel.lua", [FINISH];
     STATS = "stats", "stats.lua", [];
+    ALERTS = "alerts", "alerts.lua", [];
     GAUGES = "gauges", "gauges.lua", [];
     PAUSE = "pause", "pause.lua", [];
     PAUSE_KIND = "pause", "pause_kind.lua", [];

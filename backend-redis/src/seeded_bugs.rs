@@ -9,6 +9,7 @@ const HEAD: &str = "backend-redis/scripts/lib/head.lua";
 const SETTLE: &str = "backend-redis/scripts/lib/settle.lua";
 const REPLACE: &str = "backend-redis/scripts/lib/replace.lua";
 const STORE: &str = "backend-redis/scripts/lib/store.lua";
+const ALERTS: &str = "backend-redis/scripts/alerts.lua";
 const BATCH: &str = "backend-redis/scripts/batch.lua";
 const AMEND: &str = "backend-redis/scripts/amend.lua";
 const CANCEL: &str = "backend-redis/scripts/cancel.lua";
@@ -152,6 +153,8 @@ const BUGS: &[TextBug] = &[
         &[("  free_keys({ id })\n", "")]),
     bug("lua_kept_for_ever", "a kept job stays for ever", PROMOTE,
         &[("if #over > 0 then", "if false then")]),
+    bug("lua_alerts_end_together", "a report of alerts forgets those of other workers", ALERTS,
+        &[("  if ends and tonumber(ends) > now then", "  if ends and tonumber(ends) > now and #ARGV == 0 then")]),
     bug("lua_types_not_looked_at", "a key of another type is found after the first write", HEAD,
         &[("if type ~= 'none' and", "if false and")]),
 ];

@@ -43,7 +43,7 @@ mod runtime;
 mod sealed;
 mod verdict;
 
-pub use alerts::{ActiveAlert, AlertChange, AlertEvent, Alerts, Rule};
+pub use alerts::{ActiveAlert, AlertChange, AlertEvent, AlertReport, Alerts, RaisedAlert, Rule};
 pub use amendment::Amendment;
 pub use backend::{
     Backend, BackendInfo, Claim, ClaimRequest, ClaimedJob, DurabilityClass, Enqueued, Extended, Hold,

@@ -1,5 +1,6 @@
 //! What people and tools do with a store: look, replay, cancel, pause.
 
+use crate::alerts::{AlertReport, RaisedAlert};
 use crate::amendment::Amendment;
 use crate::backend::Backend;
 use crate::batch::BatchRecord;
@@ -83,6 +84,21 @@ pub trait Operate: Backend {
 
     /// Every queue that ever had a job, by name.
     async fn queues(&self) -> Result<Vec<QueueName>, BackendError>;
+
+    /// Keeps what a worker has raised, in place of what it reported before, for as long as the report says by the store's
+    /// clock. One without alerts takes the last one away.
+    ///
+    /// # Errors
+    /// Those of the store; it may be called again.
+    async fn report_alerts(&self, report: &AlertReport) -> Result<(), BackendError>;
+
+    /// Everything that any worker has reported and that is still valid, in no order. Nothing is merged: what two workers see
+    /// is there twice. A worker that has just raised or cleared something reports it within moments; one that is gone is
+    /// shown until its last report ends.
+    ///
+    /// # Errors
+    /// Those of the store; it may be called again.
+    async fn alerts(&self) -> Result<Vec<RaisedAlert>, BackendError>;
 }
 
 /// Where a job is in its life.

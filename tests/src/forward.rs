@@ -52,6 +52,12 @@ macro_rules! forward_operate {
             async fn queues(&self) -> Result<Vec<::job_core::QueueName>, ::job_core::BackendError> {
                 self.$($field).+.queues().await
             }
+            async fn report_alerts(&self, report: &::job_core::AlertReport) -> Result<(), ::job_core::BackendError> {
+                self.$($field).+.report_alerts(report).await
+            }
+            async fn alerts(&self) -> Result<Vec<::job_core::RaisedAlert>, ::job_core::BackendError> {
+                self.$($field).+.alerts().await
+            }
         }
     };
 }

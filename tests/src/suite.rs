@@ -277,6 +277,13 @@ macro_rules! __checks {
                 a_job_that_comes_back_has_a_new_number,
                 an_unused_queue_shows_nothing,
             }
+            alerts {
+                a_report_is_shown_as_it_is,
+                a_report_replaces_the_last_one,
+                a_report_ends_with_its_time,
+                an_empty_report_takes_the_last_one_away,
+                reports_of_workers_stand_side_by_side,
+            }
             dead_letters {
                 an_amended_job_is_replayed_with_its_new_arguments,
                 an_amendment_leaves_the_rest_alone,

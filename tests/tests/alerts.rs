@@ -256,6 +256,52 @@ async fn a_store_that_does_not_answer_changes_no_alert() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn everybody_sees_what_any_runtime_has_raised() {
+    let (log, _guard) = Text::collect();
+    let refuses = Arc::new(AtomicBool::new(false));
+    let on = Arc::clone(&refuses);
+    let plan = move |what: &str| match what {
+        "report_alerts" if on.load(Ordering::SeqCst) => Fault::NotApplied(ErrorKind::Transient),
+        _ => Fault::None,
+    };
+    let store = memory();
+    let seen = async || store.alerts().await.expect("a look works");
+    let cured = Arc::default();
+    let one = runtime(Arc::clone(&store), mortal(&cured)).build().unwrap().start();
+    let other = runtime(Faulty::over(Arc::clone(&store), plan), mortal(&cured)).build().unwrap().start();
+    one.client().enqueue(Act { n: 1 }).await.unwrap();
+    until("both say so", async || seen().await.len() == 2).await;
+    let (alerts, mine) = (seen().await, one.alerts().remove(0));
+    let same = alerts.iter().find(|a| a.worker.to_string() == mine.worker).expect("its own is there");
+    assert_eq!((&same.rule, &same.queue), (&mine.rule, &mine.queue));
+    assert_eq!((&same.message, same.since), (&mine.message, mine.since));
+    sleep(Duration::from_secs(600)).await;
+    assert_eq!(seen().await.len(), 2, "it is said again for as long as it is so");
+    refuses.store(true, Ordering::SeqCst);
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!((seen().await.len(), other.alerts().len()), (1, 1));
+    refuses.store(false, Ordering::SeqCst);
+    until("it is there again", async || seen().await.len() == 2).await;
+    other.shutdown().await.unwrap();
+    assert_eq!(seen().await.len(), 1, "one that ends takes its report away");
+    cured.store(true, Ordering::SeqCst);
+    replay_all(&one).await;
+    until("it is over", async || seen().await.is_empty()).await;
+    assert!(log.lines_with("could not be reported").is_empty(), "that is said at level DEBUG");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_does_not_wait_for_a_report() {
+    let plan = |what: &str| if what == "report_alerts" { Fault::Hang } else { Fault::None };
+    let running = runtime(Faulty::over(memory(), plan), mortal(&Arc::default())).build().unwrap().start();
+    running.client().enqueue(Act { n: 1 }).await.unwrap();
+    until("an alert", async || !running.alerts().is_empty()).await;
+    let began = tokio::time::Instant::now();
+    running.shutdown().await.unwrap();
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn off_is_said_and_looks_at_nothing() {
     let (log, _guard) = Text::collect();
     let plan = |what: &str| if matches!(what, "gauges" | "queues") { Fault::Panic } else { Fault::None };

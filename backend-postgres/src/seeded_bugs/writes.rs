@@ -3,6 +3,7 @@
 use super::{SqlBug, bug};
 
 const ENQUEUE: &str = "backend-postgres/migrations/0002_enqueue.sql";
+const ALERTS: &str = "backend-postgres/migrations/0013_alerts.sql";
 const AMEND: &str = "backend-postgres/migrations/0009_amend.sql";
 const BATCHES: &str = "backend-postgres/migrations/0010_batches.sql";
 const KEYS: &str = "backend-postgres/migrations/0012_keys.sql";
@@ -237,5 +238,12 @@ pub(super) const BUGS: &[SqlBug] = &[
             "perform {schema}.write_notes(p_id, p_names, p_values);",
             "perform {schema}.write_notes(p_id, n.names, n.values) from (select array_agg(e.name) as names, array_agg(e.value) as values from unnest(p_names, p_values) e(name, value) where e.value is not null) n where n.names is not null;",
         )],
+    ),
+    // ---- alerts
+    bug(
+        "sql_first_alerts_stay",
+        "a report of alerts that a worker has made once lasts no longer than the first one said",
+        ALERTS,
+        &[("set valid_until = excluded.valid_until, alerts", "set alerts")],
     ),
 ];

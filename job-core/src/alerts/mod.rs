@@ -6,6 +6,8 @@ mod deliver;
 mod evaluate;
 mod history;
 mod latch;
+mod report;
+mod reporter;
 mod rule;
 mod watch;
 #[cfg(feature = "webhook")]
@@ -13,6 +15,7 @@ mod webhook;
 
 pub use alert::{ActiveAlert, AlertChange, AlertEvent};
 pub(crate) use board::Board;
+pub use report::{AlertReport, RaisedAlert};
 pub use rule::Rule;
 pub(crate) use watch::{Watched, Watcher};
 

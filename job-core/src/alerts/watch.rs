@@ -5,6 +5,7 @@ use super::alert::{AlertChange, AlertEvent, Found};
 use super::board::Board;
 use super::deliver::Delivery;
 use super::evaluate::Evaluation;
+use super::reporter::Reporter;
 use crate::operate::Operate;
 use crate::runtime::bounded;
 use crate::{Kind, QueueName, WorkerId};
@@ -17,8 +18,11 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
-/// How long a runtime that ends waits for its last changes to be told.
+/// How long a runtime that ends waits for its last changes to be told, and for its report to be taken away.
 const TO_TELL: Duration = Duration::from_secs(2);
+
+/// For how many rounds a report is valid: one that is late or fails takes nothing away.
+const ROUNDS: u32 = 3;
 
 /// Whose runtime this is.
 #[derive(Debug)]
@@ -36,6 +40,7 @@ pub(crate) struct Watched {
 pub(crate) struct Watcher {
     task: AbortOnDropHandle<()>,
     delivery: Arc<Delivery>,
+    reporter: Arc<Reporter>,
 }
 
 impl Watcher {
@@ -47,20 +52,31 @@ impl Watcher {
         }
         let delivery = Arc::new(Delivery::start(alerts.sinks));
         let every = alerts.every;
+        let Watched { backend, worker, call_timeout, .. } = &watched;
+        let reporter = Reporter::new(Arc::clone(backend), *worker, *call_timeout, board.clone());
+        let reporter = Arc::new(reporter);
         let watch = Watch {
             evaluation: Evaluation::new(alerts.rules),
             watched,
             board,
             delivery: Arc::clone(&delivery),
+            reporter: Arc::clone(&reporter),
             failing: false,
         };
-        Some(Self { task: AbortOnDropHandle::new(tokio::spawn(watch.run(every))), delivery })
+        Some(Self { task: AbortOnDropHandle::new(tokio::spawn(watch.run(every))), delivery, reporter })
     }
 
-    /// Stops to watch, and waits a little until everybody has been told.
+    /// Stops to watch, and waits a little until everybody has been told and the store shows nothing of this worker.
     pub(crate) async fn end(self) {
-        drop(self.task);
-        let _ = timeout(TO_TELL, self.delivery.told()).await;
+        let Self { task, delivery, reporter } = self;
+        task.abort();
+        let gone = async {
+            // A report that it is about to send would come after the last one.
+            let _ = task.await;
+            // A store may panic.
+            let _ = AssertUnwindSafe(reporter.take_away()).catch_unwind().await;
+        };
+        let _ = tokio::join!(timeout(TO_TELL, delivery.told()), timeout(TO_TELL, gone));
     }
 }
 
@@ -69,6 +85,7 @@ struct Watch {
     watched: Watched,
     board: Board,
     delivery: Arc<Delivery>,
+    reporter: Arc<Reporter>,
     failing: bool,
 }
 
@@ -81,6 +98,10 @@ impl Watch {
             // A store, or a subscriber of the log, may panic.
             if AssertUnwindSafe(self.look_around()).catch_unwind().await.is_err() {
                 tracing::error!("a look for alerts panicked, trying on");
+            }
+            let valid_for = every.max(began.elapsed()) * ROUNDS;
+            if AssertUnwindSafe(self.reporter.report(valid_for)).catch_unwind().await.is_err() {
+                tracing::error!("a report of alerts panicked, trying on");
             }
             sleep(every.saturating_sub(began.elapsed())).await;
         }

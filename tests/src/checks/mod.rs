@@ -1,5 +1,6 @@
 //! The checks, by clause of the contract.
 
+pub mod alerts;
 pub mod c10_kinds;
 pub mod c13_notes;
 pub mod c14_batches;

@@ -85,6 +85,7 @@ const IN_CODE: &[Bug] = &[
     bug("replay_without_cutoff", "job-core/src/dead/sweep.rs", "a replay replays what died after it began"),
     bug("alert_of_paused_kind", "job-core/src/alerts/evaluate.rs", "an alert says that jobs of a paused kind are not taken"),
     bug("memory_kind_pause_ignored", "backend-memory/src/queue.rs", "a paused kind is claimed"),
+    bug("memory_alerts_for_ever", "backend-memory/src/alerts.rs", "alerts of a worker that is gone are shown for ever"),
     bug("memory_dead_pruned_early", "backend-memory/src/maintain.rs", "jobs that have just died are removed"),
     bug("memory_no_clock", "backend-memory/src/claim.rs", "a claim does not tell what time it is"),
     bug("memory_amends_live_jobs", "backend-memory/src/operate.rs", "a job that is not dead is changed"),

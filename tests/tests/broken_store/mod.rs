@@ -6,10 +6,10 @@ use async_trait::async_trait;
 use backend_memory::MemoryBackend;
 pub(super) use defect::Defect;
 use job_core::{
-    Amendment, Backend, BackendError, BackendInfo, BatchId, BatchRecord, Cancelled, Claim, ClaimRequest,
-    ClaimedJob, Enqueued, ErrorReport, Extended, Gauges, Hold, JobId, JobRecord, Kind, LeaseId, LeaseStatus,
-    ListFilter, MaintainRequest, Maintained, NewJob, NoteEdit, Notes, Operate, Page, Priority, QueueName,
-    QueueStats, Settled, Settlement, UniqueKey, Verdict, When,
+    AlertReport, Amendment, Backend, BackendError, BackendInfo, BatchId, BatchRecord, Cancelled, Claim,
+    ClaimRequest, ClaimedJob, Enqueued, ErrorReport, Extended, Gauges, Hold, JobId, JobRecord, Kind, LeaseId,
+    LeaseStatus, ListFilter, MaintainRequest, Maintained, NewJob, NoteEdit, Notes, Operate, Page, Priority,
+    QueueName, QueueStats, RaisedAlert, Settled, Settlement, UniqueKey, Verdict, When,
 };
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard};
@@ -385,5 +385,11 @@ impl Operate for Broken {
     }
     async fn queues(&self) -> Result<Vec<QueueName>, BackendError> {
         self.inner.queues().await
+    }
+    async fn report_alerts(&self, report: &AlertReport) -> Result<(), BackendError> {
+        self.inner.report_alerts(report).await
+    }
+    async fn alerts(&self) -> Result<Vec<RaisedAlert>, BackendError> {
+        self.inner.alerts().await
     }
 }

@@ -3,10 +3,11 @@
 
 use async_trait::async_trait;
 use job_core::{
-    Amendment, Backend, BackendError, BackendInfo, BatchId, BatchRecord, Cancelled, Claim, ClaimRequest,
-    Client, Effect, Enqueued, ErrorKind, Extended, Gauges, Hold, Job, JobContext, JobError, JobId, JobRecord,
-    JobSpec, JobState, Kind, LeaseId, LeaseStatus, ListFilter, MaintainRequest, Maintained, NewJob, NoteEdit,
-    Notes, Operate, Page, Queue, QueueName, QueueStats, Runtime, RuntimeBuilder, Settled, Settlement,
+    AlertReport, Amendment, Backend, BackendError, BackendInfo, BatchId, BatchRecord, Cancelled, Claim,
+    ClaimRequest, Client, Effect, Enqueued, ErrorKind, Extended, Gauges, Hold, Job, JobContext, JobError,
+    JobId, JobRecord, JobSpec, JobState, Kind, LeaseId, LeaseStatus, ListFilter, MaintainRequest, Maintained,
+    NewJob, NoteEdit, Notes, Operate, Page, Queue, QueueName, QueueStats, RaisedAlert, Runtime,
+    RuntimeBuilder, Settled, Settlement,
 };
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -272,5 +273,11 @@ impl Operate for Faulty {
     }
     async fn queues(&self) -> Result<Vec<QueueName>, BackendError> {
         self.call("queues", self.inner.queues()).await
+    }
+    async fn report_alerts(&self, report: &AlertReport) -> Result<(), BackendError> {
+        self.call("report_alerts", self.inner.report_alerts(report)).await
+    }
+    async fn alerts(&self) -> Result<Vec<RaisedAlert>, BackendError> {
+        self.inner.alerts().await
     }
 }

@@ -213,4 +213,12 @@ impl Operate for Shelf {
     async fn queues(&self) -> Result<Vec<QueueName>, BackendError> {
         unreachable!("nobody looks")
     }
+
+    async fn report_alerts(&self, _: &crate::AlertReport) -> Result<(), BackendError> {
+        unreachable!("nobody operates")
+    }
+
+    async fn alerts(&self) -> Result<Vec<crate::RaisedAlert>, BackendError> {
+        unreachable!("nobody looks")
+    }
 }

@@ -1,0 +1,1 @@
+select {schema}.report_alerts($1, $2, $3)
