@@ -60,6 +60,20 @@ impl State {
 
     /// Applies a verdict to a job whose lease has let go of it; true if the job is ready again.
     fn apply(&mut self, slot: u32, verdict: &Verdict, worker: Option<WorkerId>, now: Tick) -> bool {
+        // Most jobs end like this, so nothing is looked up for them. A verdict of a later contract ends the job rather than running
+        // it for ever.
+        let known = matches!(
+            verdict,
+            Verdict::Retry { .. }
+                | Verdict::Snooze { .. }
+                | Verdict::Release
+                | Verdict::Dead { .. }
+                | Verdict::Keep(_)
+        );
+        if !known {
+            self.finish(slot, now);
+            return false;
+        }
         let wall = self.clock.wall(now);
         let has_next = self.has_next(slot);
         let Some(job) = self.table.get_mut(slot) else { return false };
@@ -95,8 +109,7 @@ impl State {
                 self.bury(slot, *reason, now);
             }
             Verdict::Keep(kept) => self.keep(slot, kept, now),
-            // Complete and Cancel. A verdict of a later contract ends the job rather than running it for ever.
-            _ => self.finish(slot, now),
+            _ => {}
         }
         false
     }

@@ -94,8 +94,12 @@ async fn execute(queue: &Arc<QueueShared>, start: Start) -> (Verdict, Vec<NewJob
     let kept = ctx.clone();
     let attempt = env.layers.attempt(&kept);
     let span = tracing::info_span!("job", id = %job.hold.job, kind = %job.kind, queue = %queue.name, attempt = job.attempt);
-    let mut expiry = Expiry::of(&job, clock);
-    let late = too_late(queue, &job, expiry.as_mut()).await;
+    // Out of the way of the many that are never too late.
+    let mut expiry = Expiry::of(&job, clock).map(Box::new);
+    let late = match &mut expiry {
+        None => None,
+        Some(expiry) => Box::pin(too_late(queue, &job, expiry)).await,
+    };
     let ended = if stop.is_cancelled() {
         // Its task waited so long for a thread that the lease was lost, or the job was cancelled.
         Ended::Dropped
@@ -150,8 +154,7 @@ async fn execute(queue: &Arc<QueueShared>, start: Start) -> (Verdict, Vec<NewJob
 }
 
 /// How an attempt ends before it has begun, if its job is too late.
-async fn too_late(queue: &QueueShared, job: &ClaimedJob, expiry: Option<&mut Expiry>) -> Option<Ended> {
-    let expiry = expiry?;
+async fn too_late(queue: &QueueShared, job: &ClaimedJob, expiry: &mut Expiry) -> Option<Ended> {
     let missed = expiry.missed(Instant::now())?;
     // A replayed job has attempt 1 again. Its errors tell it from one that was claimed and never started.
     if missed == Missed::Ttl && job.hold.claims > 1 && !seeded_bug!("replay_expires_again") {
