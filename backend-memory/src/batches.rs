@@ -117,13 +117,8 @@ impl State {
     /// Makes a job ready that waits for its time; false if it does not.
     pub(crate) fn run_now(&mut self, id: JobId) -> bool {
         let Some(slot) = self.table.find(id).filter(|&slot| !self.is_parked(slot)) else { return false };
-        let Some(job) = self.table.get_mut(slot) else { return false };
-        if !matches!(job.place, Place::Waiting { .. }) {
-            return false;
-        }
-        let from = std::mem::replace(&mut job.place, Place::Running);
-        let queue = job.queue_no as usize;
-        self.queues[queue].withdraw(slot, from, &self.table);
+        let waits = self.table.get(slot).is_some_and(|job| matches!(job.place, Place::Waiting { .. }));
+        let Some(queue) = waits.then(|| self.take_out(slot)).flatten() else { return false };
         self.make_ready(slot, Stage::Fresh);
         self.queues[queue].wake();
         true

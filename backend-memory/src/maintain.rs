@@ -1,7 +1,7 @@
 //! Maintenance: promote, reap, prune.
 
 use crate::clock::Tick;
-use crate::job::{Place, Stage};
+use crate::job::Stage;
 use crate::queue::is_innocent;
 use crate::replace::NEVER;
 use crate::state::State;
@@ -134,10 +134,7 @@ impl State {
 
     /// Takes a ready or waiting job out of its lane and removes it.
     pub(crate) fn cancel_waiting(&mut self, slot: u32, now: Tick) {
-        let Some(job) = self.table.get_mut(slot) else { return };
-        let from = std::mem::replace(&mut job.place, Place::Running);
-        let queue = job.queue_no as usize;
-        self.queues[queue].withdraw(slot, from, &self.table);
+        self.take_out(slot);
         self.finish(slot, now);
     }
 }

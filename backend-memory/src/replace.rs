@@ -125,9 +125,7 @@ impl State {
             (start.slot, start.seq) = (Some(slot), old.seq);
             return start;
         }
-        old.place = Place::Running;
-        let queue = old.queue_no as usize;
-        self.queues[queue].withdraw(slot, was, &self.table);
+        self.take_out(slot);
         self.table.remove(slot, now);
         if let Some(batch) = batch {
             self.member_ended(batch);
@@ -152,10 +150,7 @@ impl State {
     pub(crate) fn let_go(&mut self, key: &KeyText, job: JobId) {
         let Some((next, due)) = self.keys.release(key, job) else { return };
         let Some(slot) = self.table.find(next) else { return };
-        let Some(job) = self.table.get_mut(slot) else { return };
-        let was = std::mem::replace(&mut job.place, Place::Running);
-        let queue = job.queue_no as usize;
-        self.queues[queue].withdraw(slot, was, &self.table);
+        self.take_out(slot);
         self.make_wait(slot, due, false);
     }
 }

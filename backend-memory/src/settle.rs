@@ -60,17 +60,8 @@ impl State {
 
     /// Applies a verdict to a job whose lease has let go of it; true if the job is ready again.
     fn apply(&mut self, slot: u32, verdict: &Verdict, worker: Option<WorkerId>, now: Tick) -> bool {
-        // Most jobs end like this, so nothing is looked up for them. A verdict of a later contract ends the job rather than running
-        // it for ever.
-        let known = matches!(
-            verdict,
-            Verdict::Retry { .. }
-                | Verdict::Snooze { .. }
-                | Verdict::Release
-                | Verdict::Dead { .. }
-                | Verdict::Keep(_)
-        );
-        if !known {
+        // Most jobs end like this, so nothing is looked up for them.
+        if matches!(verdict, Verdict::Complete) {
             self.finish(slot, now);
             return false;
         }
@@ -109,7 +100,8 @@ impl State {
                 self.bury(slot, *reason, now);
             }
             Verdict::Keep(kept) => self.keep(slot, kept, now),
-            _ => {}
+            // Cancel. A verdict of a later contract ends the job rather than running it for ever.
+            _ => self.finish(slot, now),
         }
         false
     }

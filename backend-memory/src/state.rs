@@ -80,6 +80,15 @@ impl State {
         queue.admit(job, slot);
     }
 
+    /// Takes a ready or waiting job out of its line, as if it ran. Its queue.
+    pub(crate) fn take_out(&mut self, slot: u32) -> Option<usize> {
+        let job = self.table.get_mut(slot)?;
+        let from = std::mem::replace(&mut job.place, Place::Running);
+        let queue = job.queue_no as usize;
+        self.queues[queue].withdraw(slot, from, &self.table);
+        Some(queue)
+    }
+
     /// Makes a job ready. Whoever calls this wakes the queue afterwards.
     pub(crate) fn make_ready(&mut self, slot: u32, stage: Stage) {
         self.admit(slot, Place::Ready, stage);

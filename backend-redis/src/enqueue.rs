@@ -41,8 +41,8 @@ impl Inner {
             let stands_in = part.iter().zip(&stored).any(|(job, answer)| {
                 answer.replaced.is_some() || (answer.deduplicated && job.batch().is_some())
             });
-            if stands_in && let Err(error) = Box::pin(self.empty_outbox(&queue.shards[shard])).await {
-                tracing::debug!(%error, "ends of jobs wait in the outbox");
+            if stands_in {
+                Box::pin(self.tell_batches(&queue.shards[shard])).await;
             }
             if part.len() == jobs.len() {
                 return Ok(stored);

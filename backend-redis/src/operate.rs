@@ -87,7 +87,7 @@ impl Operate for RedisBackend {
                 let mut call = DISCARD.call(&shard.tag, &[]);
                 add_ids(&mut call.cmd, ids);
                 either(&mut answers, inner.link.run(call).await?).ok_or_else(|| unreadable("discard"))?;
-                self.tell_batches(shard).await;
+                inner.tell_batches(shard).await;
             }
         }
         Ok(answers)
@@ -98,7 +98,7 @@ impl Operate for RedisBackend {
             for shard in &queue.shards {
                 let cancelled = self.inner().cancel(shard, id).await?;
                 if cancelled == Cancelled::Now {
-                    self.tell_batches(shard).await;
+                    self.inner().tell_batches(shard).await;
                 }
                 if cancelled != Cancelled::NotFound {
                     return Ok(cancelled);
@@ -188,15 +188,6 @@ impl Operate for RedisBackend {
 
     async fn alerts(&self) -> Result<Vec<RaisedAlert>, BackendError> {
         self.inner().alerts().await
-    }
-}
-
-impl RedisBackend {
-    /// The queue may be one that no runtime works on, so nobody else would tell the batches of what has ended there.
-    async fn tell_batches(&self, shard: &Shard) {
-        if let Err(error) = self.inner().empty_outbox(shard).await {
-            tracing::debug!(%error, "ends of jobs wait in the outbox");
-        }
     }
 }
 

@@ -45,6 +45,13 @@ impl Inner {
         Ok(shard.outbox() != "0")
     }
 
+    /// Brings word of what has ended in a shard: no runtime may work there, and then nobody else would.
+    pub(crate) async fn tell_batches(&self, shard: &Shard) {
+        if let Err(error) = self.empty_outbox(shard).await {
+            tracing::debug!(%error, "ends of jobs wait in the outbox");
+        }
+    }
+
     async fn read_outbox(&self, shard: &Shard) -> Result<Page, BackendError> {
         let mut cmd = redis::cmd("HSCAN");
         cmd.arg(shard.tag.key(Part::Outbox)).arg(shard.outbox()).arg("COUNT").arg(PAGE);
