@@ -6,9 +6,10 @@ use crate::sync::{Mutex, MutexGuard};
 use async_trait::async_trait;
 use job_core::{
     AlertReport, Amendment, Backend, BackendError, BackendInfo, BatchId, BatchRecord, Cancelled, Claim,
-    ClaimRequest, DurabilityClass, Effect, Enqueued, ErrorKind, Extended, Gauges, Hold, JobId, JobRecord,
-    Kind, LeaseId, LeaseStatus, ListFilter, MaintainRequest, Maintained, NewJob, NoteEdit, Notes, Operate,
-    Page, QueueName, QueueStats, RaisedAlert, Settled, Settlement,
+    ClaimRequest, Declared, DurabilityClass, Effect, Enqueued, ErrorKind, Extended, Gauges, Hold, JobId,
+    JobRecord, Kind, LeaseId, LeaseStatus, LimitName, LimitRecord, LimitRule, LineRecord, ListFilter,
+    MaintainRequest, Maintained, NewJob, NoteEdit, Notes, Operate, Page, QueueName, QueueStats, RaisedAlert,
+    Settled, Settlement,
 };
 use std::fmt;
 use std::sync::{Arc, PoisonError};
@@ -72,6 +73,16 @@ impl fmt::Debug for MemoryBackend {
 impl Backend for MemoryBackend {
     fn info(&self) -> BackendInfo {
         BackendInfo::new(NAME, DurabilityClass::Volatile, BATCH_MAX)
+    }
+
+    async fn declare(&self, queue: &QueueName, declared: &Declared) -> Result<(), BackendError> {
+        self.state().declare(queue, declared);
+        Ok(())
+    }
+
+    async fn close_limit(&self, limit: &LimitName, period: Duration) -> Result<(), BackendError> {
+        self.state().close_limit(limit, period);
+        Ok(())
     }
 
     async fn enqueue(&self, jobs: &[NewJob]) -> Result<Vec<Enqueued>, BackendError> {
@@ -263,6 +274,35 @@ impl Operate for MemoryBackend {
         Ok(())
     }
 
+    async fn set_limit(&self, limit: &LimitName, rule: Option<LimitRule>) -> Result<(), BackendError> {
+        self.state().set_limit(limit, rule);
+        Ok(())
+    }
+    async fn open_limit(&self, limit: &LimitName) -> Result<(), BackendError> {
+        self.state().open_limit(limit);
+        Ok(())
+    }
+    async fn limits(&self) -> Result<Vec<LimitRecord>, BackendError> {
+        Ok(self.state().limits())
+    }
+    async fn set_weight(
+        &self,
+        queue: &QueueName,
+        kind: &Kind,
+        key: &str,
+        weight: u32,
+    ) -> Result<(), BackendError> {
+        self.state().set_weight(queue, kind, key, weight);
+        Ok(())
+    }
+    async fn lines(
+        &self,
+        queue: &QueueName,
+        after: Option<(&Kind, &str)>,
+        limit: u32,
+    ) -> Result<Vec<LineRecord>, BackendError> {
+        Ok(self.state().lines(queue, after, limit))
+    }
     async fn stats(&self, queue: &QueueName) -> Result<QueueStats, BackendError> {
         Ok(self.state().stats(queue))
     }

@@ -14,9 +14,9 @@ use crate::settle::{self, Settle, Verdicts, follow_ups};
 use crate::wake::Wake;
 use async_trait::async_trait;
 use job_core::{
-    Backend, BackendError, BackendInfo, Claim, ClaimRequest, DurabilityClass, Enqueued, ErrorKind, Extended,
-    Hold, JobId, LeaseId, LeaseStatus, MaintainRequest, Maintained, NewJob, NoteEdit, Notes, OwnThread,
-    QueueName, Settled, Settlement,
+    Backend, BackendError, BackendInfo, Claim, ClaimRequest, Declared, DurabilityClass, Enqueued, ErrorKind,
+    Extended, Hold, JobId, LeaseId, LeaseStatus, LimitName, MaintainRequest, Maintained, NewJob, NoteEdit,
+    Notes, OwnThread, QueueName, Settled, Settlement,
 };
 use sqlx::PgPool;
 use std::collections::{HashMap, HashSet};
@@ -226,6 +226,14 @@ impl Inner {
 impl Backend for PostgresBackend {
     fn info(&self) -> BackendInfo {
         BackendInfo::new(NAME, self.inner.durability, BATCH_MAX)
+    }
+
+    async fn declare(&self, queue: &QueueName, declared: &Declared) -> Result<(), BackendError> {
+        self.inner.declare(queue, declared).await
+    }
+
+    async fn close_limit(&self, limit: &LimitName, period: Duration) -> Result<(), BackendError> {
+        self.inner.close_limit(limit, period).await
     }
 
     async fn enqueue(&self, jobs: &[NewJob]) -> Result<Vec<Enqueued>, BackendError> {

@@ -38,6 +38,7 @@ mod claim;
 mod connect;
 mod enqueue;
 mod error;
+mod limits;
 mod maintain;
 #[cfg(target_os = "linux")]
 mod nodelay;

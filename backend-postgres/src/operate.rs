@@ -13,8 +13,8 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use job_core::{
     AlertReport, Amendment, AttemptError, BackendError, BatchId, BatchRecord, Cancelled, Cursor, DeadReason,
-    ErrorKind, Gauges, JobId, JobRecord, JobState, Kind, KindGauge, ListFilter, Operate, Page, Priority,
-    QueueName, QueueStats, RaisedAlert,
+    ErrorKind, Gauges, JobId, JobRecord, JobState, Kind, KindGauge, LimitName, LimitRecord, LimitRule,
+    LineRecord, ListFilter, Operate, Page, Priority, QueueName, QueueStats, RaisedAlert,
 };
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
@@ -106,6 +106,32 @@ impl Operate for PostgresBackend {
         Ok(())
     }
 
+    async fn set_limit(&self, limit: &LimitName, rule: Option<LimitRule>) -> Result<(), BackendError> {
+        self.inner.set_limit(limit, rule).await
+    }
+    async fn open_limit(&self, limit: &LimitName) -> Result<(), BackendError> {
+        self.inner.open_limit(limit).await
+    }
+    async fn limits(&self) -> Result<Vec<LimitRecord>, BackendError> {
+        self.inner.limits().await
+    }
+    async fn set_weight(
+        &self,
+        queue: &QueueName,
+        kind: &Kind,
+        key: &str,
+        weight: u32,
+    ) -> Result<(), BackendError> {
+        self.inner.set_weight(queue, kind, key, weight).await
+    }
+    async fn lines(
+        &self,
+        queue: &QueueName,
+        after: Option<(&Kind, &str)>,
+        limit: u32,
+    ) -> Result<Vec<LineRecord>, BackendError> {
+        self.inner.lines(queue, after, limit).await
+    }
     async fn stats(&self, queue: &QueueName) -> Result<QueueStats, BackendError> {
         self.calls().run("stats", queue.as_str().to_owned(), stats).await
     }

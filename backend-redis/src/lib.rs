@@ -69,6 +69,7 @@ mod error;
 mod fsck;
 mod gauges;
 mod keys;
+mod limits;
 mod link;
 mod list;
 mod maintain;

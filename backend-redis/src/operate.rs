@@ -15,8 +15,8 @@ use bytes::Bytes;
 use futures_util::future::try_join_all;
 use job_core::{
     AlertReport, Amendment, AttemptError, BackendError, BatchId, BatchRecord, Cancelled, DeadReason,
-    ErrorKind, Gauges, JobId, JobRecord, JobState, Kind, ListFilter, Operate, Page, QueueName, QueueStats,
-    RaisedAlert, WorkerId,
+    ErrorKind, Gauges, JobId, JobRecord, JobState, Kind, LimitName, LimitRecord, LimitRule, LineRecord,
+    ListFilter, Operate, Page, QueueName, QueueStats, RaisedAlert, WorkerId,
 };
 use redis::{Cmd, Value};
 use std::sync::Arc;
@@ -136,6 +136,32 @@ impl Operate for RedisBackend {
         Ok(())
     }
 
+    async fn set_limit(&self, limit: &LimitName, rule: Option<LimitRule>) -> Result<(), BackendError> {
+        self.inner.set_limit(limit, rule).await
+    }
+    async fn open_limit(&self, limit: &LimitName) -> Result<(), BackendError> {
+        self.inner.open_limit(limit).await
+    }
+    async fn limits(&self) -> Result<Vec<LimitRecord>, BackendError> {
+        self.inner.limits().await
+    }
+    async fn set_weight(
+        &self,
+        queue: &QueueName,
+        kind: &Kind,
+        key: &str,
+        weight: u32,
+    ) -> Result<(), BackendError> {
+        self.inner.set_weight(queue, kind, key, weight).await
+    }
+    async fn lines(
+        &self,
+        queue: &QueueName,
+        after: Option<(&Kind, &str)>,
+        limit: u32,
+    ) -> Result<Vec<LineRecord>, BackendError> {
+        self.inner.lines(queue, after, limit).await
+    }
     async fn stats(&self, queue: &QueueName) -> Result<QueueStats, BackendError> {
         let queue = self.inner().queue(queue).await?;
         let mut stats = QueueStats::default();

@@ -1,6 +1,7 @@
 //! The contract between the runtime and a store.
 
 use crate::error::BackendError;
+use crate::limits::{Declared, LimitName};
 use crate::new_job::{Headers, NewJob, Priority};
 use crate::note::{NoteEdit, Notes};
 use crate::verdict::{Settled, Settlement};
@@ -36,6 +37,16 @@ use std::time::Duration;
 ///   all; a store that keeps queues apart may apply one for several queues part by part, and answers `Unknown` if it
 ///   fails in between.
 /// - **C10** A claim returns only the kinds it names; other kinds lose no attempt. Payloads come back byte for byte.
+/// - **C12** A claim counts each job under the limits of its kind: those [declared](Self::declare) for it, that of the kind and
+///   that of the queue. Under a limit there are never more jobs with a live lease than its concurrency, over all queues and
+///   processes; only a live lease counts, so nothing can leak. In any time `t` at most `burst + t * rate` jobs are claimed
+///   under it. Jobs that have to wait for a limit hold up no others.
+///   A job with a line (the header [`NewJob::LINE_HEADER`]) waits in that of its queue, kind and key: by priority, returned jobs
+///   first, then in the order in which they became ready. Lines take turns: a turn gives up to as many jobs as the line's
+///   weight, then the line goes behind all others; one that may give nothing is passed over, so nothing is left idle. A line
+///   gives no more than its kind's [`KindLimits::line`](crate::KindLimits::line) allows, counting what has left it and has neither
+///   ended nor come back; one that is `ordered` stands still from a claim until that job has ended or is dead. If both jobs
+///   in lines and jobs without are ready, each get about half of a claim, however small.
 /// - **C13** Notes are written under the lease of their job, all of a call or none; a lease that is no longer current
 ///   changes nothing. They live as long as the job: until it completes, is cancelled or is discarded.
 /// - **C14** The end of a job that belongs to a batch counts there exactly once, however it ends: its verdict, a reap, a cancel,
@@ -51,6 +62,14 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// so will the answers to its own idempotency key. An error for a taken key is a
     /// [`BackendError::key_taken`](crate::BackendError::key_taken).
     async fn enqueue(&self, jobs: &[NewJob]) -> Result<Vec<Enqueued>, BackendError>;
+
+    /// Tells the store of limits, and of what holds for kinds in this queue, before the first claim and now and then
+    /// after. It holds for claims that begin later. What was declared under the same names before is replaced.
+    async fn declare(&self, queue: &QueueName, declared: &Declared) -> Result<(), BackendError>;
+
+    /// Lets nothing be claimed under this limit for so long from now, by anybody; never shortens what was said before. A
+    /// limit that nobody has declared can be closed as well.
+    async fn close_limit(&self, limit: &LimitName, period: Duration) -> Result<(), BackendError>;
 
     /// Takes up to `limit` ready jobs under the lease of the request, each counted as an attempt.
     async fn claim(&self, queue: &QueueName, request: &ClaimRequest<'_>) -> Result<Claim, BackendError>;
@@ -202,13 +221,15 @@ pub struct Claim {
     /// What the store's clock said while it answered; later than it never, so a little earlier where it must be. Jobs that
     /// have to start or end by some time need it: a store that does not tell it lets none of them expire.
     pub now: Option<Timestamp>,
+    /// If jobs were left because of a limit: when it makes sense to ask again although nothing has been settled.
+    pub retry_in: Option<Duration>,
 }
 
 impl Claim {
     /// A claim of these jobs.
     #[must_use]
     pub fn new(jobs: Vec<ClaimedJob>) -> Self {
-        Self { jobs, contended: false, now: None }
+        Self { jobs, ..Self::default() }
     }
 
     /// A claim that found another one under way.

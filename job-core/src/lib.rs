@@ -26,6 +26,7 @@ mod into_outcome;
 mod job;
 mod key;
 mod lifetime;
+mod limits;
 mod middleware;
 mod names;
 mod new_job;
@@ -68,6 +69,9 @@ pub use gauges::{Gauges, KindGauge};
 pub use id::{BatchId, JobId, LeaseId, ReplayId, WorkerId};
 pub use job::{Job, JobSpec, StateNeed, Upgrade};
 pub use key::{IdempotencyKey, KEY_BYTES_MAX, Key, KeyPart, UniqueKey};
+pub use limits::{
+    Declared, InvalidLimit, KindLimits, Limit, LimitName, LimitRecord, LimitRule, LineRecord, Rate,
+};
 pub use middleware::{JobFuture, Middleware};
 pub use names::{InvalidName, Kind, QueueName};
 pub use new_job::{Headers, NewJob, Priority, When};

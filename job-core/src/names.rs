@@ -134,6 +134,15 @@ macro_rules! name {
     };
 }
 
+/// Checks the name of a limit.
+pub(crate) fn check_limit_name(name: &str) -> Result<(), InvalidName> {
+    const MAX: usize = 64;
+    if is_valid(name, MAX) {
+        return Ok(());
+    }
+    Err(InvalidName { what: "limit name", name: name.chars().take(200).collect(), max: MAX })
+}
+
 name! {
     /// A named lane with its own concurrency: 1-64 of `a-z 0-9 _ - .`.
     QueueName, "queue name", 64

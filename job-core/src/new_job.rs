@@ -185,6 +185,13 @@ impl NewJob {
         if self.headers.iter().any(|(k, v)| k.contains('\0') || v.contains('\0')) {
             return reject(format!("the headers of {} contain a NUL byte", self.kind));
         }
+        if let Some(line) = self.line().filter(|line| line.len() > KEY_BYTES_MAX) {
+            return reject(format!(
+                "the key of the line of {} is {} bytes, the limit is {KEY_BYTES_MAX}: use an id or a hash",
+                self.kind,
+                line.len(),
+            ));
+        }
         let keys = [
             self.idempotency.as_ref().map(|k| ("idempotency", &k.scope, &k.key)),
             self.unique.as_ref().map(|k| ("unique", &k.scope, &k.key)),

@@ -6,6 +6,7 @@ use crate::backend::Backend;
 use crate::batch::BatchRecord;
 use crate::error::BackendError;
 use crate::gauges::Gauges;
+use crate::limits::{LimitName, LimitRecord, LimitRule, LineRecord};
 use crate::new_job::{Headers, Priority};
 use crate::note::Note;
 use crate::verdict::DeadReason;
@@ -74,6 +75,49 @@ pub trait Operate: Backend {
     async fn resume_kind(&self, queue: &QueueName, kind: &Kind) -> Result<(), BackendError> {
         self.set_kind_paused(queue, kind, false).await
     }
+
+    /// Sets what a limit allows, in place of what code declares, or leaves it to code again. It holds for all processes within
+    /// moments and survives restarts. [`LimitName::of_queue`] and [`LimitName::of_kind`] limit a queue or a kind as a whole.
+    ///
+    /// # Errors
+    /// Those of the store; it may be called again.
+    async fn set_limit(&self, limit: &LimitName, rule: Option<LimitRule>) -> Result<(), BackendError>;
+
+    /// Lets a limit that was closed be used again, at once.
+    ///
+    /// # Errors
+    /// Those of the store; it may be called again.
+    async fn open_limit(&self, limit: &LimitName) -> Result<(), BackendError>;
+
+    /// Every limit that is declared, set or closed, by name.
+    ///
+    /// # Errors
+    /// Those of the store.
+    async fn limits(&self) -> Result<Vec<LimitRecord>, BackendError>;
+
+    /// Sets how many jobs a line may give whenever it is its turn, 1 unless set. It survives restarts, and holds for a line in
+    /// which nothing waits as well. A store may take more than 1,000 for 1,000, and 0 for 1.
+    ///
+    /// # Errors
+    /// Those of the store; it may be called again.
+    async fn set_weight(
+        &self,
+        queue: &QueueName,
+        kind: &Kind,
+        key: &str,
+        weight: u32,
+    ) -> Result<(), BackendError>;
+
+    /// Up to `limit` lines of a queue in which jobs wait, by kind and key from the one after `after`, or from the first.
+    ///
+    /// # Errors
+    /// Those of the store.
+    async fn lines(
+        &self,
+        queue: &QueueName,
+        after: Option<(&Kind, &str)>,
+        limit: u32,
+    ) -> Result<Vec<LineRecord>, BackendError>;
 
     /// The numbers of one queue. May scan; not for a hot path.
     async fn stats(&self, queue: &QueueName) -> Result<QueueStats, BackendError>;

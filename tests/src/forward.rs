@@ -43,6 +43,32 @@ macro_rules! forward_operate {
             async fn set_kind_paused(&self, queue: &::job_core::QueueName, kind: &::job_core::Kind, paused: bool) -> Result<(), ::job_core::BackendError> {
                 self.$($field).+.set_kind_paused(queue, kind, paused).await
             }
+            async fn set_limit(&self, limit: &::job_core::LimitName, rule: Option<::job_core::LimitRule>) -> Result<(), ::job_core::BackendError> {
+                self.$($field).+.set_limit(limit, rule).await
+            }
+            async fn open_limit(&self, limit: &::job_core::LimitName) -> Result<(), ::job_core::BackendError> {
+                self.$($field).+.open_limit(limit).await
+            }
+            async fn limits(&self) -> Result<Vec<::job_core::LimitRecord>, ::job_core::BackendError> {
+                self.$($field).+.limits().await
+            }
+            async fn set_weight(
+                &self,
+                queue: &::job_core::QueueName,
+                kind: &::job_core::Kind,
+                key: &str,
+                weight: u32,
+            ) -> Result<(), ::job_core::BackendError> {
+                self.$($field).+.set_weight(queue, kind, key, weight).await
+            }
+            async fn lines(
+                &self,
+                queue: &::job_core::QueueName,
+                after: Option<(&::job_core::Kind, &str)>,
+                limit: u32,
+            ) -> Result<Vec<::job_core::LineRecord>, ::job_core::BackendError> {
+                self.$($field).+.lines(queue, after, limit).await
+            }
             async fn stats(&self, queue: &::job_core::QueueName) -> Result<::job_core::QueueStats, ::job_core::BackendError> {
                 self.$($field).+.stats(queue).await
             }

@@ -4,9 +4,9 @@ use super::call::{Call, ClaimJobs, Enqueue, Extend, Maintain, ReadNotes, Save, S
 use super::fault::{Drawn, Fault, Faults, Operation, Tally};
 use async_trait::async_trait;
 use job_core::{
-    Backend, BackendError, BackendInfo, Claim, ClaimRequest, Effect, Enqueued, ErrorKind, Extended, Hold,
-    IntoBackend, LeaseId, LeaseStatus, MaintainRequest, Maintained, NewJob, NoteEdit, Notes, Operate,
-    QueueName, Settled, Settlement,
+    Backend, BackendError, BackendInfo, Claim, ClaimRequest, Declared, Effect, Enqueued, ErrorKind, Extended,
+    Hold, IntoBackend, LeaseId, LeaseStatus, LimitName, MaintainRequest, Maintained, NewJob, NoteEdit, Notes,
+    Operate, QueueName, Settled, Settlement,
 };
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -237,6 +237,14 @@ impl Backend for ChaosBackend {
         let mut info = self.shared.store.info();
         info.batch_max = self.shared.faults.batch_max.map_or(info.batch_max, |max| max.min(info.batch_max));
         info
+    }
+
+    async fn declare(&self, queue: &QueueName, declared: &Declared) -> Result<(), BackendError> {
+        self.shared.store.declare(queue, declared).await
+    }
+
+    async fn close_limit(&self, limit: &LimitName, period: Duration) -> Result<(), BackendError> {
+        self.shared.store.close_limit(limit, period).await
     }
 
     async fn enqueue(&self, jobs: &[NewJob]) -> Result<Vec<Enqueued>, BackendError> {

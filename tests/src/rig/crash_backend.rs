@@ -6,9 +6,9 @@ use crate::judge::event::{Event, Sent, Word};
 use crate::judge::point::Point;
 use async_trait::async_trait;
 use job_core::{
-    Backend, BackendError, BackendInfo, Claim, ClaimRequest, Effect, Enqueued, ErrorKind, Extended, Hold,
-    LeaseId, LeaseStatus, MaintainRequest, Maintained, NewJob, NoteEdit, Notes, Operate, QueueName, Settled,
-    Settlement,
+    Backend, BackendError, BackendInfo, Claim, ClaimRequest, Declared, Effect, Enqueued, ErrorKind, Extended,
+    Hold, LeaseId, LeaseStatus, LimitName, MaintainRequest, Maintained, NewJob, NoteEdit, Notes, Operate,
+    QueueName, Settled, Settlement,
 };
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -91,6 +91,14 @@ fn lost(operation: &'static str) -> BackendError {
 impl Backend for CrashBackend {
     fn info(&self) -> BackendInfo {
         self.inner.info()
+    }
+
+    async fn declare(&self, queue: &QueueName, declared: &Declared) -> Result<(), BackendError> {
+        self.inner.declare(queue, declared).await
+    }
+
+    async fn close_limit(&self, limit: &LimitName, period: Duration) -> Result<(), BackendError> {
+        self.inner.close_limit(limit, period).await
     }
 
     async fn enqueue(&self, jobs: &[NewJob]) -> Result<Vec<Enqueued>, BackendError> {

@@ -6,9 +6,9 @@ use crate::chaos::{ChaosBackend, Fault, Operation};
 use crate::judge::event::{Event, Sent, Word};
 use async_trait::async_trait;
 use job_core::{
-    Backend, BackendError, BackendInfo, Claim, ClaimRequest, Effect, Enqueued, ErrorKind, Extended, Hold,
-    LeaseId, LeaseStatus, MaintainRequest, Maintained, NewJob, NoteEdit, Notes, QueueName, Settled,
-    Settlement,
+    Backend, BackendError, BackendInfo, Claim, ClaimRequest, Declared, Effect, Enqueued, ErrorKind, Extended,
+    Hold, LeaseId, LeaseStatus, LimitName, MaintainRequest, Maintained, NewJob, NoteEdit, Notes, QueueName,
+    Settled, Settlement,
 };
 use std::future::Future;
 use std::sync::Arc;
@@ -108,6 +108,14 @@ impl Link {
 impl Backend for Link {
     fn info(&self) -> BackendInfo {
         self.chaos.info()
+    }
+
+    async fn declare(&self, queue: &QueueName, declared: &Declared) -> Result<(), BackendError> {
+        self.chaos.declare(queue, declared).await
+    }
+
+    async fn close_limit(&self, limit: &LimitName, period: Duration) -> Result<(), BackendError> {
+        self.chaos.close_limit(limit, period).await
     }
 
     async fn enqueue(&self, jobs: &[NewJob]) -> Result<Vec<Enqueued>, BackendError> {

@@ -7,9 +7,10 @@ use backend_memory::MemoryBackend;
 pub(super) use defect::Defect;
 use job_core::{
     AlertReport, Amendment, Backend, BackendError, BackendInfo, BatchId, BatchRecord, Cancelled, Claim,
-    ClaimRequest, ClaimedJob, Enqueued, ErrorReport, Extended, Gauges, Hold, JobId, JobRecord, Kind, LeaseId,
-    LeaseStatus, ListFilter, MaintainRequest, Maintained, NewJob, NoteEdit, Notes, Operate, Page, Priority,
-    QueueName, QueueStats, RaisedAlert, Settled, Settlement, UniqueKey, Verdict, When,
+    ClaimRequest, ClaimedJob, Declared, Enqueued, ErrorReport, Extended, Gauges, Hold, JobId, JobRecord,
+    Kind, LeaseId, LeaseStatus, LimitName, LimitRecord, LimitRule, LineRecord, ListFilter, MaintainRequest,
+    Maintained, NewJob, NoteEdit, Notes, Operate, Page, Priority, QueueName, QueueStats, RaisedAlert,
+    Settled, Settlement, UniqueKey, Verdict, When,
 };
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard};
@@ -185,6 +186,14 @@ fn later(key: &str, generation: u32) -> String {
 impl Backend for Broken {
     fn info(&self) -> BackendInfo {
         self.inner.info()
+    }
+
+    async fn declare(&self, queue: &QueueName, declared: &Declared) -> Result<(), BackendError> {
+        self.inner.declare(queue, declared).await
+    }
+
+    async fn close_limit(&self, limit: &LimitName, period: Duration) -> Result<(), BackendError> {
+        self.inner.close_limit(limit, period).await
     }
 
     async fn enqueue(&self, jobs: &[NewJob]) -> Result<Vec<Enqueued>, BackendError> {
@@ -376,6 +385,32 @@ impl Operate for Broken {
         } else {
             self.inner.set_kind_paused(queue, kind, paused).await
         }
+    }
+    async fn set_limit(&self, limit: &LimitName, rule: Option<LimitRule>) -> Result<(), BackendError> {
+        self.inner.set_limit(limit, rule).await
+    }
+    async fn open_limit(&self, limit: &LimitName) -> Result<(), BackendError> {
+        self.inner.open_limit(limit).await
+    }
+    async fn limits(&self) -> Result<Vec<LimitRecord>, BackendError> {
+        self.inner.limits().await
+    }
+    async fn set_weight(
+        &self,
+        queue: &QueueName,
+        kind: &Kind,
+        key: &str,
+        weight: u32,
+    ) -> Result<(), BackendError> {
+        self.inner.set_weight(queue, kind, key, weight).await
+    }
+    async fn lines(
+        &self,
+        queue: &QueueName,
+        after: Option<(&Kind, &str)>,
+        limit: u32,
+    ) -> Result<Vec<LineRecord>, BackendError> {
+        self.inner.lines(queue, after, limit).await
     }
     async fn stats(&self, queue: &QueueName) -> Result<QueueStats, BackendError> {
         self.inner.stats(queue).await

@@ -4,10 +4,10 @@
 use async_trait::async_trait;
 use job_core::{
     AlertReport, Amendment, Backend, BackendError, BackendInfo, BatchId, BatchRecord, Cancelled, Claim,
-    ClaimRequest, Client, Effect, Enqueued, ErrorKind, Extended, Gauges, Hold, Job, JobContext, JobError,
-    JobId, JobRecord, JobSpec, JobState, Kind, LeaseId, LeaseStatus, ListFilter, MaintainRequest, Maintained,
-    NewJob, NoteEdit, Notes, Operate, Page, Queue, QueueName, QueueStats, RaisedAlert, Runtime,
-    RuntimeBuilder, Settled, Settlement,
+    ClaimRequest, Client, Declared, Effect, Enqueued, ErrorKind, Extended, Gauges, Hold, Job, JobContext,
+    JobError, JobId, JobRecord, JobSpec, JobState, Kind, LeaseId, LeaseStatus, LimitName, LimitRecord,
+    LimitRule, LineRecord, ListFilter, MaintainRequest, Maintained, NewJob, NoteEdit, Notes, Operate, Page,
+    Queue, QueueName, QueueStats, RaisedAlert, Runtime, RuntimeBuilder, Settled, Settlement,
 };
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -172,6 +172,14 @@ impl Backend for Faulty {
     fn info(&self) -> BackendInfo {
         self.inner.info()
     }
+    async fn declare(&self, queue: &QueueName, declared: &Declared) -> Result<(), BackendError> {
+        self.call("declare", self.inner.declare(queue, declared)).await
+    }
+
+    async fn close_limit(&self, limit: &LimitName, period: Duration) -> Result<(), BackendError> {
+        self.call("close_limit", self.inner.close_limit(limit, period)).await
+    }
+
     async fn enqueue(&self, jobs: &[NewJob]) -> Result<Vec<Enqueued>, BackendError> {
         self.call("enqueue", self.inner.enqueue(jobs)).await
     }
@@ -264,6 +272,32 @@ impl Operate for Faulty {
         paused: bool,
     ) -> Result<(), BackendError> {
         self.inner.set_kind_paused(queue, kind, paused).await
+    }
+    async fn set_limit(&self, limit: &LimitName, rule: Option<LimitRule>) -> Result<(), BackendError> {
+        self.inner.set_limit(limit, rule).await
+    }
+    async fn open_limit(&self, limit: &LimitName) -> Result<(), BackendError> {
+        self.inner.open_limit(limit).await
+    }
+    async fn limits(&self) -> Result<Vec<LimitRecord>, BackendError> {
+        self.inner.limits().await
+    }
+    async fn set_weight(
+        &self,
+        queue: &QueueName,
+        kind: &Kind,
+        key: &str,
+        weight: u32,
+    ) -> Result<(), BackendError> {
+        self.inner.set_weight(queue, kind, key, weight).await
+    }
+    async fn lines(
+        &self,
+        queue: &QueueName,
+        after: Option<(&Kind, &str)>,
+        limit: u32,
+    ) -> Result<Vec<LineRecord>, BackendError> {
+        self.inner.lines(queue, after, limit).await
     }
     async fn stats(&self, queue: &QueueName) -> Result<QueueStats, BackendError> {
         self.inner.stats(queue).await

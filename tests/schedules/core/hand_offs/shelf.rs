@@ -7,6 +7,7 @@ use crate::backend::{
 };
 use crate::error::{BackendError, Effect, ErrorKind};
 use crate::gauges::Gauges;
+use crate::limits::{Declared, LimitName, LimitRecord, LimitRule, LineRecord};
 use crate::note::{NoteEdit, Notes};
 use crate::operate::{Cancelled, JobRecord, ListFilter, Operate, Page, QueueStats};
 use crate::verdict::{Settled, Settlement, Verdict};
@@ -98,6 +99,14 @@ fn job(lease: LeaseId) -> ClaimedJob {
 impl Backend for Shelf {
     fn info(&self) -> BackendInfo {
         BackendInfo::new("shelf", DurabilityClass::Volatile, 100)
+    }
+
+    async fn declare(&self, _: &QueueName, _: &Declared) -> Result<(), BackendError> {
+        Ok(())
+    }
+
+    async fn close_limit(&self, _: &LimitName, _: Duration) -> Result<(), BackendError> {
+        unreachable!("nobody limits")
     }
 
     async fn claim(&self, _: &QueueName, request: &ClaimRequest<'_>) -> Result<Claim, BackendError> {
@@ -202,6 +211,26 @@ impl Operate for Shelf {
         unreachable!("nobody operates")
     }
 
+    async fn set_limit(&self, _: &LimitName, _: Option<LimitRule>) -> Result<(), BackendError> {
+        unreachable!("nobody operates")
+    }
+    async fn open_limit(&self, _: &LimitName) -> Result<(), BackendError> {
+        unreachable!("nobody operates")
+    }
+    async fn limits(&self) -> Result<Vec<LimitRecord>, BackendError> {
+        unreachable!("nobody looks")
+    }
+    async fn set_weight(&self, _: &QueueName, _: &Kind, _: &str, _: u32) -> Result<(), BackendError> {
+        unreachable!("nobody operates")
+    }
+    async fn lines(
+        &self,
+        _: &QueueName,
+        _: Option<(&Kind, &str)>,
+        _: u32,
+    ) -> Result<Vec<LineRecord>, BackendError> {
+        unreachable!("nobody looks")
+    }
     async fn stats(&self, _: &QueueName) -> Result<QueueStats, BackendError> {
         unreachable!("nobody looks")
     }

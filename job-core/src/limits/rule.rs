@@ -1,0 +1,176 @@
+//! What a limit allows.
+
+use std::time::Duration;
+
+/// Why a limit was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidLimit(String);
+
+/// So many in such a time: `"100/s"`, `"30/min"`, `"5000/h"`, `"1/10s"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// How many jobs may start in `per`, at least 1.
+    pub count: u32,
+    /// The time, 1 ms to 31 days.
+    pub per: Duration,
+    /// How many may start at once after a pause, at least 1.
+    pub burst: u32,
+}
+
+impl Rate {
+    /// The longest time that a rate may be given for.
+    pub const PER_MAX: Duration = Duration::from_secs(31 * 24 * 3600);
+
+    /// A rate from its text; bursts of as many as it allows in a second, at least one.
+    ///
+    /// # Errors
+    /// [`InvalidLimit`] that says what a rate looks like.
+    pub fn parse(text: &str) -> Result<Self, InvalidLimit> {
+        let refuse = |why: &str| {
+            let hint =
+                "write a number, a slash and a time, as in \"100/s\", \"30/min\", \"5000/h\" or \"1/10s\"";
+            Err(InvalidLimit(format!("the rate {text:?} {why}: {hint}")))
+        };
+        let Some((count, per)) = text.split_once('/') else { return refuse("has no slash") };
+        let Ok(count) = count.trim().parse::<u32>() else {
+            return refuse("does not begin with a whole number");
+        };
+        let per = per.trim();
+        let digits = per.find(|c: char| !c.is_ascii_digit()).unwrap_or(per.len());
+        let (times, unit) = per.split_at(digits);
+        let times = if times.is_empty() { Ok(1) } else { times.parse::<u64>() };
+        let Ok(times) = times else { return refuse("has too long a time") };
+        let unit = match unit {
+            "ms" => 1,
+            "s" | "sec" => 1_000,
+            "m" | "min" => 60_000,
+            "h" => 3_600_000,
+            "d" => 86_400_000,
+            _ => return refuse("has no unit of time that is one of ms, s, min, h, d"),
+        };
+        let per = Duration::from_millis(times.saturating_mul(unit));
+        if count == 0 {
+            return refuse("lets nothing through; pause the queue or the kind instead");
+        }
+        if per.is_zero() || per > Self::PER_MAX {
+            return refuse("has a time that is not between 1 ms and 31 days");
+        }
+        let in_a_second = u128::from(count) * 1_000 / per.as_millis();
+        Ok(Self { count, per, burst: u32::try_from(in_a_second).unwrap_or(u32::MAX).max(1) })
+    }
+
+    /// The time between two jobs at this rate, in microseconds; at least 1.
+    #[must_use]
+    pub fn interval_us(&self) -> u64 {
+        u64::try_from(self.per.as_micros() / u128::from(self.count.max(1))).unwrap_or(u64::MAX).max(1)
+    }
+}
+
+/// What a limit allows, as stores keep it. Made by [`Limit::rule`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LimitRule {
+    /// How many jobs may be claimed at one time, at least 1; `None` is any number.
+    pub concurrency: Option<u32>,
+    /// How many jobs may be claimed in a time; `None` is any number.
+    pub rate: Option<Rate>,
+}
+
+/// A limit that all processes share, such as what a downstream can take.
+///
+/// ```
+/// use job_core::Limit;
+/// let stripe = Limit::concurrency(10).rate("100/s").burst(20);
+/// # assert!(stripe.rule().is_ok());
+/// ```
+///
+/// Mistakes in it are reported where it is used: by `build()`, or by the call that sets it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[must_use = "a limit does nothing until it is given to a runtime"]
+pub struct Limit {
+    concurrency: Option<u32>,
+    rate: Option<String>,
+    burst: Option<u32>,
+}
+
+impl Limit {
+    /// At most so many jobs at one time.
+    pub fn concurrency(jobs: u32) -> Self {
+        Self { concurrency: Some(jobs), ..Self::default() }
+    }
+
+    /// At most so many jobs in a time, as in [`Rate::parse`], and any number at one time.
+    pub fn per(rate: impl Into<String>) -> Self {
+        Self::default().rate(rate)
+    }
+
+    /// And at most so many jobs in a time: `"100/s"`, `"30/min"`, `"5000/h"`, `"1/10s"`.
+    pub fn rate(mut self, rate: impl Into<String>) -> Self {
+        self.rate = Some(rate.into());
+        self
+    }
+
+    /// With so many jobs at once after a pause; as many as the rate allows in a second unless set, and at least one.
+    pub fn burst(mut self, jobs: u32) -> Self {
+        self.burst = Some(jobs);
+        self
+    }
+
+    /// What it allows.
+    ///
+    /// # Errors
+    /// [`InvalidLimit`] if it lets nothing through, limits nothing, or its rate cannot be read.
+    pub fn rule(&self) -> Result<LimitRule, InvalidLimit> {
+        let refuse = |text: &str| Err(InvalidLimit(text.to_owned()));
+        let mut rate = self.rate.as_deref().map(Rate::parse).transpose()?;
+        match (self.burst, &mut rate) {
+            (Some(0), _) => return refuse("a burst of 0 lets nothing through; use 1 or more"),
+            (Some(_), None) => return refuse("a burst without a rate means nothing; add .rate(..)"),
+            (Some(burst), Some(rate)) => rate.burst = burst,
+            (None, _) => {}
+        }
+        match (self.concurrency, rate) {
+            (Some(0), _) => refuse("concurrency 0 lets nothing through; pause the queue or the kind instead"),
+            (None, None) => refuse("it limits nothing; use Limit::concurrency(..) or Limit::per(..)"),
+            (concurrency, rate) => Ok(LimitRule { concurrency, rate }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rate(count: u32, per: Duration, burst: u32) -> Result<Rate, InvalidLimit> {
+        Ok(Rate { count, per, burst })
+    }
+
+    #[test]
+    fn rates_are_read() {
+        assert_eq!(Rate::parse("100/s"), rate(100, Duration::from_secs(1), 100));
+        assert_eq!(Rate::parse("30/min"), rate(30, Duration::from_secs(60), 1));
+        assert_eq!(Rate::parse("7200 / h"), rate(7200, Duration::from_secs(3600), 2));
+        assert_eq!(Rate::parse("1/10s"), rate(1, Duration::from_secs(10), 1));
+        assert_eq!(Rate::parse("1/10s").map(|r| r.interval_us()), Ok(10_000_000));
+        for bad in ["", "100", "/s", "x/s", "0/s", "1/", "1/0s", "1/fortnight", "1/32d", "-1/s", "1.5/s"] {
+            let error = Rate::parse(bad).expect_err(bad).to_string();
+            assert!(error.contains("as in \"100/s\""), "{error}");
+        }
+    }
+
+    #[test]
+    fn limits_that_mean_nothing_are_refused() {
+        let refused = [
+            Limit::concurrency(0),
+            Limit::default(),
+            Limit::concurrency(1).burst(2),
+            Limit::per("1/s").burst(0),
+            Limit::per("often"),
+        ];
+        for limit in refused {
+            assert!(limit.rule().is_err(), "{limit:?}");
+        }
+        let rule = Limit::concurrency(10).rate("100/s").burst(20).rule().expect("valid");
+        assert_eq!((rule.concurrency, rule.rate.map(|r| (r.count, r.burst))), (Some(10), Some((100, 20))));
+    }
+}
