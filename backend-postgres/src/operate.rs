@@ -107,13 +107,13 @@ impl Operate for PostgresBackend {
     }
 
     async fn set_limit(&self, limit: &LimitName, rule: Option<LimitRule>) -> Result<(), BackendError> {
-        self.inner.set_limit(limit, rule).await
+        self.inner().set_limit(limit, rule).await
     }
     async fn open_limit(&self, limit: &LimitName) -> Result<(), BackendError> {
-        self.inner.open_limit(limit).await
+        self.inner().open_limit(limit).await
     }
     async fn limits(&self) -> Result<Vec<LimitRecord>, BackendError> {
-        self.inner.limits().await
+        self.inner().limits().await
     }
     async fn set_weight(
         &self,
@@ -122,7 +122,7 @@ impl Operate for PostgresBackend {
         key: &str,
         weight: u32,
     ) -> Result<(), BackendError> {
-        self.inner.set_weight(queue, kind, key, weight).await
+        self.inner().set_weight(queue, kind, key, weight).await
     }
     async fn lines(
         &self,
@@ -130,7 +130,7 @@ impl Operate for PostgresBackend {
         after: Option<(&Kind, &str)>,
         limit: u32,
     ) -> Result<Vec<LineRecord>, BackendError> {
-        self.inner.lines(queue, after, limit).await
+        self.inner().lines(queue, after, limit).await
     }
     async fn stats(&self, queue: &QueueName) -> Result<QueueStats, BackendError> {
         self.calls().run("stats", queue.as_str().to_owned(), stats).await

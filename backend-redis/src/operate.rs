@@ -137,13 +137,13 @@ impl Operate for RedisBackend {
     }
 
     async fn set_limit(&self, limit: &LimitName, rule: Option<LimitRule>) -> Result<(), BackendError> {
-        self.inner.set_limit(limit, rule).await
+        self.inner().set_limit(limit, rule).await
     }
     async fn open_limit(&self, limit: &LimitName) -> Result<(), BackendError> {
-        self.inner.open_limit(limit).await
+        self.inner().open_limit(limit).await
     }
     async fn limits(&self) -> Result<Vec<LimitRecord>, BackendError> {
-        self.inner.limits().await
+        self.inner().limits().await
     }
     async fn set_weight(
         &self,
@@ -152,7 +152,7 @@ impl Operate for RedisBackend {
         key: &str,
         weight: u32,
     ) -> Result<(), BackendError> {
-        self.inner.set_weight(queue, kind, key, weight).await
+        self.inner().set_weight(queue, kind, key, weight).await
     }
     async fn lines(
         &self,
@@ -160,7 +160,7 @@ impl Operate for RedisBackend {
         after: Option<(&Kind, &str)>,
         limit: u32,
     ) -> Result<Vec<LineRecord>, BackendError> {
-        self.inner.lines(queue, after, limit).await
+        self.inner().lines(queue, after, limit).await
     }
     async fn stats(&self, queue: &QueueName) -> Result<QueueStats, BackendError> {
         let queue = self.inner().queue(queue).await?;
