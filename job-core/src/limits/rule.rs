@@ -60,10 +60,10 @@ impl Rate {
         Ok(Self { count, per, burst: u32::try_from(in_a_second).unwrap_or(u32::MAX).max(1) })
     }
 
-    /// The time between two jobs at this rate, in microseconds; at least 1.
+    /// The time between two jobs at this rate, in whole microseconds, rounded up: never more than a million a second.
     #[must_use]
     pub fn interval_us(&self) -> u64 {
-        u64::try_from(self.per.as_micros() / u128::from(self.count.max(1))).unwrap_or(u64::MAX).max(1)
+        u64::try_from(self.per.as_micros().div_ceil(u128::from(self.count.max(1)))).unwrap_or(u64::MAX).max(1)
     }
 }
 
