@@ -5,7 +5,7 @@ mod name;
 mod record;
 mod rule;
 
-pub use line::KindLimits;
+pub use line::{JobLimits, KindLimits};
 pub use name::LimitName;
 pub use record::{LimitRecord, LineRecord};
 pub use rule::{InvalidLimit, Limit, LimitRule, Rate};
