@@ -2,7 +2,7 @@
 
 use super::Runtime;
 use super::core::{CoreConfig, QueueCore};
-use super::limits::declared;
+use super::limits::{breakers, check, declared};
 use super::queue::Queue;
 use super::shared::{Env, QueueShared, Timing};
 use crate::alerts::{Alerts, Board};
@@ -223,6 +223,7 @@ impl RuntimeBuilder {
         let env = Arc::new(Env {
             backend: Arc::clone(&self.backend),
             worker: WorkerId::random(),
+            breakers: breakers(&self.limits, &handlers),
             handlers,
             kinds,
             states: Arc::new(self.states),
@@ -341,9 +342,8 @@ impl RuntimeBuilder {
 
     /// The limits of this runtime and of its queues, each readable.
     fn check_limits(&mut self, queues: &BTreeMap<QueueName, Queue>) -> BTreeMap<LimitName, LimitRule> {
-        let named = std::mem::take(&mut self.limits);
         let (limits, problems) =
-            super::limits::check(named, queues, self.registrations.iter().map(Registration::spec));
+            check(&self.limits, queues, self.registrations.iter().map(Registration::spec));
         self.problems.extend(problems);
         limits
     }

@@ -1,5 +1,6 @@
 //! The limits of a runtime: what was given, checked, and what the store is told of them.
 
+use super::breakers::Breakers;
 use super::queue::Queue;
 use crate::job::JobSpec;
 use crate::limits::{Declared, KindLimits, Limit, LimitName, LimitRule};
@@ -9,14 +10,14 @@ use std::collections::{BTreeMap, HashMap};
 
 /// The limits by name, and what is wrong with them.
 pub(super) fn check<'a>(
-    named: Vec<(String, Limit)>,
+    named: &[(String, Limit)],
     queues: &BTreeMap<QueueName, Queue>,
     specs: impl Iterator<Item = &'a JobSpec>,
 ) -> (BTreeMap<LimitName, LimitRule>, Vec<String>) {
     let mut limits = BTreeMap::new();
     let mut problems = Vec::new();
     for (name, limit) in named {
-        match (LimitName::new(&name), limit.rule()) {
+        match (LimitName::new(name), limit.rule()) {
             (Err(error), _) => problems.push(error.to_string()),
             (_, Err(error)) => problems.push(format!("limit {name}: {error}")),
             (Ok(name), Ok(rule)) => {
@@ -48,6 +49,13 @@ pub(super) fn check<'a>(
         }
     }
     (limits, problems)
+}
+
+/// What is to close limits, for limits that have been checked.
+pub(super) fn breakers(named: &[(String, Limit)], handlers: &HashMap<Kind, Registration>) -> Breakers {
+    let limits =
+        named.iter().filter_map(|(name, limit)| Some((LimitName::new(name).ok()?, limit.get_breaker()?)));
+    Breakers::new(limits, handlers.iter().map(|(kind, handler)| (kind, handler.spec())))
 }
 
 /// What the store is told about one queue. What is not limited is said as well, so that what an older deployment declared

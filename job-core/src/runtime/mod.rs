@@ -3,6 +3,7 @@
 mod backoff;
 mod begin;
 mod bounded;
+mod breakers;
 mod builder;
 mod burial;
 mod claimer;

@@ -1,5 +1,6 @@
 //! What the parts of a running runtime share.
 
+use super::breakers::Breakers;
 use super::claimer::ClaimerMsg;
 use super::core::{Nudge, QueueCore, Start};
 use super::declaration::Declaration;
@@ -46,6 +47,7 @@ pub(crate) struct Env {
     pub(crate) kinds: Vec<Kind>,
     pub(crate) states: Arc<States>,
     pub(crate) layers: Layers,
+    pub(super) breakers: Breakers,
     pub(crate) timing: Timing,
     pub(crate) chance: Chance,
     /// Where handlers run, whoever starts them.
