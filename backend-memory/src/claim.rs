@@ -74,13 +74,14 @@ impl Claimer<'_> {
         request: &ClaimRequest<'_>,
     ) -> Vec<ClaimedJob> {
         let limit = request.limit as usize;
-        let mut leased = Vec::new();
-        let mut jobs = Vec::new();
         let kinds: Vec<u32> =
             kinds.iter().copied().filter(|&k| !queue.lanes[k as usize].is_empty()).collect();
         if kinds.is_empty() {
-            return jobs;
+            return Vec::new();
         }
+        let ready: usize = kinds.iter().map(|&k| queue.lanes[k as usize].ready()).sum();
+        let mut leased = Vec::with_capacity(limit.min(ready));
+        let mut jobs = Vec::with_capacity(limit.min(ready));
         for lane in 0..LANES {
             while jobs.len() < limit {
                 let Some((kind, until)) = next_run(&mut queue.lanes, &kinds, lane, self.table) else { break };

@@ -97,7 +97,7 @@ impl State {
     ) -> Start {
         let now = start.came;
         let Some(old) = self.table.get_mut(slot) else { return start };
-        let (id, was, came, batch) = (old.id, old.place, self.clock.tick(old.enqueued_at), old.batch);
+        let (id, was, came, batch) = (old.id, old.place, self.clock.tick(old.enqueued_at), old.batch());
         let next = self.keys.next(key).filter(|(next, _)| *next == id);
         let was_due = match (next, was) {
             (Some((_, due)), _) | (None, Place::Waiting { due, .. }) => due,

@@ -105,7 +105,7 @@ impl State {
         job.place = Place::Dead { at: now, reason };
         self.queues[job.queue_no as usize].dead.insert((now, slot));
         job.cancel &= seeded_bug!("memory_cancel_outlives_death");
-        let (id, unique, batch) = (job.id, job.unique.clone(), job.batch);
+        let (id, unique, batch) = (job.id, job.unique.clone(), job.batch());
         if let Some(key) = unique {
             self.let_go(&key, id);
         }
@@ -116,11 +116,11 @@ impl State {
 
     /// Removes a job that has completed, was cancelled or discarded, and that nobody holds.
     pub(crate) fn finish(&mut self, slot: u32, now: Tick) {
-        let Some(job) = self.table.remove(slot, now) else { return };
-        if let Some(key) = &job.unique {
-            self.let_go(key, job.id);
+        let Some(gone) = self.table.remove(slot, now) else { return };
+        if let Some(key) = &gone.unique {
+            self.let_go(key, gone.id);
         }
-        if let Some(batch) = job.batch {
+        if let Some(batch) = gone.batch {
             self.member_ended(batch);
         }
     }
