@@ -96,13 +96,7 @@ impl Client {
         &self,
         jobs: impl IntoIterator<Item = J>,
     ) -> Result<Vec<Enqueued>, EnqueueError> {
-        let jobs = jobs.into_iter();
-        // Collected as results, they would not tell how many they are.
-        let mut new = Vec::with_capacity(jobs.size_hint().0);
-        for job in jobs {
-            new.push(NewJob::of(&job)?);
-        }
-        self.enqueue_new(&new).await
+        self.enqueue_new(&erased(jobs)?).await
     }
 
     /// Enqueues erased jobs. A transient failure is repeated a few times with the same ids, which cannot make a second
@@ -168,6 +162,16 @@ impl Client {
             }
         }
     }
+}
+
+fn erased<J: Job>(jobs: impl IntoIterator<Item = J>) -> Result<Vec<NewJob>, EnqueueError> {
+    let jobs = jobs.into_iter();
+    // Collected as results, they would not tell how many they are.
+    let mut erased = Vec::with_capacity(jobs.size_hint().0);
+    for job in jobs {
+        erased.push(NewJob::of(&job)?);
+    }
+    Ok(erased)
 }
 
 /// One job on its way into the store: set options, then `.await`.
