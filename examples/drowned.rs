@@ -131,7 +131,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let Outcome { took, failures, used } = measure(limited).await?;
         let what = if limited { "limit of 50" } else { "no limit   " };
         let full = format!("{:.0} %", used * 100.0);
-        println!("  {what}: {took:>6.1?}, {failures:>6} failures, {full:>5} of what the service can do was used");
+        println!(
+            "  {what}: {took:>6.1?}, {failures:>6} failures, {full:>5} of what the service can do was used"
+        );
         assert!(!limited || failures == 0, "a limit that both runtimes share lets nothing fail");
     }
     Ok(())

@@ -110,6 +110,7 @@ impl NewJob {
 
     /// A job of this kind with these argument bytes; everything else has its default.
     #[must_use]
+    #[inline]
     pub fn new(kind: Kind, queue: QueueName, payload: impl Into<Bytes>) -> Self {
         Self {
             id: JobId::new(),
