@@ -79,13 +79,18 @@ impl State {
             return (Enqueued::existing(holder), None);
         }
         let queue_no = self.number_queue(&new.queue);
-        let start = self.start(new, turn, unique.as_ref(), now);
         let queue = &mut self.queues[queue_no as usize];
         queue.had_job = true;
+        let kind_no = queue.number_kind(&new.kind);
+        let line = new.line().map(|key| queue.lines.number(kind_no, key));
+        if let Some(line) = line {
+            queue.lines.join(line);
+        }
+        let start = self.start(new, turn, unique.as_ref(), line, now);
         let job = Job {
             id: new.id,
             kind: new.kind.clone(),
-            kind_no: queue.number_kind(&new.kind),
+            kind_no,
             queue_no,
             priority: new.priority,
             place: start.place,
@@ -102,6 +107,8 @@ impl State {
             headers: new.headers.clone(),
             enqueued_at: self.clock.wall(start.came),
             batch: new.batch(),
+            line,
+            out: false,
             idempotency,
             unique,
             errors: Vec::new(),
@@ -110,6 +117,9 @@ impl State {
         let ready = (job.place == Place::Ready).then_some(queue_no);
         match start.slot {
             Some(slot) => {
+                if let Some(line) = line {
+                    self.queues[queue_no as usize].lines.replaced(line);
+                }
                 let old = self.table.swap(slot, job, now);
                 if let Some(batch) = old.and_then(|old| old.batch) {
                     self.member_ended(batch);
@@ -118,7 +128,7 @@ impl State {
             None => {
                 let slot = self.table.insert(job);
                 if let Some(job) = self.table.get(slot) {
-                    self.queues[queue_no as usize].admit(job, slot);
+                    self.queues[queue_no as usize].admit(job, slot, &self.clock);
                 }
             }
         }

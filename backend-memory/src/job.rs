@@ -57,6 +57,10 @@ pub(crate) struct Job {
     pub(crate) headers: Headers,
     pub(crate) enqueued_at: Timestamp,
     pub(crate) batch: Option<BatchId>,
+    /// The line in which it waits when it is ready.
+    pub(crate) line: Option<u32>,
+    /// It has left its line by a claim, and has neither ended nor come back.
+    pub(crate) out: bool,
     pub(crate) idempotency: Option<Arc<KeyText>>,
     pub(crate) unique: Option<Arc<KeyText>>,
     pub(crate) errors: Vec<AttemptError>,

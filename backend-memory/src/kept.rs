@@ -22,6 +22,7 @@ impl State {
         if let Some(key) = unique {
             self.let_go(&key, id);
         }
+        self.leave_line_for_good(slot);
         self.kept.insert((until, seq), slot);
         if let Some(batch) = batch {
             self.member_ended(batch);

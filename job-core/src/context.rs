@@ -2,9 +2,11 @@
 
 use crate::attempt::{Attempt, Ending};
 use crate::backend::ClaimedJob;
+use crate::error::{BackendError, Effect, ErrorKind};
+use crate::limits::LimitName;
 use crate::new_job::Headers;
 use crate::notebook::Desk;
-use crate::runtime::Env;
+use crate::runtime::{Env, bounded};
 use crate::{BatchId, JobId, Kind, LeaseId, QueueName};
 use jiff::Timestamp;
 use std::any::{Any, TypeId};
@@ -12,6 +14,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// Something shared by all jobs of a runtime: a pool, a client, a configuration. Given once to the builder with
@@ -108,6 +111,33 @@ struct Inner {
 }
 
 impl JobContext {
+    /// Closes a limit for everybody, as when a downstream says `Retry-After`: no job under it starts before the time is over.
+    /// Jobs that run go on. A handler mostly fails with [`JobError::retry_after`](crate::JobError::retry_after) then.
+    ///
+    /// ```ignore
+    /// ctx.backoff_limit("stripe", Duration::from_secs(30)).await?;
+    /// ```
+    ///
+    /// # Errors
+    /// Those of the store, and a permanent one if no limit can have that name. In a unit test it does nothing.
+    pub async fn backoff_limit(&self, limit: &str, period: Duration) -> Result<(), BackendError> {
+        let name = LimitName::parse(limit).map_err(|error| {
+            BackendError::new(
+                "runtime",
+                "close limit",
+                ErrorKind::Permanent,
+                Effect::NotApplied,
+                error.to_string(),
+            )
+        })?;
+        match &self.inner.desk {
+            Desk::Test => Ok(()),
+            Desk::Store { env, .. } => {
+                bounded(env.timing.call_timeout, "close limit", env.backend.close_limit(&name, period)).await
+            }
+        }
+    }
+
     /// The batch to which this job belongs, if it does to one.
     #[must_use]
     pub fn batch(&self) -> Option<BatchId> {

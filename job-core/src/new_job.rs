@@ -151,6 +151,9 @@ impl NewJob {
         if let Some(ttl) = spec.ttl {
             new.set_ttl(ttl);
         }
+        if let Some(line) = job.line() {
+            new.set_line(line.as_str());
+        }
         Ok(new)
     }
 

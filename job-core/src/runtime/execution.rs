@@ -149,6 +149,7 @@ async fn execute(queue: &Arc<QueueShared>, start: Start) -> (Verdict, Vec<NewJob
         if let Some(attempt) = attempt {
             attempt.ended(&verdict);
         }
+        env.breakers.ended(queue, &job.kind, &verdict);
         (verdict, follow_ups)
     })
 }
