@@ -195,15 +195,13 @@ end $$;
 
 -- What some lines of the order can give, as one row for each job: `most` is what the line may give, `cap` what is asked of it now. A
 -- row beyond these says only that there is more. p_look lines at most: if there are no more, each is asked for as many turns as it takes.
-create function {schema}.offers(p_queue int, p_held bigint[], p_rooms {schema}.kind_room[], p_left bigint[], p_look int, p_want int)
+create function {schema}.offers(p_queue int, p_rooms {schema}.kind_room[], p_left bigint[], p_look int, p_want int)
 returns table (tid tid, o int, kind text, line uuid, given int, weight int, most bigint, cap bigint, tokens bigint, next_us bigint,
   keeps boolean, all_lines boolean, limits int[], id uuid, k bigint)
 language plpgsql stable as $$
 #variable_conflict use_column
 begin
-  return query with odd as (
-    select array(select n.id from {schema}.lane n where n.queue_id = p_queue and n.stage in (2, 3)) as lanes
-  ), first as (
+  return query with first as (
     select t.*, row_number() over (order by t.no)::int as o, count(*) over () as n from (
       select x.*, k.concurrency, k.interval_us, k.depth_us, k.ordered, k.limits
       from unnest(p_rooms) k cross join lateral (
@@ -214,17 +212,13 @@ begin
     ) t
   ), able as (
     select f.*, l.head, coalesce(l.weight, 1) as weight, greatest(l.tat, x.now) - f.depth_us + f.interval_us as next_us,
-      greatest((x.now + f.depth_us - greatest(l.tat, x.now)) / f.interval_us, 0) as tokens,
+      case when f.interval_us is not null then greatest((x.now + f.depth_us - greatest(l.tat, x.now)) / f.interval_us, 0) end as tokens,
       greatest(least(
         f.concurrency - (
           select count(*) from (select from {schema}.ready r where r.line = f.line limit coalesce(f.concurrency, 0)) z),
         case when f.ordered then case
           when exists (select from {schema}.ready r where r.line = f.line) then 0
           when exists (select from {schema}.later z where z.id = l.head) then 0 else 1 end end,
-        -- One that was reaped goes first.
-        case when exists (
-          select from {schema}.ready r where r.line = f.line and r.lane = any((select d.lanes from odd d)::int[])
-            and r.seq not in (select unnest(p_held))) then 0 end,
         1000000), 0) as free
     from first f cross join (select {schema}.now_us()) x(now)
       left join lateral (select z.weight, z.tat, z.head from {schema}.line z where z.id = f.line limit 1) l on true
@@ -251,7 +245,7 @@ end $$;
 create type {schema}.fed as (lanes int[], seqs bigint[], stalled boolean, cut boolean);
 
 -- Lets lines give, in turn, up to p_want jobs.
-create function {schema}.feed(p_queue int, p_held bigint[], p_rooms {schema}.kind_room[], p_left bigint[], p_want int)
+create function {schema}.feed(p_queue int, p_rooms {schema}.kind_room[], p_left bigint[], p_want int)
 returns {schema}.fed language plpgsql as $$
 declare
   f {schema}.fed; c record; i int; n int; want int := p_want; look int := p_want; everything boolean; moved record;
@@ -261,7 +255,7 @@ begin
   f := ('{}', '{}', false, true);
   for pass in 1 .. 12 loop
     n := 0; everything := true; ids := '{}'; of := '{}'; out_tids := '{}'; ends := '{}'; naps := '{}';
-    for c in select * from {schema}.offers(p_queue, p_held, p_rooms, p_left, look, want) loop
+    for c in select * from {schema}.offers(p_queue, p_rooms, p_left, look, want) loop
       everything := c.all_lines;
       if c.o > n or tids[c.o] is null then
         n := greatest(n, c.o);

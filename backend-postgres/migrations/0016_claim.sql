@@ -30,9 +30,9 @@ create function {schema}.look_within(p_queue int, s {schema}.mark, p_held bigint
   p_stages smallint[], p_want int) returns {schema}.looked language plpgsql as $$
 declare
   g record; r record; i int; want int := p_want; tops bigint[]; was_left boolean[]; taken int[] := '{}'; seqs bigint[] := '{}';
-  x {schema}.looked;
+  seen {schema}.looked;
 begin
-  x.lanes := '{}'; x.tops := '{}';
+  seen.lanes := '{}'; seen.tops := '{}';
   for g in
     select array_agg(l.id) as ids, array_agg(coalesce(m.low, 0)) as lows, array_agg(k.n::int) as kinds,
       array_agg(least({schema}.room_of(p_rooms[k.n].limits, p_left), p_want)) as wants
@@ -64,10 +64,10 @@ begin
       foreach i in array p_rooms[g.kinds[r.o]].limits loop p_left[i] := p_left[i] - 1; end loop;
       if r.last then tops[r.o] := r.seq; end if;
     end loop;
-    x.lanes := x.lanes || g.ids; x.tops := x.tops || tops;
+    seen.lanes := seen.lanes || g.ids; seen.tops := seen.tops || tops;
   end loop;
-  x.found := {schema}.fetch(taken, seqs);
-  return x;
+  seen.found := {schema}.fetch(taken, seqs);
+  return seen;
 end $$;
 
 -- Whether jobs of these kinds are ready that no lease holds.
@@ -121,7 +121,7 @@ begin
   ) then
     due := least(due, 50000);
   end if;
-  return greatest(due, 0);
+  return case when due is not null then greatest(due, 0) end;
 end $$;
 
 -- The kinds of a claim, each with its limits among those that bind it.
@@ -202,7 +202,7 @@ begin
         select 1, u.* from unnest(x.lanes, x.tops) u union all select 2, u.* from unnest(normal.lanes, normal.tops) u
       ) z(pass, lane, top) order by z.lane, z.pass) y;
     exit when not lined or pass = 2;
-    f := {schema}.feed(q.id, p_held, rooms, room, p_want - got);
+    f := {schema}.feed(q.id, rooms, room, p_want - got);
     room := {schema}.less(room, {schema}.counts_under(a, f.lanes));
     exit when got < half;
     half := p_want - got - cardinality(f.seqs);
@@ -221,16 +221,10 @@ begin
       else
         x := {schema}.look(q.id, s, held, p_kinds, array[stage::smallint], case stage when 2 then p_suspects else 1 end);
       end if;
-      odd.found := x.found;
-      odd.lanes := odd.lanes || x.lanes; odd.tops := odd.tops || x.tops;
+      odd := x;
+      normal.lanes := normal.lanes || x.lanes; normal.tops := normal.tops || x.tops;
     end loop;
     held := held || (odd.found).seqs;
-    if q.lined then
-      -- The others of its line waited for it.
-      insert into {schema}.line_note (queue_id, line) select q.id, r.line
-        from unnest((odd.found).lanes, (odd.found).seqs) u(lane, seq) join {schema}.ready r on r.lane = u.lane and r.seq = u.seq
-        where r.line is not null;
-    end if;
   end if;
 
   if a <> '{}' then
@@ -328,9 +322,9 @@ begin
       normal.lanes := normal.lanes || odd.lanes; normal.tops := normal.tops || odd.tops;
       if p_solo and (odd.found).seqs is null then
         odd := {schema}.look(q.id, s, held, p_kinds, '{3}', 1);
+        normal.lanes := normal.lanes || odd.lanes; normal.tops := normal.tops || odd.tops;
       end if;
     end if;
-    normal.lanes := normal.lanes || odd.lanes; normal.tops := normal.tops || odd.tops;
     n := cardinality((odd.found).seqs);
     if n > 0 then
       insert into {schema}.lease (queue_id, top, id, worker, expires_at, lanes, seqs)
