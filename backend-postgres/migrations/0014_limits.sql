@@ -149,19 +149,25 @@ create type {schema}.allowance as (
 -- The limits that bind a claim of these kinds, locked. p_want is the most that it takes.
 create function {schema}.allowances(q {schema}.queue, p_kinds text[], p_want int) returns {schema}.allowance[]
 language plpgsql as $$
-declare l record; b record; a {schema}.allowance; list {schema}.allowance[] := '{}'; now bigint;
+declare
+  l record; b record; a {schema}.allowance; list {schema}.allowance[] := '{}'; now bigint;
+  names text[] := array['queue/' || q.name]; k record; limited text[] := '{}'; of text[] := '{}';
 begin
+  for k in select x.kind, x.limits from {schema}.kind_limit x
+    where x.queue_id = q.id and x.kind = any(p_kinds) and x.limits <> '{}'
+  loop
+    limited := limited || array_fill(k.kind, array[cardinality(k.limits)]);
+    of := of || k.limits;
+  end loop;
+  for i in 1 .. cardinality(p_kinds) loop
+    names := names || ('kind/' || p_kinds[i]);
+  end loop;
   for l in
-    select x.id, min(x.name) as name, array_agg(k.kind) as kinds, (array_agg(x.rule))[1] as rule, min(x.closed_until) as closed_until
-    from unnest(p_kinds) k(kind)
-      left join lateral (
-        select z.limits from {schema}.kind_limit z where z.queue_id = q.id and z.kind = k.kind limit 1) d on true
-      cross join lateral (
-        select distinct u from unnest(d.limits || array['kind/' || k.kind, 'queue/' || q.name]) u) n(name)
-      cross join lateral (
-        select y.id, y.name, coalesce(y.by_people, y.by_code) as rule, y.closed_until
-        from {schema}.limiter y where y.name = n.name limit 1) x
-    group by x.id order by x.id
+    select x.id, x.name, coalesce(x.by_people, x.by_code) as rule, x.closed_until,
+      case when x.name = names[1] then p_kinds
+        when x.name like 'kind/%' then array[substr(x.name, 6)]
+        else array(select distinct u.kind from unnest(limited, of) u(kind, name) where u.name = x.name) end as kinds
+    from {schema}.limiter x where x.name = any(names || of) order by x.id
   loop
     a := null;
     a.limiter := l.id; a.kinds := l.kinds;
@@ -193,10 +199,17 @@ end $$;
 
 -- How many jobs of these lanes count under each of the limits.
 create function {schema}.counts_under(a {schema}.allowance[], p_lanes int[]) returns bigint[] language plpgsql stable as $$
+declare all_kinds text[]; ns bigint[]; x {schema}.allowance; counts bigint[] := '{}';
 begin
-  return array(
-    select (select count(*) from unnest(p_lanes) u(lane) join {schema}.lane n on n.id = u.lane where n.kind = any(x.kinds))
-    from unnest(a) with ordinality x(limiter, kinds, slots, tokens, opens, interval_us, depth_us, no, tat, i) order by x.i);
+  if a = '{}' then return counts; end if;
+  select array_agg(n.kind), array_agg(c.n) into all_kinds, ns
+    from (select u.lane, count(*) as n from unnest(p_lanes) u(lane) group by u.lane) c
+      cross join lateral (select l.kind from {schema}.lane l where l.id = c.lane limit 1) n;
+  foreach x in array a loop
+    counts := counts || (
+      select coalesce(sum(u.n), 0)::bigint from unnest(all_kinds, ns) u(kind, n) where u.kind = any(x.kinds));
+  end loop;
+  return counts;
 end $$;
 
 -- Takes the tokens for what was claimed. They do not come back.

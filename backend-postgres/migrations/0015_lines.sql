@@ -86,7 +86,7 @@ end $$;
 -- Whatever becomes ready and has a line goes there, whoever makes it ready. What was reaped stays among suspects, where it is
 -- still out.
 create function {schema}.into_line() returns trigger language plpgsql as $$
-declare n {schema}.lane; key text := new.headers ->> 'steadfast-line';
+declare n {schema}.lane; key text := new.headers ->> 'steadfast-line'; note text;
 begin
   if key is null then return new; end if;
   select * into n from {schema}.lane x where x.id = new.lane;
@@ -98,7 +98,12 @@ begin
       case when n.stage = 0 then n.id else {schema}.stage_lane(n.id, 0::smallint) end, new.id, new.attempt, new.max_attempts,
       new.claims, new.crashes, new.version, new.enqueued_at, new.payload, new.headers, new.errors, new.idem_scope, new.idem_key,
       new.unique_scope, new.unique_key);
-  insert into {schema}.line_note (queue_id, line) values (n.queue_id, new.line);
+  -- One note says it for all that a transaction brings, one after the other, into one line.
+  note := tg_relid || ' ' || new.line;
+  if current_setting('steadfast.noted', true) is distinct from note then
+    insert into {schema}.line_note (queue_id, line) values (n.queue_id, new.line);
+    perform set_config('steadfast.noted', note, true);
+  end if;
   return null;
 end $$;
 create trigger into_line before insert on {schema}.ready for each row

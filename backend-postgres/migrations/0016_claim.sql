@@ -194,6 +194,10 @@ begin
     end if;
     got := coalesce(cardinality((x.found).seqs), 0);
     held := held || (x.found).seqs;
+    if not lined then
+      normal := x;
+      exit;
+    end if;
     room := {schema}.less(room, {schema}.counts_under(a, (x.found).lanes));
     normal.found := {schema}.append_part(normal.found, x.found);
     -- What was looked at again was looked at further.
@@ -201,7 +205,7 @@ begin
       select distinct on (z.lane) z.lane, z.top from (
         select 1, u.* from unnest(x.lanes, x.tops) u union all select 2, u.* from unnest(normal.lanes, normal.tops) u
       ) z(pass, lane, top) order by z.lane, z.pass) y;
-    exit when not lined or pass = 2;
+    exit when pass = 2;
     f := {schema}.feed(q.id, rooms, room, p_want - got);
     room := {schema}.less(room, {schema}.counts_under(a, f.lanes));
     exit when got < half;
@@ -214,6 +218,9 @@ begin
   end if;
 
   if p_suspects > 0 then
+    if binds and not lined then
+      room := {schema}.less(room, {schema}.counts_under(a, (normal.found).lanes));
+    end if;
     for stage in 2 .. 3 loop
       exit when stage = 3 and (not p_solo or (odd.found).seqs is not null);
       if binds then
@@ -250,7 +257,8 @@ create or replace function {schema}.claim(p_queue text, p_kinds text[], p_limit 
   p_suspects uuid[], p_solo boolean,
   p_lanes int[], p_seqs bigint[], p_tops bigint[], p_leases uuid[], p_verdicts smallint[], p_afters bigint[],
   p_errors text[], p_reasons text[]) returns {schema}.claimed
-language plpgsql set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off as $$
+language plpgsql set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off
+  set plan_cache_mode = force_generic_plan as $$
 declare
   q {schema}.queue; s {schema}.mark; last bigint; snapshot pg_snapshot; held bigint[]; answers smallint[];
   normal {schema}.looked; odd {schema}.looked; taken {schema}.taken; limited boolean; c {schema}.claimed; wanted uuid[];
