@@ -61,7 +61,7 @@ pub(crate) struct Inner {
     _urgent: OwnThread,
     /// Wake-ups.
     ear: PgPool,
-    lanes: Lanes,
+    pub(crate) lanes: Lanes,
     pub(crate) wake: Arc<Wake>,
     durability: DurabilityClass,
     chores: Mutex<HashMap<QueueName, Chores>>,
@@ -145,7 +145,10 @@ impl Inner {
         // Only a schema that was dropped meanwhile can make this go round again.
         for _ in 0..3 {
             match self.lanes.of(jobs) {
-                Ok(lanes) => return Ok(lanes),
+                Ok(lanes) => {
+                    self.open_lines(jobs).await?;
+                    return Ok(lanes);
+                }
                 Err(missing) => {
                     for one in missing {
                         self.register(one).await?;
@@ -183,9 +186,9 @@ impl Inner {
                 self.lanes.info(claimed.lanes()).unwrap_or_default()
             }
         };
-        let now = claimed.now();
+        let (now, retry_in) = (claimed.now(), claimed.retry_in());
         let mut claim = Claim::new(claimed.jobs(request.lease, request.suspect_leases, &lanes, fetched));
-        claim.now = now;
+        (claim.now, claim.retry_in) = (now, retry_in);
         Ok(claim)
     }
 
