@@ -54,7 +54,7 @@
 //! ACL SETUSER worker on >PASSWORD resetkeys ~{steadfast:* ~steadfast:queues resetchannels &steadfast:wake -@all
 //!     +info +ping +select +subscribe +unsubscribe +publish +eval +evalsha +time +type +exists +get +set +pexpire
 //!     +hget +hmget +hset +hdel +hincrby +hexists +hlen +hgetall +hscan +sadd +sismember +smembers
-//!     +zadd +zrem +zremrangebyrank +zscore +zrank +zcard +zcount +zrange +zrangebyscore
+//!     +zadd +zrem +zremrangebyrank +zscore +zrank +zcard +zcount +zrange +zrangebyscore +zrangebylex
 //! ```
 //!
 //! More for some: `+cluster` for a cluster, `+wait` or `+waitaof` for `wait`, `+zscan +renamenx` for
@@ -66,10 +66,12 @@ mod batches;
 mod claim;
 mod enqueue;
 mod error;
+mod extend;
 mod fsck;
 mod gauges;
 mod keys;
 mod limits;
+mod lines;
 mod link;
 mod list;
 mod maintain;
@@ -77,6 +79,7 @@ mod notes;
 mod operate;
 mod options;
 mod outbox;
+mod permits;
 mod queue;
 mod record;
 mod reply;
