@@ -4,10 +4,15 @@ use crate::clock::Tick;
 use crate::job::Place;
 use crate::lanes::{LANES, Lanes, Suspects};
 use crate::leases::{Fate, Leased, Leases};
+use crate::limits::{Budgets, LimitSet, Limiters};
 use crate::queue::Queue;
 use crate::state::State;
 use crate::table::Table;
-use job_core::{Claim, ClaimRequest, ClaimedJob, LeaseId, Priority, QueueName, WorkerId, seeded_bug};
+use job_core::{Claim, ClaimRequest, ClaimedJob, Kind, LeaseId, Priority, QueueName, WorkerId, seeded_bug};
+use std::time::Duration;
+
+/// How soon to ask again for what waits in lines that others may free; they will have asked themselves.
+const LINES_AGAIN: Duration = Duration::from_secs(1);
 
 impl State {
     pub(crate) fn claim(&mut self, queue: &QueueName, request: &ClaimRequest<'_>, now: Tick) -> Claim {
@@ -25,16 +30,21 @@ impl State {
         if queue.paused {
             return Claim::default();
         }
-        let kinds: Vec<u32> = request.kinds.iter().filter_map(|k| queue.claimable(k)).collect();
+        let kinds: Vec<Wanted> =
+            request.kinds.iter().filter_map(|k| wanted(queue, k, &mut self.limiters)).collect();
         let expires = now.saturating_add(request.lease_for);
-        let mut claimer = Claimer { table: &mut self.table, expires, worker: request.worker };
+        let budgets = Budgets::new(&mut self.limiters, now);
+        let mut claimer = Claimer { table: &mut self.table, budgets, expires, now, worker: request.worker };
         let mut jobs = claimer.take_normal(queue, &kinds, request);
         let normal = jobs.len();
         claimer.take_suspects(queue, &kinds, request, &mut jobs);
         if (jobs.len() == normal || seeded_bug!("memory_solo_in_company")) && request.solo {
             claimer.take_solo(queue, &kinds, request, &mut jobs);
         }
-        Claim::new(jobs)
+        let retry_in = claimer.left_behind(queue, &kinds);
+        let mut claim = Claim::new(jobs);
+        claim.retry_in = retry_in;
+        claim
     }
 }
 
@@ -52,95 +62,203 @@ fn repeated(leases: &Leases, table: &Table, request: &ClaimRequest<'_>) -> Optio
     found.then_some(jobs)
 }
 
+/// A kind that may be claimed, and the limits it is under.
+#[derive(Clone, Copy)]
+struct Wanted {
+    kind: u32,
+    under: LimitSet,
+}
+
+fn wanted(queue: &mut Queue, kind: &Kind, limiters: &mut Limiters) -> Option<Wanted> {
+    let number = queue.claimable(kind)?;
+    let under = if limiters.is_empty() { 0 } else { queue.limit_set(number, kind, limiters) };
+    Some(Wanted { kind: number, under })
+}
+
+/// What the shared lease gets.
+struct Taken {
+    leased: Vec<Leased>,
+    jobs: Vec<ClaimedJob>,
+}
+
 struct Claimer<'a> {
     table: &'a mut Table,
+    budgets: Budgets<'a>,
     expires: Tick,
+    now: Tick,
     worker: WorkerId,
 }
 
 impl Claimer<'_> {
     /// Makes a job running; the lease is granted by the caller.
-    fn take(&mut self, slot: u32, lease: LeaseId, index: usize) -> Option<(Leased, ClaimedJob)> {
+    fn take(
+        &mut self,
+        slot: u32,
+        lease: LeaseId,
+        index: usize,
+        under: LimitSet,
+    ) -> Option<(Leased, ClaimedJob)> {
         let job = self.table.get_mut(slot)?;
         job.place = Place::Running;
         job.claims += 1;
-        Some((Leased { job: job.id, slot, fate: Fate::Held }, job.claimed(lease, slot, index)))
+        self.budgets.take(under);
+        Some((Leased { job: job.id, slot, fate: Fate::Held, under }, job.claimed(lease, slot, index)))
     }
 
     fn take_normal(
         &mut self,
         queue: &mut Queue,
-        kinds: &[u32],
+        kinds: &[Wanted],
         request: &ClaimRequest<'_>,
     ) -> Vec<ClaimedJob> {
         let limit = request.limit as usize;
-        let mut leased = Vec::new();
-        let mut jobs = Vec::new();
-        let kinds: Vec<u32> =
-            kinds.iter().copied().filter(|&k| !queue.lanes[k as usize].is_empty()).collect();
+        let ready: usize = kinds.iter().map(|w| queue.lanes[w.kind as usize].ready()).sum();
+        let room = limit.min(ready + queue.lines.waiting());
+        let mut taken = Taken { leased: Vec::with_capacity(room), jobs: Vec::with_capacity(room) };
+        if queue.lines.waiting() > 0 {
+            queue.lines.catch_up(self.now);
+            // Each sort gets half; the odd job is now of the one, now of the other.
+            queue.odd_to_line ^= limit % 2 == 1;
+            let half = limit / 2 + limit % 2 * usize::from(queue.odd_to_line);
+            self.take_from_lines(queue, kinds, request.lease, half, &mut taken);
+        }
+        self.take_from_lanes(queue, kinds, request.lease, limit, &mut taken);
+        if queue.lines.waiting() > 0 {
+            self.take_from_lines(queue, kinds, request.lease, limit, &mut taken);
+        }
+        if !taken.leased.is_empty() {
+            queue.leases.grant(request.lease, self.worker, taken.leased, self.expires);
+        }
+        taken.jobs
+    }
+
+    fn take_from_lanes(
+        &mut self,
+        queue: &mut Queue,
+        kinds: &[Wanted],
+        lease: LeaseId,
+        limit: usize,
+        taken: &mut Taken,
+    ) {
+        let mut kinds: Vec<Wanted> =
+            kinds.iter().copied().filter(|w| !queue.lanes[w.kind as usize].is_empty()).collect();
+        let limited = kinds.iter().any(|w| w.under != 0);
         if kinds.is_empty() {
-            return jobs;
+            return;
         }
         for lane in 0..LANES {
-            while jobs.len() < limit {
-                let Some((kind, until)) = next_run(&mut queue.lanes, &kinds, lane, self.table) else { break };
+            while taken.jobs.len() < limit {
+                if limited {
+                    kinds.retain(|w| self.budgets.left(w.under) > 0);
+                }
+                let next = next_run(&mut queue.lanes, &kinds, lane, self.table);
+                let Some((Wanted { kind, under }, until)) = next else { break };
                 let lanes = &mut queue.lanes[kind as usize];
-                while jobs.len() < limit && lanes.head(lane, self.table).is_some_and(|seq| seq < until) {
+                while taken.jobs.len() < limit
+                    && (under == 0 || self.budgets.left(under) > 0)
+                    && lanes.head(lane, self.table).is_some_and(|seq| seq < until)
+                {
                     let Some(slot) = lanes.pop(lane) else { break };
-                    if let Some((l, job)) = self.take(slot, request.lease, jobs.len()) {
-                        leased.push(l);
-                        jobs.push(job);
+                    if let Some((leased, job)) = self.take(slot, lease, taken.jobs.len(), under) {
+                        taken.leased.push(leased);
+                        taken.jobs.push(job);
                     }
                 }
             }
         }
-        if !leased.is_empty() {
-            queue.leases.grant(request.lease, self.worker, leased, self.expires);
+    }
+
+    fn take_from_lines(
+        &mut self,
+        queue: &mut Queue,
+        kinds: &[Wanted],
+        lease: LeaseId,
+        limit: usize,
+        taken: &mut Taken,
+    ) {
+        while taken.jobs.len() < limit {
+            let open = kinds.iter().filter(|w| self.budgets.left(w.under) > 0).map(|w| w.kind);
+            let Some(kind) = queue.lines.next(open) else { return };
+            let Some(slot) = queue.lines.pop(kind, self.table, self.now) else { return };
+            let under = kinds.iter().find(|w| w.kind == kind).map_or(0, |w| w.under);
+            if let Some((leased, job)) = self.take(slot, lease, taken.jobs.len(), under) {
+                taken.leased.push(leased);
+                taken.jobs.push(job);
+                if let Some(job) = self.table.get_mut(slot) {
+                    job.go_out();
+                }
+            }
         }
-        jobs
     }
 
     fn take_suspects(
         &mut self,
         queue: &mut Queue,
-        kinds: &[u32],
+        kinds: &[Wanted],
         request: &ClaimRequest<'_>,
         jobs: &mut Vec<ClaimedJob>,
     ) {
         for &lease in request.suspect_leases {
-            let Some(slot) = pop_first(&mut queue.lanes, kinds, |l| &mut l.suspects) else { return };
-            self.take_alone(queue, slot, lease, jobs);
+            if !self.take_alone(queue, kinds, |l| &mut l.suspects, lease, jobs) {
+                return;
+            }
         }
     }
 
     fn take_solo(
         &mut self,
         queue: &mut Queue,
-        kinds: &[u32],
+        kinds: &[Wanted],
         request: &ClaimRequest<'_>,
         jobs: &mut Vec<ClaimedJob>,
     ) {
-        let Some(&lease) = request.suspect_leases.first() else { return };
-        if let Some(slot) = pop_first(&mut queue.lanes, kinds, |l| &mut l.solo) {
-            self.take_alone(queue, slot, lease, jobs);
+        if let Some(&lease) = request.suspect_leases.first() {
+            self.take_alone(queue, kinds, |l| &mut l.solo, lease, jobs);
         }
     }
 
-    fn take_alone(&mut self, queue: &mut Queue, slot: u32, lease: LeaseId, jobs: &mut Vec<ClaimedJob>) {
-        if let Some((leased, job)) = self.take(slot, lease, 0) {
+    /// Takes the first of some suspects under a lease of its own; false if there is none.
+    fn take_alone(
+        &mut self,
+        queue: &mut Queue,
+        kinds: &[Wanted],
+        of: fn(&mut Lanes) -> &mut Suspects,
+        lease: LeaseId,
+        jobs: &mut Vec<ClaimedJob>,
+    ) -> bool {
+        let open = kinds.iter().filter(|w| self.budgets.left(w.under) > 0);
+        let open: Vec<Wanted> = open.copied().collect();
+        let Some((slot, under)) = pop_first(&mut queue.lanes, &open, of) else { return false };
+        if let Some((leased, job)) = self.take(slot, lease, 0, under) {
             queue.leases.grant(lease, self.worker, vec![leased], self.expires);
             jobs.push(job);
         }
+        true
+    }
+
+    /// When to ask again for what limits and lines have kept back.
+    fn left_behind(&mut self, queue: &Queue, kinds: &[Wanted]) -> Option<Duration> {
+        let in_lines = queue.lines.waiting() > 0;
+        for w in kinds.iter().filter(|w| w.under != 0) {
+            if (in_lines || queue.lanes[w.kind as usize].ready() > 0) && self.budgets.left(w.under) == 0 {
+                self.budgets.leave(w.under);
+            }
+        }
+        if in_lines {
+            let later = self.now.saturating_add(LINES_AGAIN);
+            self.budgets.retry_at(queue.lines.next_time().map_or(later, |at| at.min(later)));
+        }
+        self.budgets.retry_in()
     }
 }
 
 /// The kind whose job is next in this lane, and the seq at which another kind's turn comes: jobs of one kind often
 /// stand together, and are then taken without comparing again.
-fn next_run(lanes: &mut [Lanes], kinds: &[u32], lane: usize, table: &Table) -> Option<(u32, u64)> {
-    let mut first: Option<(u64, u32)> = None;
+fn next_run(lanes: &mut [Lanes], kinds: &[Wanted], lane: usize, table: &Table) -> Option<(Wanted, u64)> {
+    let mut first: Option<(u64, Wanted)> = None;
     let mut until = u64::MAX;
     for &kind in kinds {
-        let Some(seq) = lanes[kind as usize].head(lane, table) else { continue };
+        let Some(seq) = lanes[kind.kind as usize].head(lane, table) else { continue };
         match first {
             // The same kind named twice.
             Some((best, _)) if best == seq => {}
@@ -155,15 +273,20 @@ fn next_run(lanes: &mut [Lanes], kinds: &[u32], lane: usize, table: &Table) -> O
 }
 
 /// Takes the first of the suspects of these kinds.
-fn pop_first(lanes: &mut [Lanes], kinds: &[u32], of: fn(&mut Lanes) -> &mut Suspects) -> Option<u32> {
-    let mut first: Option<((Priority, u64), u32)> = None;
+fn pop_first(
+    lanes: &mut [Lanes],
+    kinds: &[Wanted],
+    of: fn(&mut Lanes) -> &mut Suspects,
+) -> Option<(u32, LimitSet)> {
+    let mut first: Option<((Priority, u64), Wanted)> = None;
     for &kind in kinds {
-        if let Some((&key, _)) = of(&mut lanes[kind as usize]).first_key_value()
+        if let Some((&key, _)) = of(&mut lanes[kind.kind as usize]).first_key_value()
             && first.is_none_or(|(best, _)| key < best)
         {
             first = Some((key, kind));
         }
     }
-    let (key, kind) = first?;
-    of(&mut lanes[kind as usize]).remove(&key)
+    let (key, wanted) = first?;
+    let slot = of(&mut lanes[wanted.kind as usize]).remove(&key)?;
+    Some((slot, wanted.under))
 }

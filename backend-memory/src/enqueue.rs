@@ -1,10 +1,11 @@
 //! Enqueue.
 
 use crate::clock::Tick;
-use crate::job::{Job, Place, Stage};
+use crate::job::{Job, Place, Rare, Stage};
 use crate::keys::KeyText;
 use crate::replace::Turn;
 use crate::state::State;
+use jiff::Timestamp;
 use job_core::{Enqueued, NewJob, When, seeded_bug};
 
 impl State {
@@ -31,8 +32,9 @@ impl State {
     pub(crate) fn enqueue(&mut self, jobs: &[NewJob], now: Tick) -> Vec<Enqueued> {
         let mut answers = Vec::with_capacity(jobs.len());
         let mut woken = None;
+        let wall = self.clock.wall(now);
         for job in jobs {
-            let (answer, ready) = self.enqueue_one(job, now);
+            let (answer, ready) = self.enqueue_one(job, now, wall);
             answers.push(answer);
             // Batches mostly go to one queue: wake it once.
             if let Some(queue) = ready
@@ -49,7 +51,7 @@ impl State {
     }
 
     /// Stores one job; answers its queue as well if it is ready.
-    fn enqueue_one(&mut self, new: &NewJob, now: Tick) -> (Enqueued, Option<u32>) {
+    fn enqueue_one(&mut self, new: &NewJob, now: Tick, wall: Timestamp) -> (Enqueued, Option<u32>) {
         if let Some(known) = self.table.known(new.id) {
             return (self.table.answer(new.id, known), None);
         }
@@ -79,13 +81,18 @@ impl State {
             return (Enqueued::existing(holder), None);
         }
         let queue_no = self.number_queue(&new.queue);
-        let start = self.start(new, turn, unique.as_ref(), now);
         let queue = &mut self.queues[queue_no as usize];
         queue.had_job = true;
+        let kind_no = queue.number_kind(&new.kind);
+        let line = new.line().map(|key| queue.lines.number(kind_no, key));
+        if let Some(line) = line {
+            queue.lines.join(line);
+        }
+        let start = self.start(new, turn, unique.as_ref(), line, now);
         let job = Job {
             id: new.id,
             kind: new.kind.clone(),
-            kind_no: queue.number_kind(&new.kind),
+            kind_no,
             queue_no,
             priority: new.priority,
             place: start.place,
@@ -100,25 +107,26 @@ impl State {
             version: new.version,
             payload: new.payload.clone(),
             headers: new.headers.clone(),
-            enqueued_at: self.clock.wall(start.came),
-            batch: new.batch(),
+            enqueued_at: if start.came == now { wall } else { self.clock.wall(start.came) },
             idempotency,
             unique,
-            errors: Vec::new(),
-            notes: Vec::new(),
+            rare: Rare::of(new, line),
         };
         let ready = (job.place == Place::Ready).then_some(queue_no);
         match start.slot {
             Some(slot) => {
+                if let Some(line) = line {
+                    self.queues[queue_no as usize].lines.replaced(line);
+                }
                 let old = self.table.swap(slot, job, now);
-                if let Some(batch) = old.and_then(|old| old.batch) {
+                if let Some(batch) = old.and_then(|old| old.batch()) {
                     self.member_ended(batch);
                 }
             }
             None => {
                 let slot = self.table.insert(job);
                 if let Some(job) = self.table.get(slot) {
-                    self.queues[queue_no as usize].admit(job, slot);
+                    self.queues[queue_no as usize].admit(job, slot, &self.clock);
                 }
             }
         }

@@ -2,6 +2,7 @@
 
 use crate::clock::Tick;
 use crate::hash::IdMap;
+use crate::limits::LimitSet;
 use job_core::{Hold, JobId, LeaseId, WorkerId, seeded_bug};
 use std::collections::{BTreeSet, VecDeque};
 
@@ -18,6 +19,8 @@ pub(crate) struct Leased {
     pub(crate) job: JobId,
     pub(crate) slot: u32,
     pub(crate) fate: Fate,
+    /// The limits that it counts for while it is held.
+    pub(crate) under: LimitSet,
 }
 
 #[derive(Debug)]
@@ -74,9 +77,10 @@ impl Leases {
         true
     }
 
-    /// Notes a verdict for a held job.
-    pub(crate) fn settle(&mut self, id: LeaseId, index: usize, now: Tick) {
-        let Some(lease) = self.by_id.get_mut(&id) else { return };
+    /// Notes a verdict for a held job; answers the limits that it counted for.
+    pub(crate) fn settle(&mut self, id: LeaseId, index: usize, now: Tick) -> LimitSet {
+        let Some(lease) = self.by_id.get_mut(&id) else { return 0 };
+        let under = lease.jobs[index].under;
         lease.jobs[index].fate = Fate::Settled;
         lease.held -= 1;
         if lease.held == 0 {
@@ -84,6 +88,7 @@ impl Leases {
             self.ended_jobs += lease.jobs.len();
             self.ended.push_back((now, id));
         }
+        under
     }
 
     /// When the next live lease expires.
@@ -91,8 +96,8 @@ impl Leases {
         self.expiries.first().map(|&(at, _)| at)
     }
 
-    /// Ends one lease that has expired; answers the slots of its unsettled jobs.
-    pub(crate) fn reap(&mut self, now: Tick) -> Option<Vec<u32>> {
+    /// Ends one lease that has expired; answers the slots of its unsettled jobs, and the limits each counted for.
+    pub(crate) fn reap(&mut self, now: Tick) -> Option<Vec<(u32, LimitSet)>> {
         let &(expires, id) = self.expiries.first()?;
         if expires > now {
             return None;
@@ -106,7 +111,7 @@ impl Leases {
         Some(
             held.map(|l| {
                 l.fate = if seeded_bug!("memory_reap_is_no_end") { Fate::Settled } else { Fate::Reaped };
-                l.slot
+                (l.slot, l.under)
             })
             .collect(),
         )

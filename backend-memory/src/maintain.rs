@@ -26,10 +26,11 @@ impl State {
         if let Some(kept) = request.dead_kept {
             self.prune_dead(number, kept, request.limit, now, &mut done);
         }
-        let queue = &self.queues[number as usize];
+        let queue = &mut self.queues[number as usize];
         if done.promoted + done.jobs_returned > 0 && queue.has_ready() {
             queue.wake();
         }
+        queue.lines.catch_up(now);
         let next = queue.waiting.first_key_value().map(|(&(due, _), _)| due);
         done.next_due = next.filter(|due| *due < NEVER).map(|due| due.saturating_sub(now));
         done
@@ -57,7 +58,10 @@ impl State {
         while done.leases_reaped < u64::from(request.limit) {
             let Some(slots) = self.queues[number as usize].leases.reap(now) else { return };
             done.leases_reaped += 1;
-            for slot in slots {
+            for (slot, under) in slots {
+                if !seeded_bug!("memory_slot_kept_by_reap") {
+                    self.limiters.free(under);
+                }
                 self.bring_back(slot, request.poison_limit, now, done);
             }
         }

@@ -15,7 +15,7 @@ impl State {
 
     pub(crate) fn get(&self, id: JobId) -> Option<JobRecord> {
         let job = self.table.find(id).and_then(|slot| self.table.get(slot))?;
-        Some(JobRecord { notes: job.notes.clone(), ..self.record(job) })
+        Some(JobRecord { notes: job.notes(), ..self.record(job) })
     }
 
     /// A page; `None` if the cursor is not ours.
@@ -138,10 +138,13 @@ impl State {
         gauges.paused_kinds = queue.paused_kinds.iter().cloned().collect();
         gauges.dead = queue.dead.len() as u64;
         gauges.ready = queue.lanes.iter().map(|lanes| lanes.ready() as u64).sum();
+        gauges.ready += queue.lines.waiting() as u64;
         gauges.given = vec![last];
         let kinds: Vec<_> = queue.kinds().map(|(kind, number)| (kind.clone(), number)).collect();
         for (kind, number) in kinds {
-            let Some((number, slot)) = queue.lanes[number as usize].oldest(&self.table) else { continue };
+            let in_lanes = queue.lanes[number as usize].oldest(&self.table);
+            let oldest = in_lanes.into_iter().chain(queue.lines.oldest(number)).min();
+            let Some((number, slot)) = oldest else { continue };
             let Some(job) = self.table.get(slot) else { continue };
             let since_enqueued = Duration::try_from(now.duration_since(job.enqueued_at)).unwrap_or_default();
             gauges.kinds.push(KindGauge { kind, part: 0, number, since_enqueued });

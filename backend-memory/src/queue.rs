@@ -1,12 +1,14 @@
 //! One queue.
 
-use crate::clock::Tick;
+use crate::clock::{Clock, Tick};
 use crate::job::{Job, Place, Stage};
 use crate::lanes::Lanes;
 use crate::leases::Leases;
+use crate::limits::{LimitSet, Limiters};
+use crate::lines::Lines;
 use crate::sync::Notify;
 use crate::table::Table;
-use job_core::{Kind, QueueName, seeded_bug};
+use job_core::{Kind, LimitName, QueueName, seeded_bug};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -24,6 +26,11 @@ pub(crate) struct Queue {
     pub(crate) completed: u64,
     kind_numbers: HashMap<Kind, u32>,
     pub(crate) lanes: Vec<Lanes>,
+    pub(crate) lines: Lines,
+    /// The limits of each kind by its number, as looked up in this version of all limits.
+    pub(crate) limits: Vec<(u64, LimitSet)>,
+    /// The odd job of the last claim came from a line.
+    pub(crate) odd_to_line: bool,
     /// Scheduled and retrying jobs by when they are due; the seq only tells equal instants apart.
     pub(crate) waiting: BTreeMap<(Tick, u64), u32>,
     pub(crate) leases: Leases,
@@ -43,6 +50,9 @@ impl Queue {
             completed: 0,
             kind_numbers: HashMap::new(),
             lanes: Vec::new(),
+            lines: Lines::default(),
+            limits: Vec::new(),
+            odd_to_line: false,
             waiting: BTreeMap::new(),
             leases: Leases::default(),
             wake: Arc::default(),
@@ -59,6 +69,23 @@ impl Queue {
     pub(crate) fn claimable(&self, kind: &Kind) -> Option<u32> {
         let paused = self.paused_kinds.contains(kind) && !seeded_bug!("memory_kind_pause_ignored");
         if paused { None } else { self.kind_number(kind) }
+    }
+
+    /// The limits of a kind.
+    pub(crate) fn limit_set(&mut self, number: u32, kind: &Kind, limiters: &mut Limiters) -> LimitSet {
+        let place = number as usize;
+        if self.limits.len() <= place {
+            self.limits.resize(place + 1, (0, 0));
+        }
+        let (version, set) = self.limits[place];
+        if version == limiters.version {
+            return set;
+        }
+        let own = [LimitName::of_queue(&self.name), LimitName::of_kind(kind)];
+        let declared = self.lines.rule(number).map_or(&[][..], |rule| &rule.limits);
+        let set = limiters.set_of(own.iter().chain(declared));
+        self.limits[place] = (limiters.version, set);
+        set
     }
 
     /// The kinds by their numbers.
@@ -78,21 +105,27 @@ impl Queue {
     }
 
     /// Puts a job where its place says.
-    pub(crate) fn admit(&mut self, job: &Job, slot: u32) {
-        match job.place {
-            Place::Ready => self.lanes[job.kind_no as usize].push(job, slot),
-            Place::Waiting { due, .. } => drop(self.waiting.insert((due, job.seq), slot)),
-            Place::Running | Place::Dead { .. } | Place::Completed { .. } => {}
+    pub(crate) fn admit(&mut self, job: &Job, slot: u32, clock: &Clock) {
+        match (job.place, job.line()) {
+            (Place::Ready, Some(line)) if is_innocent(job.stage) => {
+                self.lines.push(line, job, slot, clock.now())
+            }
+            (Place::Ready, _) => self.lanes[job.kind_no as usize].push(job, slot),
+            (Place::Waiting { due, .. }, _) => drop(self.waiting.insert((due, job.seq), slot)),
+            (Place::Running | Place::Dead { .. } | Place::Completed { .. }, _) => {}
         }
     }
 
     /// Takes a ready or waiting job out. Its place, which was `from`, must have changed already.
-    pub(crate) fn withdraw(&mut self, slot: u32, from: Place, table: &Table) {
+    pub(crate) fn withdraw(&mut self, slot: u32, from: Place, table: &Table, clock: &Clock) {
         let Some(job) = table.get(slot) else { return };
-        match from {
-            Place::Ready => self.lanes[job.kind_no as usize].withdraw(slot, table),
-            Place::Waiting { due, .. } => drop(self.waiting.remove(&(due, job.seq))),
-            Place::Running | Place::Dead { .. } | Place::Completed { .. } => {}
+        match (from, job.line()) {
+            (Place::Ready, Some(line)) if is_innocent(job.stage) => {
+                self.lines.withdraw(line, job, slot, clock.now());
+            }
+            (Place::Ready, _) => self.lanes[job.kind_no as usize].withdraw(slot, table),
+            (Place::Waiting { due, .. }, _) => drop(self.waiting.remove(&(due, job.seq))),
+            (Place::Running | Place::Dead { .. } | Place::Completed { .. }, _) => {}
         }
     }
 
@@ -110,7 +143,8 @@ impl Queue {
 
     /// True if any claim could take a job.
     pub(crate) fn has_ready(&self) -> bool {
-        self.lanes.iter().any(|l| !l.is_empty() || !l.suspects.is_empty() || !l.solo.is_empty())
+        self.lines.waiting() > 0
+            || self.lanes.iter().any(|l| !l.is_empty() || !l.suspects.is_empty() || !l.solo.is_empty())
     }
 }
 

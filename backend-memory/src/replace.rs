@@ -62,7 +62,14 @@ impl State {
     }
 
     /// Where a job begins, with what it replaces taken away.
-    pub(crate) fn start(&mut self, new: &NewJob, turn: Turn, key: Option<&Arc<KeyText>>, now: Tick) -> Start {
+    pub(crate) fn start(
+        &mut self,
+        new: &NewJob,
+        turn: Turn,
+        key: Option<&Arc<KeyText>>,
+        line: Option<u32>,
+        now: Tick,
+    ) -> Start {
         let due = match new.when {
             When::Now => now,
             When::After(delay) => now.saturating_add(delay),
@@ -73,7 +80,7 @@ impl State {
         let place = |due| if due <= now { Place::Ready } else { Place::Waiting { due, retrying: false } };
         let start = Start { place: place(due), seq, born: seq, came: now, slot: None, replaced: None };
         match (turn, key) {
-            (Turn::InPlaceOf(slot), Some(key)) => self.take_place(new, slot, key, due, start),
+            (Turn::InPlaceOf(slot), Some(key)) => self.take_place(new, slot, key, due, line, start),
             (Turn::Behind, Some(key)) => {
                 self.keys.set_next(Arc::clone(key), new.id, due);
                 Start { place: Place::Waiting { due: NEVER, retrying: false }, ..start }
@@ -93,11 +100,12 @@ impl State {
         slot: u32,
         key: &Arc<KeyText>,
         due: Tick,
+        line: Option<u32>,
         mut start: Start,
     ) -> Start {
         let now = start.came;
         let Some(old) = self.table.get_mut(slot) else { return start };
-        let (id, was, came, batch) = (old.id, old.place, self.clock.tick(old.enqueued_at), old.batch);
+        let (id, was, came, batch) = (old.id, old.place, self.clock.tick(old.enqueued_at), old.batch());
         let next = self.keys.next(key).filter(|(next, _)| *next == id);
         let was_due = match (next, was) {
             (Some((_, due)), _) | (None, Place::Waiting { due, .. }) => due,
@@ -120,13 +128,13 @@ impl State {
             self.keys.hold(Arc::clone(key), new.id);
             start.place = if due <= now { Place::Ready } else { Place::Waiting { due, retrying: false } };
         }
-        let stays = old.priority == new.priority && old.stage == Stage::Fresh;
+        let stays = old.priority == new.priority && old.stage == Stage::Fresh && old.line() == line;
         if was == Place::Ready && start.place == Place::Ready && stays {
             (start.slot, start.seq) = (Some(slot), old.seq);
             return start;
         }
         self.take_out(slot);
-        self.table.remove(slot, now);
+        self.remove(slot, now);
         if let Some(batch) = batch {
             self.member_ended(batch);
         }

@@ -25,7 +25,11 @@ impl State {
                 None | Some((_, _, Fate::Reaped)) => Settled::Stale,
                 Some((_, _, Fate::Settled)) => Settled::AlreadyApplied,
                 Some((index, slot, Fate::Held)) => {
-                    self.queues[number as usize].leases.settle(settlement.hold.lease, index, now);
+                    let leases = &mut self.queues[number as usize].leases;
+                    let under = leases.settle(settlement.hold.lease, index, now);
+                    if !seeded_bug!("memory_slot_kept_by_settle") {
+                        self.limiters.free(under);
+                    }
                     let worker = match settlement.verdict {
                         Verdict::Retry { .. } | Verdict::Dead { .. } => self.worker(number, &settlement.hold),
                         _ => None,

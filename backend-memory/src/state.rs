@@ -5,8 +5,9 @@ use crate::batches::Batches;
 use crate::clock::{Clock, Tick};
 use crate::job::{Place, Stage};
 use crate::keys::Keys;
-use crate::queue::Queue;
-use crate::table::Table;
+use crate::limits::Limiters;
+use crate::queue::{Queue, is_innocent};
+use crate::table::{Gone, Table};
 use job_core::{DeadReason, QueueName, seeded_bug};
 use std::collections::{BTreeMap, HashMap};
 
@@ -18,6 +19,7 @@ pub(crate) struct State {
     pub(crate) keys: Keys,
     pub(crate) queues: Vec<Queue>,
     pub(crate) batches: Batches,
+    pub(crate) limiters: Limiters,
     pub(crate) reports: Reports,
     /// Completed jobs that are kept, by when they are to go; the seq only tells equal instants apart.
     pub(crate) kept: BTreeMap<(Tick, u64), u32>,
@@ -34,6 +36,7 @@ impl State {
             keys: Keys::default(),
             queues: Vec::new(),
             batches: Batches::default(),
+            limiters: Limiters::default(),
             reports: Reports::default(),
             kept: BTreeMap::new(),
             queue_numbers: HashMap::new(),
@@ -77,7 +80,40 @@ impl State {
         job.place = place;
         job.stage = stage;
         let queue = &mut self.queues[job.queue_no as usize];
-        queue.admit(job, slot);
+        if let Some(line) = job.line()
+            && (place != Place::Ready || is_innocent(stage))
+        {
+            let was_out = job.come_in();
+            let ended = seeded_bug!("memory_retry_frees_order");
+            queue.lines.come_back(line, slot, was_out, ended, self.clock.now());
+        }
+        queue.admit(job, slot, &self.clock);
+    }
+
+    /// A job that nobody holds and that is in no lane is about to leave the store, or to be dead for good or until somebody
+    /// looks: its line goes on without it.
+    fn leave_line(&mut self, slot: u32, gone: bool) {
+        let Some(job) = self.table.get_mut(slot) else { return };
+        let Some(line) = job.line() else { return };
+        let (was_out, now) = (job.come_in(), self.clock.now());
+        let lines = &mut self.queues[job.queue_no as usize].lines;
+        if gone {
+            job.leave_line();
+            lines.part(line, slot, was_out, now);
+        } else {
+            lines.come_back(line, slot, was_out, true, now);
+        }
+    }
+
+    /// Removes a job that nobody holds and that is in no lane.
+    pub(crate) fn remove(&mut self, slot: u32, now: Tick) -> Option<Gone> {
+        self.leave_line(slot, true);
+        self.table.remove(slot, now)
+    }
+
+    /// A job has completed and is kept: it is of no line any more.
+    pub(crate) fn leave_line_for_good(&mut self, slot: u32) {
+        self.leave_line(slot, true);
     }
 
     /// Takes a ready or waiting job out of its line, as if it ran. Its queue.
@@ -85,7 +121,7 @@ impl State {
         let job = self.table.get_mut(slot)?;
         let from = std::mem::replace(&mut job.place, Place::Running);
         let queue = job.queue_no as usize;
-        self.queues[queue].withdraw(slot, from, &self.table);
+        self.queues[queue].withdraw(slot, from, &self.table, &self.clock);
         Some(queue)
     }
 
@@ -105,7 +141,8 @@ impl State {
         job.place = Place::Dead { at: now, reason };
         self.queues[job.queue_no as usize].dead.insert((now, slot));
         job.cancel &= seeded_bug!("memory_cancel_outlives_death");
-        let (id, unique, batch) = (job.id, job.unique.clone(), job.batch);
+        let (id, unique, batch) = (job.id, job.unique.clone(), job.batch());
+        self.leave_line(slot, false);
         if let Some(key) = unique {
             self.let_go(&key, id);
         }
@@ -116,11 +153,11 @@ impl State {
 
     /// Removes a job that has completed, was cancelled or discarded, and that nobody holds.
     pub(crate) fn finish(&mut self, slot: u32, now: Tick) {
-        let Some(job) = self.table.remove(slot, now) else { return };
-        if let Some(key) = &job.unique {
-            self.let_go(key, job.id);
+        let Some(gone) = self.remove(slot, now) else { return };
+        if let Some(key) = &gone.unique {
+            self.let_go(key, gone.id);
         }
-        if let Some(batch) = job.batch {
+        if let Some(batch) = gone.batch {
             self.member_ended(batch);
         }
     }

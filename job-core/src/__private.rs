@@ -4,8 +4,8 @@ pub use crate::into_outcome::{AsError, AsIntoJobError, AsNothing, AsValue, Error
 pub use crate::result::{ReturnValue, keep_result};
 pub use crate::{
     Backoff, Client, DeadJob, DeadLetter, EnqueueError, Enqueued, FailureInfo, HasResult, IdempotencyKey,
-    Jitter, Job, JobContext, JobError, JobSpec, Key, KeyPart, Kind, NewJob, OnConflict, Priority, QueueName,
-    State, StateNeed, UniqueKey, When,
+    Jitter, Job, JobContext, JobError, JobSpec, Key, KeyPart, Kind, LimitName, LimitRule, NewJob, OnConflict,
+    Priority, QueueName, Rate, State, StateNeed, UniqueKey, When,
 };
 pub use jiff::Timestamp;
 pub use serde;
@@ -90,6 +90,12 @@ pub fn upgraded<E: UpgradeError>(result: Result<serde_json::Value, E>) -> Result
 /// A key made by the user's function.
 pub fn key_by<'a, A, K: Into<Key>>(args: &'a A, make: impl FnOnce(&'a A) -> K) -> Key {
     make(args).into()
+}
+
+/// The name of a limit that the attribute has checked.
+#[must_use]
+pub fn limit_name(name: &str) -> LimitName {
+    LimitName::new(name).expect("the attribute has checked it")
 }
 
 /// The constant of a `queue = PATH`: a `&str`, checked when compiled, or a `QueueName`.

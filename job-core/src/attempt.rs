@@ -6,7 +6,7 @@ use crate::error::EnqueueError;
 use crate::job::Job;
 use crate::new_job::NewJob;
 use crate::note::{Note, NoteEdit};
-use crate::notebook::{Desk, Notebook};
+use crate::notebook::Notebook;
 use crate::outcome::JobError;
 use crate::seeded_bug;
 use bytes::Bytes;
@@ -102,7 +102,7 @@ impl JobContext {
         job.headers.entry(NewJob::PARENT_HEADER.to_owned()).or_insert_with(|| self.id().to_string());
         job.check(NewJob::PAYLOAD_BYTES_MAX)?;
         job.answer_conflicts();
-        if let Desk::Store { env, .. } = self.desk() {
+        if let Some(env) = &self.desk().env {
             env.layers.enqueue(&mut job)?;
         }
         lock(&self.memory().ending).follow_ups.push(job);
@@ -121,9 +121,9 @@ impl JobContext {
     #[doc(hidden)]
     #[must_use]
     pub fn complete_elsewhere(&self) -> Option<(Hold, Vec<NewJob>)> {
-        let Desk::Store { hold, .. } = self.desk() else { return None };
+        self.desk().env.as_ref()?;
         let mut ending = lock(&self.memory().ending);
         ending.completed = true;
-        Some((*hold, ending.follow_ups.clone()))
+        Some((self.desk().hold, ending.follow_ups.clone()))
     }
 }

@@ -3,7 +3,8 @@
 use crate::conflict::OnConflict;
 use crate::context::JobContext;
 use crate::dead_letter::DeadLetter;
-use crate::key::{IdempotencyKey, UniqueKey};
+use crate::key::{IdempotencyKey, Key, UniqueKey};
+use crate::limits::JobLimits;
 use crate::new_job::{Priority, When};
 use crate::outcome::JobError;
 use crate::retry::Backoff;
@@ -34,6 +35,12 @@ pub trait Job: Serialize + DeserializeOwned + Send + 'static {
 
     /// "One live job at a time", if the type has such a key.
     fn unique_key(&self) -> Option<UniqueKey> {
+        None
+    }
+
+    /// The line in which it waits, if its type has lines: jobs with the same key share what [`JobLimits::line`] allows,
+    /// and lines take turns.
+    fn line(&self) -> Option<Key> {
         None
     }
 }
@@ -86,6 +93,8 @@ pub struct JobSpec {
     pub keep: Option<Duration>,
     /// The handler runs on the blocking pool: it cannot be dropped, so it keeps its lease until it ends.
     pub blocking: bool,
+    /// What it may take of what others need too.
+    pub limits: JobLimits,
     /// What the handler takes from the runtime.
     pub states: Vec<StateNeed>,
 }
@@ -119,6 +128,7 @@ impl JobSpec {
             dead_letter: DeadLetter::Keep,
             keep: None,
             blocking: false,
+            limits: JobLimits::default(),
             states: Vec::new(),
         }
     }

@@ -70,7 +70,7 @@ pub use id::{BatchId, JobId, LeaseId, ReplayId, WorkerId};
 pub use job::{Job, JobSpec, StateNeed, Upgrade};
 pub use key::{IdempotencyKey, KEY_BYTES_MAX, Key, KeyPart, UniqueKey};
 pub use limits::{
-    Declared, InvalidLimit, KindLimits, Limit, LimitName, LimitRecord, LimitRule, LineRecord, Rate,
+    Declared, InvalidLimit, JobLimits, KindLimits, Limit, LimitName, LimitRecord, LimitRule, LineRecord, Rate,
 };
 pub use middleware::{JobFuture, Middleware};
 pub use names::{InvalidName, Kind, QueueName};

@@ -110,6 +110,7 @@ impl NewJob {
 
     /// A job of this kind with these argument bytes; everything else has its default.
     #[must_use]
+    #[inline]
     pub fn new(kind: Kind, queue: QueueName, payload: impl Into<Bytes>) -> Self {
         Self {
             id: JobId::new(),
@@ -150,6 +151,9 @@ impl NewJob {
         };
         if let Some(ttl) = spec.ttl {
             new.set_ttl(ttl);
+        }
+        if let Some(line) = job.line() {
+            new.set_line(line.as_str());
         }
         Ok(new)
     }

@@ -2,6 +2,7 @@
 
 mod implementation;
 mod keys;
+mod limits;
 
 use crate::model::Model;
 use crate::signature::{Arg, ArgDefault};

@@ -19,6 +19,7 @@ pub(crate) struct Model {
     pub(crate) args: Ident,
     pub(crate) idempotency: Option<(KeyExpr, KeyOption)>,
     pub(crate) unique: Option<(KeyExpr, KeyOption)>,
+    pub(crate) line: Option<(KeyExpr, KeyOption)>,
     /// The path of the crate with the support code.
     pub(crate) support: Path,
     /// False if the signature cannot be a job's; then the fallback is expanded.
@@ -83,6 +84,7 @@ impl Model {
         };
         let idempotency = read(options.idempotency.take());
         let unique = read(options.unique.take());
+        let line = read(options.limits.key.take());
         for arg in &mut params.args {
             arg.redacted = redacted.contains(&arg.name);
         }
@@ -90,7 +92,7 @@ impl Model {
             errors.push(syn::Error::new(Span::call_site(), text));
             syn::parse_quote!(::steadfast)
         });
-        Self { func, params, options, kind, args, idempotency, unique, support, signature_ok }
+        Self { func, params, options, kind, args, idempotency, unique, line, support, signature_ok }
     }
 
     /// The tokens to underline where the return type does not fit: the error type of a `Result` if it is spelled out.

@@ -3,12 +3,14 @@
 mod conflict;
 mod dead_letter;
 mod keys;
+mod limits;
 mod redact;
 mod values;
 
 pub(crate) use conflict::ConflictValue;
 pub(crate) use dead_letter::DeadLetterValue;
 pub(crate) use keys::{KeyOption, Scope};
+pub(crate) use limits::{LimitsValue, RateValue, RuleValue};
 pub(crate) use values::{DurationValue, duration, integer, is_wire_name, string};
 use values::{count, wire_name};
 
@@ -19,7 +21,7 @@ use proc_macro2::{Ident, TokenStream};
 use quote::ToTokens;
 use syn::{Expr, ExprPath, Lit, LitStr, Path};
 
-const NAMES: [&str; 24] = [
+const NAMES: [&str; 29] = [
     "name",
     "aliases",
     "queue",
@@ -35,6 +37,11 @@ const NAMES: [&str; 24] = [
     "on_conflict",
     "debounce",
     "latest",
+    "limits",
+    "concurrency",
+    "rate_limit",
+    "fair_by",
+    "ordering_key",
     "version",
     "upgrade",
     "redact",
@@ -47,12 +54,9 @@ const NAMES: [&str; 24] = [
 ];
 
 /// Designed, and refused by name until they do something.
-const LATER: [&str; 14] = [
+const LATER: [&str; 11] = [
     "cron",
-    "concurrency",
-    "rate_limit",
     "limit",
-    "limits",
     "deadline",
     "delay",
     "retention",
@@ -82,6 +86,7 @@ pub(crate) struct Options {
     /// `unique`, or the key of `debounce` or `latest`.
     pub(crate) unique: Option<KeyOption>,
     pub(crate) conflict: Option<ConflictValue>,
+    pub(crate) limits: LimitsValue,
     pub(crate) version: Option<u32>,
     pub(crate) upgrade: Option<ExprPath>,
     /// The arguments that are named, as they are named.
@@ -119,7 +124,11 @@ pub(crate) fn parse(tokens: TokenStream, errors: &mut Errors) -> Options {
             errors.at(&arg.key, format!("`{name}` is not available in this version"));
             continue;
         }
-        if seen.contains(&name) {
+        // For all jobs together, and for those of each key.
+        let keyed =
+            matches!(name.as_str(), "concurrency" | "rate_limit") && matches!(arg.value, Value::Group(_));
+        let slot = if keyed { format!("{name}(…)") } else { name.clone() };
+        if seen.contains(&slot) {
             errors.at(&arg.key, format!("`{name}` is set twice"));
             continue;
         }
@@ -132,7 +141,7 @@ pub(crate) fn parse(tokens: TokenStream, errors: &mut Errors) -> Options {
         if let Err(error) = set(&mut options, &name, &arg, errors) {
             errors.push(error);
         }
-        seen.push(name);
+        seen.push(slot);
         given.push(arg.key);
     }
     conflict::check(&mut options, &given, errors);
@@ -175,6 +184,11 @@ fn set(options: &mut Options, name: &str, arg: &Arg, errors: &mut Errors) -> syn
         }
         "debounce" => conflict::debounce(arg, options, errors)?,
         "latest" => conflict::latest(arg, options, errors)?,
+        "limits" => limits::names(arg, &mut options.limits, errors)?,
+        "concurrency" => limits::concurrency(arg, &mut options.limits, errors)?,
+        "rate_limit" => limits::rate_limit(arg, &mut options.limits, errors)?,
+        "fair_by" => limits::fair_by(arg, &mut options.limits)?,
+        "ordering_key" => limits::ordering_key(arg, &mut options.limits)?,
         "version" => options.version = Some(version(arg.expr("version = 2")?)?),
         "upgrade" => options.upgrade = Some(upgrade(arg.expr("upgrade = path::to::function")?)?),
         "redact" => options.redact = redact::parse(arg.expr(r#"redact = ["card_number"]"#)?, errors)?,

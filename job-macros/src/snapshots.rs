@@ -56,6 +56,16 @@ fn all_options() {
 }
 
 #[test]
+fn limits() {
+    check(
+        "limits",
+        r#"limits = ["stripe", "mail.api"], concurrency = 50, rate_limit(key = "tenant", limit = "30/min", burst = 5),
+            concurrency(key = "tenant", limit = 2), ordering_key = "tenant""#,
+        "async fn charge(tenant: u64, id: u64) {}",
+    );
+}
+
+#[test]
 fn payload() {
     check(
         "payload",

@@ -26,6 +26,20 @@ impl KindLimits {
     }
 }
 
+/// What a type of job says about limits.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct JobLimits {
+    /// Limits of the runtime that its jobs are under.
+    pub names: Vec<LimitName>,
+    /// What all jobs of the type together may take, in whatever queue.
+    pub all: LimitRule,
+    /// What the jobs of each line may take, see [`Job::line`](crate::Job::line).
+    pub line: LimitRule,
+    /// Each line is worked off strictly in order, see [`KindLimits::ordered`].
+    pub ordered: bool,
+}
+
 impl NewJob {
     /// The header of a job that waits in a line: the key of that line.
     pub const LINE_HEADER: &str = "steadfast-line";

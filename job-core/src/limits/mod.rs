@@ -5,9 +5,10 @@ mod name;
 mod record;
 mod rule;
 
-pub use line::KindLimits;
+pub use line::{JobLimits, KindLimits};
 pub use name::LimitName;
 pub use record::{LimitRecord, LineRecord};
+pub(crate) use rule::Breaker;
 pub use rule::{InvalidLimit, Limit, LimitRule, Rate};
 
 /// What a runtime tells a store about one queue before it claims from it.

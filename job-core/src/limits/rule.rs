@@ -60,10 +60,10 @@ impl Rate {
         Ok(Self { count, per, burst: u32::try_from(in_a_second).unwrap_or(u32::MAX).max(1) })
     }
 
-    /// The time between two jobs at this rate, in microseconds; at least 1.
+    /// The time between two jobs at this rate, in whole microseconds, rounded up: never more than a million a second.
     #[must_use]
     pub fn interval_us(&self) -> u64 {
-        u64::try_from(self.per.as_micros() / u128::from(self.count.max(1))).unwrap_or(u64::MAX).max(1)
+        u64::try_from(self.per.as_micros().div_ceil(u128::from(self.count.max(1)))).unwrap_or(u64::MAX).max(1)
     }
 }
 
@@ -91,6 +91,14 @@ pub struct Limit {
     concurrency: Option<u32>,
     rate: Option<String>,
     burst: Option<u32>,
+    breaker: Option<Breaker>,
+}
+
+/// When a process closes a limit because what is behind it seems to be down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Breaker {
+    pub(crate) failures: u32,
+    pub(crate) period: Duration,
 }
 
 impl Limit {
@@ -116,6 +124,20 @@ impl Limit {
         self
     }
 
+    /// Closes the limit for everybody, for this long, when so many attempts of jobs under it have failed in a row in one
+    /// process. Then jobs start again; the next failure closes it at once, a success forgets the failures.
+    ///
+    /// Only a limit that is given to a runtime has a breaker; attempts that were put off, cancelled or given back say nothing.
+    pub fn breaker(mut self, failures: u32, period: Duration) -> Self {
+        self.breaker = Some(Breaker { failures, period });
+        self
+    }
+
+    /// What breaks it, checked by [`rule`](Self::rule).
+    pub(crate) fn get_breaker(&self) -> Option<Breaker> {
+        self.breaker
+    }
+
     /// What it allows.
     ///
     /// # Errors
@@ -129,9 +151,16 @@ impl Limit {
             (Some(burst), Some(rate)) => rate.burst = burst,
             (None, _) => {}
         }
+        if let Some(Breaker { failures, period }) = self.breaker
+            && (failures == 0 || period.is_zero())
+        {
+            return refuse("a breaker needs at least one failure, and a time to stay closed for");
+        }
         match (self.concurrency, rate) {
             (Some(0), _) => refuse("concurrency 0 lets nothing through; pause the queue or the kind instead"),
-            (None, None) => refuse("it limits nothing; use Limit::concurrency(..) or Limit::per(..)"),
+            (None, None) if self.breaker.is_none() => {
+                refuse("it limits nothing; use Limit::concurrency(..) or Limit::per(..)")
+            }
             (concurrency, rate) => Ok(LimitRule { concurrency, rate }),
         }
     }
@@ -166,6 +195,8 @@ mod tests {
             Limit::concurrency(1).burst(2),
             Limit::per("1/s").burst(0),
             Limit::per("often"),
+            Limit::concurrency(1).breaker(0, Duration::from_secs(1)),
+            Limit::concurrency(1).breaker(1, Duration::ZERO),
         ];
         for limit in refused {
             assert!(limit.rule().is_err(), "{limit:?}");

@@ -2,6 +2,8 @@
 
 use super::Runtime;
 use super::core::{CoreConfig, QueueCore};
+use super::limits::{breakers, check, declared};
+use super::queue::Queue;
 use super::shared::{Env, QueueShared, Timing};
 use crate::alerts::{Alerts, Board};
 use crate::backend::DurabilityClass;
@@ -9,6 +11,7 @@ use crate::chance::Chance;
 use crate::context::States;
 use crate::error::BuildError;
 use crate::job::Job;
+use crate::limits::{Limit, LimitName, LimitRule};
 use crate::middleware::{Layers, Middleware};
 use crate::operate::Operate;
 use crate::registry::Registration;
@@ -18,60 +21,6 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
-
-/// How a runtime works on one queue.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct Queue {
-    concurrency: usize,
-    prefetch_max: usize,
-    pub(super) keep_completed: Option<Duration>,
-    pub(super) dead_kept: Option<Duration>,
-}
-
-impl Queue {
-    /// The least that [`dead_kept`](Self::dead_kept) may be: 24 h, so that somebody has had a working day to look.
-    pub const DEAD_KEPT_MIN: Duration = Duration::from_secs(24 * 60 * 60);
-
-    /// At most this many handlers at once in this process.
-    #[must_use]
-    pub fn concurrency(limit: usize) -> Self {
-        Self { concurrency: limit, ..Self::default() }
-    }
-
-    /// The most jobs claimed ahead of free handlers, 2,000 unless set; 0 turns it off. The runtime claims ahead only
-    /// what it expects to finish within 100 ms, so slow jobs are never held back from other workers.
-    #[must_use]
-    pub fn prefetch_max(mut self, jobs: usize) -> Self {
-        self.prefetch_max = jobs;
-        self
-    }
-
-    /// Keeps the jobs that this process completes, to be looked at for this long; then the store deletes them. Not kept
-    /// unless set, for it makes a completion several times as costly. A type of job may say so for itself with
-    /// `#[job(keep = "7d")]`; the longer time counts.
-    #[must_use]
-    pub fn keep_completed(mut self, period: Duration) -> Self {
-        self.keep_completed = Some(period);
-        self
-    }
-
-    /// Removes jobs that have been dead for longer than this, with their errors and notes, for good; a WARN says how many.
-    /// They are kept for ever unless set. Every process that works on the queue does this, so where they differ the shortest
-    /// time counts. `build()` refuses less than [`DEAD_KEPT_MIN`](Self::DEAD_KEPT_MIN).
-    #[must_use]
-    pub fn dead_kept(mut self, time: Duration) -> Self {
-        self.dead_kept = Some(time);
-        self
-    }
-}
-
-impl Default for Queue {
-    /// 32 handlers at once.
-    fn default() -> Self {
-        Self { concurrency: 32, prefetch_max: 2_000, keep_completed: None, dead_kept: None }
-    }
-}
 
 /// Collects the configuration of a [`Runtime`]; [`build`](Self::build) reports every mistake at once.
 #[derive(Debug)]
@@ -91,6 +40,7 @@ pub struct RuntimeBuilder {
     require: Option<DurabilityClass>,
     chance: Chance,
     alerts: Alerts,
+    limits: Vec<(String, Limit)>,
     problems: Vec<String>,
 }
 
@@ -115,6 +65,7 @@ impl RuntimeBuilder {
             require: None,
             chance: Chance::default(),
             alerts: Alerts::default(),
+            limits: Vec::new(),
             problems: Vec::new(),
         }
     }
@@ -220,6 +171,15 @@ impl RuntimeBuilder {
         self
     }
 
+    /// A limit that all processes share, such as what a downstream can take; jobs of any queue are under it that name it with
+    /// `#[job(limits = ["stripe"])]`. What is built last counts for everybody; an operator's
+    /// [`set_limit`](crate::Operate::set_limit) counts in its place.
+    #[must_use]
+    pub fn limit(mut self, name: impl Into<String>, limit: Limit) -> Self {
+        self.limits.push((name.into(), limit));
+        self
+    }
+
     /// What is watched, and who is told; [`Alerts::default`] unless set.
     #[must_use]
     pub fn alerts(mut self, alerts: Alerts) -> Self {
@@ -244,6 +204,7 @@ impl RuntimeBuilder {
         let handlers = self.check_handlers();
         let queues = self.check_queues();
         self.check_durability();
+        let limits = self.check_limits(&queues);
         self.problems.extend(self.alerts.problems());
         if !self.problems.is_empty() {
             return Err(BuildError::new(self.problems));
@@ -262,6 +223,7 @@ impl RuntimeBuilder {
         let env = Arc::new(Env {
             backend: Arc::clone(&self.backend),
             worker: WorkerId::random(),
+            breakers: breakers(&self.limits, &handlers),
             handlers,
             kinds,
             states: Arc::new(self.states),
@@ -283,7 +245,8 @@ impl RuntimeBuilder {
                 poll_max: self.poll_max,
             };
             let core = QueueCore::new(config, Instant::now());
-            Arc::new(QueueShared::new(name, Arc::clone(&env), core, &options))
+            let declared = declared(&name, &limits, &env.handlers);
+            Arc::new(QueueShared::new(name, Arc::clone(&env), core, &options, declared))
         });
         let queues = queues.collect();
         Ok(Runtime { env, queues, alerts: self.alerts, board: Board::default() })
@@ -375,6 +338,14 @@ impl RuntimeBuilder {
         }
         queues.retain(|name, _| only.iter().any(|o| o == name.as_str()));
         queues
+    }
+
+    /// The limits of this runtime and of its queues, each readable.
+    fn check_limits(&mut self, queues: &BTreeMap<QueueName, Queue>) -> BTreeMap<LimitName, LimitRule> {
+        let (limits, problems) =
+            check(&self.limits, queues, self.registrations.iter().map(Registration::spec));
+        self.problems.extend(problems);
+        limits
     }
 
     fn check_durability(&mut self) {

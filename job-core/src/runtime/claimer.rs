@@ -70,6 +70,14 @@ impl ClaimerState {
 
     /// One claim, if one is due. Returns when to look again if nobody wakes us.
     pub(super) async fn claim(&mut self, polled: bool) -> Result<Duration, BackendError> {
+        if self.queue.limits.is_new()
+            && let Err(error) = self.queue.limits.declare(&self.queue.env, &self.queue.name).await
+        {
+            if error.kind() == ErrorKind::Permanent {
+                return Err(error);
+            }
+            return Ok(self.backoff.failed(&self.queue.name, "declare", &error));
+        }
         let plan = self.queue.core().plan_claim(Instant::now(), polled);
         let Some(plan) = plan else {
             let nudge = self.queue.core().nudge();

@@ -3,6 +3,7 @@
 
 mod ending;
 mod leases;
+mod pace;
 mod starting;
 
 use super::expiry::StoreClock;
@@ -30,9 +31,6 @@ pub(crate) struct CoreConfig {
     pub(crate) poll_min: Duration,
     pub(crate) poll_max: Duration,
 }
-
-/// Work claimed ahead is at most what this process finished in this time.
-const PREFETCH_WINDOW: Duration = Duration::from_millis(100);
 
 /// A claim to send. The same lease ids are sent again after an unknown outcome.
 #[derive(Debug, Clone)]
@@ -83,6 +81,8 @@ pub(crate) struct QueueCore {
     /// Somebody woke us since the last claim was planned, which may not have seen what for.
     woken: bool,
     contended: bool,
+    /// Jobs were left because of a limit: what ends here may make room for them, and by then there may be room anyway.
+    retry_in: Option<Duration>,
     /// The last call failed: only the actor's own timer tries again.
     claim_paused: bool,
     settle_paused: bool,
@@ -111,6 +111,7 @@ impl QueueCore {
             hungry: true,
             woken: false,
             contended: false,
+            retry_in: None,
             claim_paused: false,
             settle_paused: false,
             stopping: false,
@@ -185,6 +186,7 @@ impl QueueCore {
         let Some(plan) = self.claim_call.take() else { return Vec::new() };
         self.apply_settled(&plan.settlements, settled);
         self.contended = claim.contended;
+        self.retry_in = claim.retry_in;
         let fresh = claim.jobs.iter().filter(|j| j.hold.lease == plan.lease).count();
         self.hungry = claim.contended || self.woken || fresh >= plan.limit as usize;
         if claim.contended {
@@ -229,35 +231,6 @@ impl QueueCore {
         }
     }
 
-    /// How long to wait before claiming although nobody said that there is something.
-    pub(crate) fn next_poll(&self) -> Duration {
-        if self.contended {
-            return Duration::from_millis(2);
-        }
-        let doubled = 2u32.saturating_pow(self.idle_polls.min(16));
-        self.config.poll_min.saturating_mul(doubled).min(self.config.poll_max)
-    }
-
-    /// Follows how fast jobs end, to claim ahead what ends within [`PREFETCH_WINDOW`].
-    fn measure(&mut self, now: Instant) {
-        let elapsed = now.saturating_duration_since(self.rate_since).as_secs_f64();
-        if elapsed <= 0.0005 {
-            return;
-        }
-        #[expect(clippy::cast_precision_loss, reason = "a rate")]
-        let ahead = self.finished as f64 / elapsed * PREFETCH_WINDOW.as_secs_f64();
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "bounded by prefetch_max"
-        )]
-        let ahead = (ahead.min(self.config.prefetch_max as f64)) as usize;
-        // Quick to shrink, so that a slow job does not find others waiting behind it.
-        self.prefetch = if ahead < self.prefetch { ahead } else { usize::midpoint(self.prefetch, ahead) };
-        self.finished = 0;
-        self.rate_since = now;
-    }
-
     // ---- running
 
     /// A job task has ended. Returns the next job for it.
@@ -269,6 +242,7 @@ impl QueueCore {
     ) -> (Option<Start>, Nudge) {
         self.slots.end(slot);
         self.finished += 1;
+        self.hungry |= self.retry_in.is_some() && !seeded_bug!("limits_wait_for_polls");
         self.tell(settlement);
         let next = if self.stopping { None } else { self.start_next(now) };
         (next, self.nudge())
@@ -315,8 +289,13 @@ impl QueueCore {
     // ---- settling
 
     fn take_verdicts(&mut self) -> Arc<Vec<Settlement>> {
-        let n = self.verdicts.len().min(self.config.batch_max);
-        let rest = self.verdicts.split_off(n);
+        let n = self.verdicts.len();
+        let rest = if n <= self.config.batch_max {
+            // As many as now will come again.
+            Vec::with_capacity(n)
+        } else {
+            self.verdicts.split_off(self.config.batch_max)
+        };
         Arc::new(std::mem::replace(&mut self.verdicts, rest))
     }
 

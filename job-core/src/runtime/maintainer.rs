@@ -81,6 +81,11 @@ impl QueueRound {
             dead_kept: self.queue.dead_kept,
             ..MaintainRequest::default()
         };
+        if self.queue.limits.is_due()
+            && let Err(error) = self.queue.limits.declare(env, &self.queue.name).await
+        {
+            tracing::warn!(queue = %self.queue.name, %error, "limits could not be declared again, trying on");
+        }
         let call = env.backend.maintain(&self.queue.name, &request);
         let answer = bounded(timing.call_timeout, "maintain", call).await;
         let _ = fault_point!(self.queue.name.as_str(), "maintainer.answered");

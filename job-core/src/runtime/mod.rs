@@ -3,16 +3,20 @@
 mod backoff;
 mod begin;
 mod bounded;
+mod breakers;
 mod builder;
 mod burial;
 mod claimer;
 mod core;
+mod declaration;
 mod execution;
 mod expiry;
 mod keepers;
 mod lease_keeper;
+mod limits;
 mod listener;
 mod maintainer;
+mod queue;
 mod queue_supervisor;
 mod restart;
 mod root;
@@ -32,7 +36,8 @@ mod hand_offs;
 
 pub(crate) use execution::panic_text;
 
-pub use builder::{Queue, RuntimeBuilder};
+pub use builder::RuntimeBuilder;
+pub use queue::Queue;
 pub use shutdown::{Report, RunningRuntime, RuntimeError};
 
 use crate::WorkerId;

@@ -1,15 +1,18 @@
 //! What the parts of a running runtime share.
 
-use super::builder::Queue;
+use super::breakers::Breakers;
 use super::claimer::ClaimerMsg;
 use super::core::{Nudge, QueueCore, Start};
+use super::declaration::Declaration;
 use super::execution;
 use super::lease_keeper::KeeperMsg;
+use super::queue::Queue;
 use super::seat::Seat;
 use super::settler::SettlerMsg;
 use super::sync::{AtomicBool, Mutex, MutexGuard, Notify, Ordering, TaskTracker};
 use crate::chance::Chance;
 use crate::context::States;
+use crate::limits::Declared;
 use crate::middleware::Layers;
 use crate::operate::Operate;
 use crate::registry::Registration;
@@ -44,6 +47,7 @@ pub(crate) struct Env {
     pub(crate) kinds: Vec<Kind>,
     pub(crate) states: Arc<States>,
     pub(crate) layers: Layers,
+    pub(super) breakers: Breakers,
     pub(crate) timing: Timing,
     pub(crate) chance: Chance,
     /// Where handlers run, whoever starts them.
@@ -75,6 +79,8 @@ pub(crate) struct QueueShared {
     pub(crate) env: Arc<Env>,
     /// How long its completed jobs are kept.
     pub(super) keep: Option<Duration>,
+    /// What the store has to know of limits before the first claim.
+    pub(super) limits: Declaration,
     /// How long dead jobs are kept, if not for ever.
     pub(crate) dead_kept: Option<Duration>,
     core: Mutex<QueueCore>,
@@ -120,10 +126,17 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl QueueShared {
-    pub(crate) fn new(name: QueueName, env: Arc<Env>, core: QueueCore, options: &Queue) -> Self {
+    pub(crate) fn new(
+        name: QueueName,
+        env: Arc<Env>,
+        core: QueueCore,
+        options: &Queue,
+        declared: Declared,
+    ) -> Self {
         Self {
             name,
             env,
+            limits: Declaration::new(declared),
             keep: options.keep_completed,
             dead_kept: options.dead_kept,
             core: Mutex::new(core),

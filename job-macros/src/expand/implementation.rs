@@ -1,6 +1,6 @@
 //! The implementation of `Job`: the spec, and how the function is called.
 
-use super::{at, keys, private};
+use super::{at, keys, limits, private};
 use crate::backoff::BackoffValue;
 use crate::model::Model;
 use crate::options::{ConflictValue, DeadLetterValue, DurationValue, QueueValue, TimeoutValue};
@@ -32,6 +32,14 @@ pub(super) fn implementation(job: &Model) -> TokenStream {
             }
         }
     });
+    let line = job.line.as_ref().map(|(key, _)| {
+        let key = keys::value(key, job, &p);
+        quote! {
+            fn line(&self) -> ::core::option::Option<#p::Key> {
+                ::core::option::Option::Some(#key)
+            }
+        }
+    });
     let result = has_result(job, &p);
     quote! {
         #(#cfgs)*
@@ -41,6 +49,7 @@ pub(super) fn implementation(job: &Model) -> TokenStream {
             #run
             #idempotency
             #unique
+            #line
         }
         #result
     }
@@ -154,6 +163,7 @@ fn spec(job: &Model, p: &TokenStream) -> TokenStream {
         let period = duration(period);
         set.push(quote!(spec.keep = ::core::option::Option::Some(#period);));
     }
+    set.extend(limits::limits(&options.limits, p));
     if options.blocking.is_some() {
         set.push(quote!(spec.blocking = true;));
     }

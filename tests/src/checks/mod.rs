@@ -2,6 +2,8 @@
 
 pub mod alerts;
 pub mod c10_kinds;
+pub mod c12_limits;
+pub mod c12_lines;
 pub mod c13_notes;
 pub mod c14_batches;
 pub mod c1_durability;

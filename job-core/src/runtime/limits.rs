@@ -1,0 +1,91 @@
+//! The limits of a runtime: what was given, checked, and what the store is told of them.
+
+use super::breakers::Breakers;
+use super::queue::Queue;
+use crate::job::JobSpec;
+use crate::limits::{Declared, KindLimits, Limit, LimitName, LimitRule};
+use crate::registry::Registration;
+use crate::{Kind, QueueName};
+use std::collections::{BTreeMap, HashMap};
+
+/// The limits by name, and what is wrong with them.
+pub(super) fn check<'a>(
+    named: &[(String, Limit)],
+    queues: &BTreeMap<QueueName, Queue>,
+    specs: impl Iterator<Item = &'a JobSpec>,
+) -> (BTreeMap<LimitName, LimitRule>, Vec<String>) {
+    let mut limits = BTreeMap::new();
+    let mut problems = Vec::new();
+    for (name, limit) in named {
+        match (LimitName::new(name), limit.rule()) {
+            (Err(error), _) => problems.push(error.to_string()),
+            (_, Err(error)) => problems.push(format!("limit {name}: {error}")),
+            (Ok(name), Ok(rule)) => {
+                if limits.insert(name.clone(), rule).is_some() {
+                    problems.push(format!("limit {name} is given twice"));
+                }
+            }
+        }
+    }
+    let given = limits.clone();
+    for (queue, options) in queues {
+        match options.limit.as_ref().map(Limit::rule) {
+            None => {}
+            Some(Ok(rule)) => drop(limits.insert(LimitName::of_queue(queue), rule)),
+            Some(Err(error)) => problems.push(format!("the limit of queue {queue}: {error}")),
+        }
+    }
+    for spec in specs {
+        for name in spec.limits.names.iter().filter(|name| !given.contains_key(*name)) {
+            let known = given.keys().map(LimitName::as_str).collect::<Vec<_>>().join(", ");
+            let known =
+                if known.is_empty() { "there is none yet".to_owned() } else { format!("known: {known}") };
+            problems.push(format!(
+                "job {} is under the limit {name}, which the runtime does not have ({known}); add \
+                 .limit({:?}, Limit::concurrency(..)) to the builder",
+                spec.kind,
+                name.as_str()
+            ));
+        }
+    }
+    (limits, problems)
+}
+
+/// What is to close limits, for limits that have been checked.
+pub(super) fn breakers(named: &[(String, Limit)], handlers: &HashMap<Kind, Registration>) -> Breakers {
+    let limits =
+        named.iter().filter_map(|(name, limit)| Some((LimitName::new(name).ok()?, limit.get_breaker()?)));
+    Breakers::new(limits, handlers.iter().map(|(kind, handler)| (kind, handler.spec())))
+}
+
+/// What the store is told about one queue. What is not limited is said as well, so that what an older deployment declared
+/// holds no longer.
+pub(super) fn declared(
+    queue: &QueueName,
+    limits: &BTreeMap<LimitName, LimitRule>,
+    handlers: &HashMap<Kind, Registration>,
+) -> Declared {
+    let of_queue = LimitName::of_queue(queue);
+    let mut all: BTreeMap<LimitName, Option<LimitRule>> =
+        limits.iter().map(|(name, rule)| (name.clone(), Some(*rule))).collect();
+    // Those of other queues are told for those.
+    all.retain(|name, _| LimitName::new(name.as_str()).is_ok());
+    all.insert(of_queue.clone(), limits.get(&of_queue).copied());
+    let mut kinds = Vec::new();
+    for (kind, handler) in handlers {
+        let (spec, own) = (handler.spec(), LimitName::of_kind(kind));
+        let mut names = spec.limits.names.clone();
+        let rule = (spec.limits.all != LimitRule::default()).then_some(spec.limits.all);
+        if *kind == spec.kind {
+            all.insert(own, rule);
+        } else {
+            // Under an older name a job counts for the limit of its type.
+            all.insert(own, None);
+            names.extend(rule.is_some().then(|| LimitName::of_kind(&spec.kind)));
+        }
+        let (line, ordered) = (spec.limits.line, spec.limits.ordered);
+        kinds.push(KindLimits { kind: kind.clone(), limits: names, line, ordered });
+    }
+    kinds.sort_by(|a, b| a.kind.cmp(&b.kind));
+    Declared { limits: all.into_iter().collect(), kinds }
+}
