@@ -17,8 +17,8 @@ end
 
 -- What a script finds under `\0\0` in LO stands behind this many bytes: by when it wakes, by its kind, by its kind, by when it is forgotten.
 local function entry_of(line)
-  local first = string.char(0, 0, line.where - ASLEEP)
   if line.where == OPEN then return struct.pack('>I2I8', line.kind, line.at) .. line.name end
+  local first = string.char(0, 0, line.where - ASLEEP)
   if line.where == ASLEEP or line.where == EMPTY then return first .. struct.pack('>I8', line.at) .. line.name end
   return first .. struct.pack('>I2', line.kind) .. line.name
 end

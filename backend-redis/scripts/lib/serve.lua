@@ -55,14 +55,20 @@ local function first_turn(source)
   return source.list[source.at]
 end
 
+-- `cut`: a line whose turn a limit has cut short.
 local function next_line(it)
   local best, turn
   for _, source in ipairs(it.sources) do
-    local entry = left_of(source.kind.lane) > 0 and first_turn(source)
-    local at = entry and struct.unpack('>I8', entry, 3)
+    local open = left_of(source.kind.lane) > 0
+    local entry = open and not source.kind.cut and first_turn(source)
+    local at = entry and struct.unpack('>I8', entry, 3) or open and source.kind.cut and source.kind.cut.at
     if at and (not turn or at < turn) then best, turn = source, at end
   end
-  if best then
+  if best and best.kind.cut then
+    local line = best.kind.cut
+    best.kind.cut = nil
+    return line, best.kind
+  elseif best then
     best.at = best.at + 1
     return line_at(name_in(best.list[best.at - 1])), best.kind
   end
@@ -138,8 +144,10 @@ local function serve(it, limit)
     touch(line)
     if count > 0 then left = left - give(it, line, kind.lane, count) end
     -- A turn that is cut short goes on with what follows in this claim, or in the next one.
-    if may_leave(line, it.now) == 0 or left_of(kind.lane) <= 0 then
+    if may_leave(line, it.now) == 0 then
       it.line = nil
+    elseif left_of(kind.lane) <= 0 then
+      kind.cut, it.line = line, nil
     elseif line.given >= line.weight then
       line.given, line.at, it.line = 0, next_turn(), nil
       it.again[#it.again + 1] = { line, kind }
