@@ -57,8 +57,8 @@
 //!     +zadd +zrem +zremrangebyrank +zscore +zrank +zcard +zcount +zrange +zrangebyscore +zrangebylex
 //! ```
 //!
-//! More for some: `+cluster` for a cluster, `+wait` or `+waitaof` for `wait`, `+zscan +renamenx` for
-//! [`fsck`](RedisBackend::fsck), and `+config|get` to tell `appendfsync always` from less.
+//! More for some: `+cluster` for a cluster, `+wait` or `+waitaof` for `wait`, `+zscan +zlexcount +renamenx`
+//! for [`fsck`](RedisBackend::fsck), and `+config|get` to tell `appendfsync always` from less.
 
 mod alerts;
 mod backend;
@@ -68,6 +68,7 @@ mod enqueue;
 mod error;
 mod extend;
 mod fsck;
+mod fsck_lines;
 mod gauges;
 mod keys;
 mod limits;

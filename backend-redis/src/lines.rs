@@ -6,7 +6,7 @@ use crate::error::unreadable;
 use crate::keys::Raw;
 use crate::reply;
 use crate::script::{LIST_LINES, WEIGH};
-use job_core::{BackendError, Kind, LineRecord, NewJob, QueueName};
+use job_core::{BackendError, Headers, Kind, LineRecord, NewJob, QueueName};
 use redis::Value;
 
 /// Lines that one call looks at: a server does nothing else meanwhile.
@@ -43,7 +43,12 @@ fn read_name(name: &[u8]) -> Option<(Kind, String)> {
 
 /// The line of a job; empty if it has none.
 pub(crate) fn line_of(job: &NewJob) -> Vec<u8> {
-    job.line().map(|key| name(&job.kind, key)).unwrap_or_default()
+    line_in(&job.kind, &job.headers)
+}
+
+/// The same of a stored job.
+pub(crate) fn line_in(kind: &Kind, headers: &Headers) -> Vec<u8> {
+    headers.get(NewJob::LINE_HEADER).map(|key| name(kind, key)).unwrap_or_default()
 }
 
 impl Inner {

@@ -67,7 +67,8 @@ scripts! {
     GAUGES = "gauges", "gauges.lua", [];
     PAUSE = "pause", "pause.lua", [];
     PAUSE_KIND = "pause", "pause_kind.lua", [];
-    FSCK_JOBS = "fsck", "fsck_jobs.lua", [];
+    FSCK_JOBS = "fsck", "fsck_jobs.lua", [BUCKET, LINES];
+    FSCK_LINES = "fsck", "fsck_lines.lua", [BUCKET, LINES];
     FSCK_ENTRIES = "fsck", "fsck_entries.lua", [];
     FSCK_LEASES = "fsck", "fsck_leases.lua", [];
     PROBE = "connect", "probe.lua", [];
