@@ -134,7 +134,7 @@ const BUGS: &[TextBug] = &[
     bug("lua_amend_cuts_record", "new arguments of a dead job take the rest of it along", AMEND,
         &[("before .. payload)", "payload)")]),
     bug("lua_cancelled_still_queued", "a cancelled job keeps its place in the queue", CANCEL,
-        &[("redis.call('ZREM', KEYS[HEAD + kind_of(handle)], handle)\n", "")]),
+        &[("redis.call('ZREM', lane, handle)\n", "")]),
     bug("lua_notes_outlive_job", "notes stay when their job is gone", FINISH,
         &[("    many('HDEL', N, ids)\n", "")]),
     bug("lua_note_of_any_lease", "a lease that has ended writes notes", SAVE,
