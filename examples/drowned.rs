@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 /// What the service can do at one time, and how long it takes for one.
 const ROOM: usize = 50;
-const WORK: Duration = Duration::from_millis(20);
+const WORK: Duration = Duration::from_millis(50);
 const JOBS: usize = 10_000;
 
 /// An HTTP service that answers 503 while it is full, and takes as long to say so: it is drowning.
@@ -69,12 +69,12 @@ impl Http {
     }
 }
 
-#[job(retries = unlimited, backoff(fixed, delay = "100ms"))]
+#[job(retries = unlimited, backoff(fixed, base = "100ms"))]
 async fn charge_freely(id: usize, State(http): State<Http>) -> JobResult {
     if http.post(id).await? { Ok(()) } else { Err("the service is drowning".into()) }
 }
 
-#[job(retries = unlimited, backoff(fixed, delay = "100ms"), limits = ["service"])]
+#[job(retries = unlimited, backoff(fixed, base = "100ms"), limits = ["service"])]
 async fn charge(id: usize, State(http): State<Http>) -> JobResult {
     if http.post(id).await? { Ok(()) } else { Err("the service is drowning".into()) }
 }

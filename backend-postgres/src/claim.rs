@@ -10,6 +10,7 @@ use job_core::{ClaimedJob, Headers, Hold, JobId, LeaseId};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 use std::collections::HashMap;
+use std::time::Duration;
 use uuid::Uuid;
 
 /// Payloads that are fetched in one query after a claim.
@@ -50,6 +51,7 @@ pub(crate) struct Claimed {
     idem_keys: Option<Vec<Option<Vec<u8>>>>,
     sizes: Option<Vec<i32>>,
     now: Option<i64>,
+    retry: Option<i64>,
 }
 
 pub(crate) fn claim<'c>(
@@ -108,6 +110,7 @@ fn read(row: &PgRow) -> Result<Claimed, sqlx::Error> {
         idem_keys: row.try_get("idem_keys")?,
         sizes: row.try_get("sizes")?,
         now: row.try_get("now_us")?,
+        retry: row.try_get("retry_us")?,
     })
 }
 
@@ -140,6 +143,11 @@ impl Claimed {
     /// What the server's clock said.
     pub(crate) fn now(&self) -> Option<Timestamp> {
         Timestamp::from_microsecond(self.now?).ok()
+    }
+
+    /// When it makes sense to ask again, if limits left some jobs.
+    pub(crate) fn retry_in(&self) -> Option<Duration> {
+        self.retry.map(|us| Duration::from_micros(u64::try_from(us).unwrap_or(0)))
     }
 
     pub(crate) fn lanes(&self) -> &[i32] {

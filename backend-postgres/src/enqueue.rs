@@ -34,6 +34,8 @@ pub(crate) struct Lanes(Mutex<Known>);
 struct Known {
     fresh: HashMap<QueueName, HashMap<(Kind, Priority), i32>>,
     by_id: HashMap<i32, LaneInfo>,
+    /// Queues whose claims look for lines.
+    lined: HashSet<QueueName>,
 }
 
 /// What a lane says of its jobs.
@@ -104,6 +106,19 @@ impl Lanes {
             }
             known.by_id.insert(lane, LaneInfo { kind, priority, suspicion });
         }
+    }
+
+    /// Queues of these jobs whose claims may not know yet that there are lines. They are told outside of the transaction of
+    /// an application, so that nobody waits for it to end.
+    pub(crate) fn without_lines(&self, jobs: &[&NewJob]) -> Vec<QueueName> {
+        let known = self.0.lock().expect("no panic while it is held");
+        let new = |job: &&&NewJob| job.line().is_some() && !known.lined.contains(&job.queue);
+        let queues: HashSet<_> = jobs.iter().filter(new).map(|job| job.queue.clone()).collect();
+        queues.into_iter().collect()
+    }
+
+    pub(crate) fn learn_lines(&self, queue: QueueName) {
+        self.0.lock().expect("no panic while it is held").lined.insert(queue);
     }
 
     /// What is known of these lanes; `None` if one is not known.

@@ -39,8 +39,12 @@ pub(crate) fn prune<'c>(
     statements: &'c Statements,
     connection: &'c mut PgConnection,
 ) -> Reply<'c, i64> {
-    let query = sqlx::query_scalar(statements.prune.clone()).bind(&args.0).bind(args.1);
-    Box::pin(query.fetch_one(connection))
+    Box::pin(async move {
+        let query = sqlx::query(statements.prune_limits.clone()).bind(&args.0).bind(args.1);
+        query.execute(&mut *connection).await?;
+        let query = sqlx::query_scalar(statements.prune.clone()).bind(&args.0).bind(args.1);
+        query.fetch_one(connection).await
+    })
 }
 
 pub(crate) fn prune_dead<'c>(

@@ -2,6 +2,7 @@
 //! it. `./dev mutants` shows that the suites see each of them.
 
 mod claims;
+mod limits;
 mod writes;
 
 use job_core::faults::TextBug as SqlBug;
@@ -13,7 +14,7 @@ pub(crate) fn apply(sql: &str) -> String {
 
 /// Every defect that SQL can be given.
 pub fn all() -> impl Iterator<Item = &'static SqlBug> {
-    writes::BUGS.iter().chain(claims::BUGS)
+    writes::BUGS.iter().chain(claims::BUGS).chain(limits::BUGS)
 }
 
 /// Shortens the table.
@@ -42,7 +43,8 @@ mod tests {
             .collect()
     }
 
-    /// The table cannot rot: a migration that changes takes its defects along.
+    /// The table cannot rot: a migration that changes takes its defects along, and defects of a function that was replaced
+    /// are in what replaced it as well, or name that.
     #[test]
     fn every_text_occurs_once() {
         let migrations = migrations();
@@ -52,8 +54,11 @@ mod tests {
             for (from, to) in bug.changes {
                 assert_ne!(from, to, "{}", bug.name);
                 for (file, text) in &migrations {
-                    let expected = usize::from(bug.path == format!("backend-postgres/migrations/{file}"));
+                    let path = format!("backend-postgres/migrations/{file}");
                     let found = text.matches(from).count();
+                    // A later migration may have the text once more, in place of the function that it is in.
+                    let expected =
+                        if *path > *bug.path { found.min(1) } else { usize::from(path == bug.path) };
                     assert_eq!(found, expected, "{}: {from:?} in {file}", bug.name);
                 }
             }

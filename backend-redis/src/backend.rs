@@ -8,15 +8,16 @@ use crate::options::Options;
 use crate::queue::Queue;
 use crate::reply;
 use crate::rights;
-use crate::script::WIDEN;
+use crate::script::{Call, WIDEN};
 use crate::server;
 use crate::wake::Wake;
 use async_trait::async_trait;
 use job_core::{
-    Backend, BackendError, BackendInfo, Claim, ClaimRequest, Declared, DurabilityClass, Enqueued, ErrorKind,
-    Extended, Hold, LeaseId, LeaseStatus, LimitName, MaintainRequest, Maintained, NewJob, NoteEdit, Notes,
-    OwnThread, QueueName, Settled, Settlement,
+    Backend, BackendError, BackendInfo, Claim, ClaimRequest, Declared, DurabilityClass, Effect, Enqueued,
+    ErrorKind, Extended, Hold, LeaseId, LeaseStatus, LimitName, MaintainRequest, Maintained, NewJob,
+    NoteEdit, Notes, OwnThread, QueueName, Settled, Settlement,
 };
+use redis::Value;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -158,6 +159,25 @@ impl Inner {
         let shards = reply::int(&self.link.run(call).await?).and_then(|n| u32::try_from(n).ok());
         self.enter(name).await?;
         Ok(Queue::new(&self.options.prefix, name, shards.ok_or_else(|| unreadable("connect"))?))
+    }
+
+    /// Runs a script whose writes must be with as many servers as the URL asks for. Whether they are is told beside the answer,
+    /// for a script that has refused has written nothing.
+    pub(crate) async fn run_and_keep(
+        &self,
+        call: Call,
+        done: &str,
+    ) -> Result<(Value, Result<(), BackendError>), BackendError> {
+        let Some(wait) = self.options.wait else { return Ok((self.link.run(call).await?, Ok(()))) };
+        let operation = call.script.operation;
+        let (answer, enough) = self.slow.run_and_wait(call, wait).await?;
+        let kept = if enough {
+            Ok(())
+        } else {
+            let text = format!("{done}, but not by as many servers as the URL asks for");
+            Err(BackendError::new(NAME, operation, ErrorKind::Transient, Effect::Unknown, text))
+        };
+        Ok((answer, kept))
     }
 
     async fn enter(&self, name: &QueueName) -> Result<(), BackendError> {

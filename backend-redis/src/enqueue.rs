@@ -8,9 +8,7 @@ use crate::queue::{Queue, Shard, number_of};
 use crate::record::{at_ms, conflict, encode, ms, place};
 use crate::reply;
 use crate::script::{Call, ENQUEUE_};
-use job_core::{
-    BackendError, Effect, Enqueued, ErrorKind, JobId, KeyName, KeyTaken, Kind, NewJob, QueueName, When,
-};
+use job_core::{BackendError, Enqueued, ErrorKind, JobId, KeyName, KeyTaken, Kind, NewJob, QueueName, When};
 use redis::Value;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -69,23 +67,11 @@ impl Inner {
         // Only somebody who empties the server meanwhile can make this go round again.
         for _ in 0..4 {
             let call = self.enqueue_call(queue, shard, jobs, &kinds);
-            let (answer, enough) = match self.options.wait {
-                None => (self.link.run(call).await?, true),
-                Some(wait) => self.slow.run_and_wait(call, wait).await?,
-            };
+            let (answer, kept) = self.run_and_keep(call, "stored").await?;
             let mut items = reply::array(answer).ok_or_else(|| unreadable(OPERATION))?.into_iter();
             match (items.next().as_ref().and_then(reply::int), items.next()) {
-                (Some(0), Some(_)) if !enough => {
-                    let text = "stored, but not by as many servers as the URL asks for";
-                    return Err(BackendError::new(
-                        NAME,
-                        OPERATION,
-                        ErrorKind::Transient,
-                        Effect::Unknown,
-                        text,
-                    ));
-                }
                 (Some(0), Some(letters)) => {
+                    kept?;
                     let letters = reply::bytes(letters).ok_or_else(|| unreadable(OPERATION))?;
                     let mut letters = letters.chunks_exact(17);
                     return Ok(jobs.iter().map(|job| enqueued(job.id, letters.next())).collect());

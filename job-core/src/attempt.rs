@@ -99,12 +99,7 @@ impl JobContext {
     /// # Errors
     /// As [`then`](Self::then).
     pub fn then_new(&self, mut job: NewJob) -> Result<(), EnqueueError> {
-        job.headers.entry(NewJob::PARENT_HEADER.to_owned()).or_insert_with(|| self.id().to_string());
-        job.check(NewJob::PAYLOAD_BYTES_MAX)?;
-        job.answer_conflicts();
-        if let Some(env) = &self.desk().env {
-            env.layers.enqueue(&mut job)?;
-        }
+        job.follow(self.id(), self.desk().env.as_ref().map(|env| &env.layers))?;
         lock(&self.memory().ending).follow_ups.push(job);
         Ok(())
     }

@@ -4,6 +4,7 @@ use super::{SqlBug, bug};
 
 const CLAIM: &str = "backend-postgres/migrations/0004_claim.sql";
 const MAINTAIN: &str = "backend-postgres/migrations/0005_maintain.sql";
+const LOOKS: &str = "backend-postgres/migrations/0017_looks.sql";
 const OPERATE: &str = "backend-postgres/migrations/0006_operate.sql";
 
 pub(super) const BUGS: &[SqlBug] = &[
@@ -192,9 +193,9 @@ pub(super) const BUGS: &[SqlBug] = &[
     bug(
         "sql_reap_charges_innocents",
         "a crash costs every job of the lease an attempt",
-        MAINTAIN,
+        LOOKS,
         &[(
-            "if p_stage >= 2 then r.crashes := r.crashes + 1; end if;",
+            "if p_stage in (2, 3) then r.crashes := r.crashes + 1; end if;",
             "r.crashes := r.crashes + 1; r.attempt := r.attempt + 1;",
         )],
     ),

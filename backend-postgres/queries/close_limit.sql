@@ -1,0 +1,1 @@
+select {schema}.close_limit($1, $2)

@@ -1,0 +1,1 @@
+select {schema}.prune_limits($1, $2)

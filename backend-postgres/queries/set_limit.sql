@@ -1,0 +1,1 @@
+select {schema}.set_rule($1, true, $2::text::jsonb)

@@ -1,0 +1,155 @@
+//! Defects of limits and lines.
+
+use super::{SqlBug, bug};
+
+const LIMITS: &str = "backend-postgres/migrations/0014_limits.sql";
+const LINES: &str = "backend-postgres/migrations/0015_lines.sql";
+const CLAIM: &str = "backend-postgres/migrations/0016_claim.sql";
+const LOOKS: &str = "backend-postgres/migrations/0017_looks.sql";
+
+pub(super) const BUGS: &[SqlBug] = &[
+    // ---- named limits
+    bug(
+        "sql_slot_kept_by_settle",
+        "a settled job keeps its slot until its lease is gone",
+        LIMITS,
+        &[("if used + granted > p_enough then", "if false then")],
+    ),
+    bug(
+        "sql_slots_of_one_queue",
+        "slots are counted in one queue alone",
+        LIMITS,
+        &[("  used := used + granted;", "  used := granted;")],
+    ),
+    bug(
+        "sql_slots_of_one_kind",
+        "kinds under one limit do not share its room in a claim",
+        CLAIM,
+        &[("foreach i in array p_rooms[g.kinds[r.o]].limits loop p_left[i] := p_left[i] - 1; end loop;", "")],
+    ),
+    bug(
+        "sql_burst_ignored",
+        "a bucket holds one token, whatever its burst",
+        LIMITS,
+        &[("(now + a.depth_us - a.tat)", "(now + a.interval_us - a.tat)")],
+    ),
+    bug("sql_tokens_not_taken", "claims take no tokens", LIMITS, &[("and p_counts[x.i] > 0;", "and false;")]),
+    bug(
+        "sql_closed_ignored",
+        "a closed limit lets jobs through",
+        LIMITS,
+        &[("    if l.closed_until > clock_timestamp() then\n", "    if false then\n")],
+    ),
+    bug(
+        "sql_closed_for_less",
+        "closing a limit shortens what was said before",
+        LIMITS,
+        &[("greatest(x.closed_until, excluded.closed_until)", "excluded.closed_until")],
+    ),
+    bug(
+        "sql_code_has_the_last_word",
+        "what code declares counts before what an operator has set",
+        LIMITS,
+        &[("coalesce(x.by_people, x.by_code) as rule", "coalesce(x.by_code, x.by_people) as rule")],
+    ),
+    bug(
+        "sql_suspects_unlimited",
+        "suspects are under no limit",
+        CLAIM,
+        &[(
+            "      if binds then\n        x := {schema}.look_within(q.id, s, held",
+            "      if false then\n        x := {schema}.look_within(q.id, s, held",
+        )],
+    ),
+    bug(
+        "sql_left_below_the_mark",
+        "the mark passes jobs that a limit has left",
+        CLAIM,
+        &[("        tops[r.o] := r.seq - 1;\n", "")],
+    ),
+    // ---- lines
+    bug(
+        "sql_line_concurrency_ignored",
+        "a line gives more than it may",
+        LINES,
+        &[("        f.concurrency - (", "        null - (")],
+    ),
+    bug(
+        "sql_line_rate_ignored",
+        "a line has no rate",
+        LINES,
+        &[("least(a.free, a.tokens) as most", "a.free as most")],
+    ),
+    bug(
+        "sql_ordered_forgets_retrying",
+        "an ordered line goes on while a job of it waits for its next attempt",
+        LINES,
+        &[(
+            "          when exists (select from {schema}.later z where z.id = l.head) then 0 else 1 end end,",
+            "          else 1 end end,",
+        )],
+    ),
+    bug(
+        "sql_ordered_overtakes",
+        "an ordered line lets another job go before the one that comes back",
+        LINES,
+        &[("case when a.ordered then (select w.id", "case when false then (select w.id")],
+    ),
+    bug(
+        "sql_turns_not_rotated",
+        "a line that had its turn stays in front",
+        LINES,
+        &[("if (givens[o] + gave[o]) % weights[o] = 0 then", "if false then")],
+    ),
+    bug(
+        "sql_weight_ignored",
+        "all lines have one weight",
+        LINES,
+        &[("coalesce(l.weight, 1) as weight,", "1 as weight,")],
+    ),
+    bug(
+        "sql_turn_starts_again",
+        "a turn that a claim cuts short begins again",
+        LINES,
+        &[("case when a.given < a.weight then a.given else 0 end", "0")],
+    ),
+    bug(
+        "sql_line_not_freed",
+        "nobody hears that a job of a line has ended",
+        LINES,
+        &[(
+            "select n.queue_id, old.line from {schema}.lane n where n.id = old.lane;",
+            "select n.queue_id, old.line from {schema}.lane n where false;",
+        )],
+    ),
+    bug(
+        "sql_line_held_by_the_gone",
+        "nobody hears that a job that waited for its next attempt is gone",
+        LINES,
+        &[("where n.id = old.lane and old.headers ->> 'steadfast-line' is not null;", "where false;")],
+    ),
+    bug(
+        "sql_notes_passed",
+        "the mark passes notes that no claim has read",
+        LINES,
+        &[("  if cardinality(notes) = 1000 then top := nos[cardinality(nos)]; end if;\n", "")],
+    ),
+    bug(
+        "sql_lanes_before_lines",
+        "jobs without a line go first",
+        CLAIM,
+        &[("half := p_want / 2 + (p_want % 2 = 1 and random() < 0.5)::int;", "half := p_want;")],
+    ),
+    bug(
+        "sql_lines_uncounted",
+        "those who wait in lines are not seen by gauges",
+        LOOKS,
+        &[("  if q.lined and ready < p_count then\n", "  if false then\n")],
+    ),
+    bug(
+        "sql_stage_of_lines_suspect",
+        "a crash of a shared lease counts against the jobs of lines",
+        LOOKS,
+        &[("if p_stage in (2, 3) then r.crashes", "if p_stage >= 2 then r.crashes")],
+    ),
+];

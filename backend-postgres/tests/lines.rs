@@ -1,0 +1,276 @@
+//! Lines and limits where transactions of the application, marks and statistics come in.
+
+mod support;
+
+use backend_postgres::PostgresBackend;
+use job_core::{
+    Backend, Claim, ClaimRequest, Declared, JobId, Kind, KindLimits, LeaseId, Limit, LimitName, LimitRule,
+    MaintainRequest, NewJob, Operate, QueueName, Settled, Settlement, Verdict, WorkerId,
+};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use std::collections::HashSet;
+use std::time::Duration;
+use support::server;
+use tokio::time::Instant;
+
+const QUEUE: QueueName = QueueName::from_static("q");
+const KIND: Kind = Kind::from_static("k");
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Store {
+    backend: PostgresBackend,
+    schema: String,
+    connection: PgConnection,
+}
+
+impl Store {
+    async fn new() -> Self {
+        let url = server().fresh_url();
+        let schema = url.rsplit_once("schema=").expect("it has a schema").1.to_owned();
+        let connection = PgConnection::connect(&server().url()).await.expect("connects");
+        Self { backend: PostgresBackend::connect(&url).await.expect("connects"), schema, connection }
+    }
+
+    async fn execute(&mut self, sql: &str) {
+        let sql = sql.replace("{schema}", &self.schema);
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut self.connection).await.expect("the statement works");
+    }
+
+    async fn number(&mut self, sql: &str) -> i64 {
+        let sql = sql.replace("{schema}", &self.schema);
+        sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut self.connection).await.expect("a number")
+    }
+
+    async fn declare(&self, limits: Vec<(LimitName, Option<LimitRule>)>, kind: KindLimits) {
+        self.backend.declare(&QUEUE, &Declared { limits, kinds: vec![kind] }).await.expect("declare works");
+    }
+
+    async fn enqueue(&self, jobs: &[NewJob]) {
+        for part in jobs.chunks(1_000) {
+            self.backend.enqueue(part).await.expect("enqueue works");
+        }
+    }
+
+    async fn claim(&self, limit: u32) -> Claim {
+        let request = ClaimRequest {
+            lease: LeaseId::random(),
+            worker: WorkerId::random(),
+            kinds: &[KIND],
+            limit,
+            lease_for: Duration::from_secs(60),
+            suspect_leases: &[],
+            solo: false,
+        };
+        self.backend.claim(&QUEUE, &request).await.expect("claim works")
+    }
+
+    async fn complete(&self, claim: &Claim) {
+        let done: Vec<_> = claim.jobs.iter().map(|j| Settlement::new(j.hold, Verdict::Complete)).collect();
+        let answers = self.backend.settle(&QUEUE, &done).await.expect("settle works");
+        assert!(answers.iter().all(|a| *a == Settled::Applied), "{answers:?}");
+    }
+
+    /// Claims and completes until so many different jobs have come.
+    async fn drain(&self, wanted: usize, limit: u32) -> HashSet<JobId> {
+        let mut seen = HashSet::new();
+        let deadline = Instant::now() + PATIENCE;
+        while seen.len() < wanted {
+            let claim = self.claim(limit).await;
+            self.complete(&claim).await;
+            for job in &claim.jobs {
+                assert!(seen.insert(job.hold.job), "a job came twice");
+            }
+            assert!(Instant::now() < deadline, "{} of {wanted} jobs came", seen.len());
+        }
+        seen
+    }
+
+    async fn marks(&mut self) -> i64 {
+        self.number("select coalesce(max(no), 0) from {schema}.mark").await
+    }
+}
+
+fn in_line(key: &str) -> NewJob {
+    let mut job = NewJob::new(KIND, QUEUE, "{}");
+    job.set_line(key);
+    job
+}
+
+fn one_at_a_time() -> KindLimits {
+    KindLimits { line: LimitRule { concurrency: Some(1), rate: None }, ..KindLimits::none(KIND) }
+}
+
+/// More lines than one claim hears of are all served, although the mark moves meanwhile; and when all is done, nothing of
+/// them is left.
+#[tokio::test]
+async fn more_lines_than_a_claim_hears_of_are_served() {
+    let mut store = Store::new().await;
+    store.declare(vec![], one_at_a_time()).await;
+    let jobs: Vec<_> = (0..5_000).map(|n| in_line(&format!("key {n}"))).collect();
+    store.enqueue(&jobs).await;
+    let deadline = Instant::now() + PATIENCE;
+    let mut seen = HashSet::new();
+    // While notes are left, the mark moves twice.
+    while store.marks().await < 3 {
+        let claim = store.claim(1).await;
+        store.complete(&claim).await;
+        seen.extend(claim.jobs.iter().map(|j| j.hold.job));
+        if seen.len() == 3 {
+            tokio::time::sleep(Duration::from_millis(320)).await;
+        }
+        assert!(Instant::now() < deadline, "the mark does not move");
+        assert!(seen.len() < 1_000, "the notes are read before the mark moves");
+    }
+    seen.extend(store.drain(5_000 - seen.len(), 500).await);
+    assert_eq!(seen.len(), 5_000);
+    assert!(store.claim(10).await.jobs.is_empty());
+    store.backend.maintain(&QUEUE, &MaintainRequest::default()).await.expect("maintain works");
+    for table in ["waiting", "turn", "nap", "line", "line_note", "lease", "ready"] {
+        assert_eq!(store.number(&format!("select count(*) from {{schema}}.{table}")).await, 0, "{table}");
+    }
+}
+
+/// A transaction that stays open after it enqueued into a line keeps nobody else from that line, and its job comes when it
+/// commits, long after the mark has passed.
+#[tokio::test]
+async fn an_open_transaction_holds_up_no_line() {
+    let mut store = Store::new().await;
+    store.declare(vec![], one_at_a_time()).await;
+    let late = in_line("a");
+    let mut connection = PgConnection::connect(&server().url()).await.expect("connects");
+    let mut tx = connection.begin().await.expect("begins");
+    store.backend.enqueue_tx(&mut tx, std::slice::from_ref(&late)).await.expect("enqueue_tx works");
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let quick = in_line("a");
+        store.enqueue(std::slice::from_ref(&quick)).await;
+        assert_eq!(store.drain(1, 10).await, HashSet::from([quick.id]));
+        let passed = "select coalesce(max(cardinality(stragglers)), 0)::bigint from {schema}.mark";
+        if store.number(passed).await > 0 {
+            break;
+        }
+        assert!(Instant::now() < deadline, "the mark never passed");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    tx.commit().await.expect("commits");
+    assert_eq!(store.drain(1, 10).await, HashSet::from([late.id]));
+}
+
+/// A row that somebody inserts by hand goes into its line as well.
+#[tokio::test]
+async fn a_row_made_by_hand_goes_into_its_line() {
+    let mut store = Store::new().await;
+    store.declare(vec![], one_at_a_time()).await;
+    let first = NewJob::new(KIND, QUEUE, "{}");
+    store.enqueue(std::slice::from_ref(&first)).await;
+    store
+        .execute(
+            "insert into {schema}.ready (lane, id, payload, headers) select l.id, gen_random_uuid(), '', \
+             '{\"steadfast-line\": \"a\"}' from {schema}.lane l, generate_series(1, 3)",
+        )
+        .await;
+    let claim = store.claim(10).await;
+    assert_eq!(claim.jobs.len(), 2, "the one without a line, and one of the line");
+    store.complete(&claim).await;
+    store.drain(2, 10).await;
+}
+
+/// What a limit has left below other jobs is found when there is room, although the mark has moved.
+#[tokio::test]
+async fn what_a_limit_left_is_found() {
+    const OTHER: Kind = Kind::from_static("other");
+    let mut store = Store::new().await;
+    let name = LimitName::new("narrow").expect("valid");
+    let limits = vec![(name.clone(), Some(Limit::concurrency(1).rule().expect("valid")))];
+    store.declare(limits, KindLimits { limits: vec![name], ..KindLimits::none(KIND) }).await;
+    let jobs: Vec<_> = (0..20).map(|_| NewJob::new(KIND, QUEUE, "{}")).collect();
+    store.enqueue(&jobs).await;
+    let deadline = Instant::now() + PATIENCE;
+    let mut seen = HashSet::new();
+    while seen.len() < jobs.len() {
+        // A job of another kind keeps the queue busy.
+        store.enqueue(&[NewJob::new(OTHER, QUEUE, "{}")]).await;
+        let claim = store.claim(5).await;
+        assert!(claim.jobs.len() <= 1, "{claim:?}");
+        store.complete(&claim).await;
+        seen.extend(claim.jobs.iter().map(|j| j.hold.job));
+        assert!(Instant::now() < deadline, "{} jobs came", seen.len());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(store.marks().await > 2, "the mark has moved");
+    let done = store.backend.maintain(&QUEUE, &MaintainRequest::default()).await.expect("maintain works");
+    assert_eq!(done.repaired, 0);
+}
+
+/// Claims from lines and under limits read what they take and no more, whatever the statistics say.
+#[tokio::test]
+async fn wrong_statistics_do_not_change_what_lines_read() {
+    const ROUNDS: i64 = 20;
+    for (name, tuples, pages) in [("empty", 0, 0), ("huge", 1_000_000_000, 10_000_000)] {
+        let mut store = Store::new().await;
+        let wide = LimitName::new("wide").expect("valid");
+        let limits =
+            vec![(wide.clone(), Some(Limit::concurrency(1_000).rate("1000000/s").rule().expect("valid")))];
+        store.declare(limits, KindLimits { limits: vec![wide], ..one_at_a_time() }).await;
+        store.enqueue(&[in_line("first")]).await;
+        let tables =
+            ["ready", "lease", "waiting", "turn", "line_note", "nap", "line", "bucket", "limiter", "lane"];
+        for table in tables {
+            store.execute(&format!("alter table {{schema}}.{table} set (autovacuum_enabled = false)")).await;
+        }
+        for relation in tables.into_iter().chain(["waiting_line", "ready_line", "turn_pkey"]) {
+            store
+                .execute(&format!(
+                    "update pg_class set reltuples = {tuples}, relpages = {pages} \
+                     where oid = '{{schema}}.{relation}'::regclass"
+                ))
+                .await;
+        }
+        let jobs: Vec<_> = (0..20_000).map(|n| in_line(&format!("key {}", n % 1_000))).collect();
+        store.enqueue(&jobs).await;
+        store.drain(1, 10).await;
+        let before = store.reads().await;
+        for _ in 0..ROUNDS {
+            let claim = store.claim(50).await;
+            assert_eq!(claim.jobs.len(), 50);
+            store.complete(&claim).await;
+        }
+        let after = store.reads().await;
+        assert_eq!(after.0 - before.0, 0, "{name}: a claim scanned a table");
+        let read = after.1 - before.1;
+        // Of each line the job that it gives and the next, and the first again to see whether it has any.
+        assert!((ROUNDS * 50..ROUNDS * 50 * 8).contains(&read), "{name}: {read} waiting jobs read");
+    }
+}
+
+impl Store {
+    /// Sequential scans, and index rows read, of those that wait in lines so far.
+    async fn reads(&mut self) -> (i64, i64) {
+        // A backend reports its numbers when it ends, so all of them are ended.
+        let sql = format!(
+            "select count(pg_terminate_backend(pid)) from pg_stat_activity where application_name = 'steadfast' \
+             and query like '%{}%' and pid <> pg_backend_pid()",
+            self.schema
+        );
+        self.number(&sql).await;
+        let left = sql.replace("count(pg_terminate_backend(pid))", "count(*)");
+        let deadline = Instant::now() + PATIENCE;
+        while self.number(&left).await > 0 {
+            assert!(Instant::now() < deadline, "backends do not end");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let of = |column: &str| {
+            format!(
+                "select coalesce({column}, 0) from pg_stat_user_tables where schemaname = '{}' and relname = 'waiting'",
+                self.schema
+            )
+        };
+        let (scans, rows) = (of("seq_scan"), of("idx_tup_fetch"));
+        let numbers = (self.number(&scans).await, self.number(&rows).await);
+        // The pool finds its connections dead; the first call after that may fail.
+        for _ in 0..20 {
+            let _ = Operate::queues(&self.backend).await;
+        }
+        numbers
+    }
+}
