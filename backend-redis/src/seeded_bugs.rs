@@ -186,6 +186,8 @@ const BUGS: &[TextBug] = &[
         &[("return math.max(full, now) + count * interval", "return full + count * interval"), ("math.max(0, full - now) / interval", "(full - now) / interval")]),
     bug("lua_limit_does_not_say_when", "who is kept back by a limit is not told when to ask again", CLAIM,
         &[("answer[7] = limits_wait(lanes) or -1", "answer[7] = -1")]),
+    bug("lua_holder_not_extended", "the slots of a lease end although it was extended", LIMIT,
+        &[("    redis.call('ZADD', X, 'XX', 'GT', ends, ARGV[i])\n", "")]),
     bug("lua_line_unlimited", "a line gives more than it may", LINES,
         &[("    if count <= 0 then return 0, HELD end\n", "    count = line.waiting\n")]),
     bug("lua_line_never_freed", "the end of a job lets no other out of its line", LINES,

@@ -5,15 +5,15 @@ mod support;
 use backend_redis::RedisBackend;
 use job_conformance::report;
 use job_core::{
-    Backend, ClaimRequest, ClaimedJob, DeadReason, Declared, JobId, Kind, KindLimits, LeaseId, Limit,
-    LimitName, LimitRule, MaintainRequest, NewJob, OnConflict, Operate, Priority, Settlement, UniqueKey,
-    Verdict, When, WorkerId,
+    Backend, ClaimRequest, ClaimedJob, DeadReason, Declared, JobId, Kind, KindLimits, LeaseId, LeaseStatus,
+    Limit, LimitName, LimitRule, MaintainRequest, NewJob, OnConflict, Operate, Priority, Settlement,
+    UniqueKey, Verdict, When, WorkerId,
 };
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use std::time::Duration;
 use support::store::Store;
-use support::work::{LONG, QUEUE};
+use support::work::{KIND, LONG, QUEUE, claim_for, jobs, reap, settle};
 use support::{connect, server};
 
 const KINDS: [Kind; 3] =
@@ -191,9 +191,9 @@ async fn storm(seed: u64, url: &str) {
 
 #[test]
 fn lines_and_limits_agree_with_their_jobs_whatever_happens() {
-    let seeds: Vec<u64> = (0..24).collect();
+    let seeds: Vec<u64> = (0..16).collect();
     std::thread::scope(|scope| {
-        for part in seeds.chunks(6) {
+        for part in seeds.chunks(4) {
             scope.spawn(move || {
                 for seed in part {
                     job_conformance::run(storm(*seed, &server().fresh_url()));
@@ -201,4 +201,68 @@ fn lines_and_limits_agree_with_their_jobs_whatever_happens() {
             });
         }
     });
+}
+
+fn narrow() -> Declared {
+    let all = LimitName::new("all").expect("valid");
+    let limits = vec![(all.clone(), Some(Limit::concurrency(1).rule().expect("valid")))];
+    Declared { limits, kinds: vec![KindLimits { limits: vec![all], ..KindLimits::none(KIND) }] }
+}
+
+/// Who reaps a lease frees its slots, long before they would end by themselves.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reap_frees_slots_at_once() {
+    let url = server().fresh_url();
+    let backend = connect(&url).await;
+    backend.declare(&QUEUE, &narrow()).await.expect("declare works");
+    backend.enqueue(&jobs(2)).await.expect("enqueue works");
+    let short = Duration::from_millis(100);
+    assert_eq!(claim_for(&backend, 2, short).await.expect("claim works").len(), 1);
+    reap(&backend, 1).await;
+    assert_eq!(claim_for(&backend, 2, LONG).await.expect("claim works").len(), 1);
+    Store::of(&url).assert_sound();
+}
+
+/// An extended lease keeps its slots for as long as it lasts; the end of the holder moves with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_extended_lease_keeps_its_slots() {
+    let backend = connect(&server().fresh_url()).await;
+    backend.declare(&QUEUE, &narrow()).await.expect("declare works");
+    backend.enqueue(&jobs(2)).await.expect("enqueue works");
+    let held = claim_for(&backend, 2, Duration::from_millis(200)).await.expect("claim works");
+    let extended = backend.extend(&QUEUE, &[held[0].hold.lease], LONG).await.expect("extend works");
+    assert_eq!(extended.leases, [LeaseStatus::Held]);
+    // Beyond what the holder would have had without it.
+    tokio::time::sleep(Duration::from_millis(1_600)).await;
+    assert!(claim_for(&backend, 2, LONG).await.expect("claim works").is_empty());
+    settle(&backend, &held[0], Verdict::Complete).await.expect("settle works");
+    assert_eq!(claim_for(&backend, 2, LONG).await.expect("claim works").len(), 1);
+}
+
+/// A verdict of a process that has never claimed, and so does not know the limits, frees slots as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_process_frees_slots() {
+    let url = server().fresh_url();
+    let backend = connect(&url).await;
+    backend.declare(&QUEUE, &narrow()).await.expect("declare works");
+    backend.enqueue(&jobs(3)).await.expect("enqueue works");
+    let held = claim_for(&backend, 3, LONG).await.expect("claim works");
+    let other = connect(&url).await;
+    settle(&other, &held[0], Verdict::Complete).await.expect("settle works");
+    assert_eq!(claim_for(&other, 3, LONG).await.expect("claim works").len(), 1, "and keeps the limit");
+    Store::of(&url).assert_sound();
+}
+
+/// What others set is heard within two seconds.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_set_is_heard() {
+    let url = server().fresh_url();
+    let (backend, other) = (connect(&url).await, connect(&url).await);
+    backend.enqueue(&jobs(9)).await.expect("enqueue works");
+    assert_eq!(claim_for(&backend, 1, LONG).await.expect("claim works").len(), 1);
+    let rule = Limit::concurrency(2).rule().expect("valid");
+    other.set_limit(&LimitName::of_queue(&QUEUE), Some(rule)).await.expect("set works");
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    assert_eq!(claim_for(&backend, 5, LONG).await.expect("claim works").len(), 2);
+    assert!(claim_for(&backend, 5, LONG).await.expect("claim works").is_empty());
 }

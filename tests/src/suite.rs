@@ -236,6 +236,8 @@ macro_rules! __checks {
                 many_lines_are_served,
                 lines_are_shown_page_by_page,
                 a_suspect_of_a_line_runs_alone,
+                lines_hear_of_a_new_declaration,
+                what_is_cancelled_waits_no_more,
             }
             c13_notes {
                 notes_reach_the_next_attempt,

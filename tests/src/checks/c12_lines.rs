@@ -392,3 +392,32 @@ pub async fn a_suspect_of_a_line_runs_alone(h: &Harness) {
     assert_ne!(got[0].hold.lease, got[1].hold.lease);
     assert!(one_by_one(h).await.is_empty());
 }
+
+/// What is declared anew holds for lines that stood still under what was declared before.
+pub async fn lines_hear_of_a_new_declaration(h: &Harness) {
+    declare(h, concurrency(1), false).await;
+    h.enqueue(&line_of("a", 6)).await;
+    h.enqueue(&line_of("b", 2)).await;
+    assert_eq!(h.take(9).jobs().await.len(), 2);
+    assert!(h.take(9).jobs().await.is_empty());
+    declare(h, concurrency(3), false).await;
+    h.pass(h.units(21)).await;
+    assert_eq!(counts(&h.take(9).jobs().await), BTreeMap::from([("a", 2), ("b", 1)]));
+    assert!(h.take(9).jobs().await.is_empty());
+    declare(h, LimitRule::default(), false).await;
+    h.pass(h.units(21)).await;
+    assert_eq!(h.take(9).jobs().await.len(), 3, "no line is limited any more");
+}
+
+/// A job that is cancelled leaves its line, from whatever place.
+pub async fn what_is_cancelled_waits_no_more(h: &Harness) {
+    let new = line_of("a", 4);
+    h.enqueue(&new).await;
+    for cancelled in [&new[0], &new[2]] {
+        h.backend.cancel(cancelled.id).await.expect("cancel works");
+    }
+    let lines = h.backend.lines(&QUEUE, None, 9).await.expect("lines work");
+    assert_eq!(lines.iter().map(|l| (l.key.as_str(), l.waiting)).collect::<Vec<_>>(), [("a", 2)]);
+    let got: Vec<_> = h.take(9).jobs().await.iter().map(|j| j.hold.job).collect();
+    assert_eq!(got, [new[1].id, new[3].id]);
+}

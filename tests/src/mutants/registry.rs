@@ -159,7 +159,7 @@ impl Bug {
                 Suite::DeadLetters,
             ],
             "backend-memory" => &[Suite::Memory, Suite::MemoryModel],
-            "backend-redis" => &[Suite::Redis, Suite::RedisFsck],
+            "backend-redis" => &[Suite::Redis, Suite::RedisFsck, Suite::RedisLines],
             _ if RARE.contains(&self.name) => &[Suite::Log, Suite::Postgres, Suite::Stress],
             _ if self.name.starts_with("sql_") => &[Suite::Postgres, Suite::Log],
             _ => &[Suite::Postgres, Suite::Log, Suite::Server],

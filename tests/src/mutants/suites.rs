@@ -55,11 +55,13 @@ pub enum Suite {
     Redis,
     /// Queues that other hands have spoiled.
     RedisFsck,
+    /// Lines and limits on Redis.
+    RedisLines,
 }
 
 impl Suite {
     /// Every suite.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Core,
         Self::Runtime,
         Self::Shutdown,
@@ -82,6 +84,7 @@ impl Suite {
         Self::Stress,
         Self::Redis,
         Self::RedisFsck,
+        Self::RedisLines,
     ];
 
     /// Its name in the matrix: the package and the test program.
@@ -110,6 +113,7 @@ impl Suite {
             Self::Stress => "backend-postgres/stress",
             Self::Redis => "backend-redis/conformance",
             Self::RedisFsck => "backend-redis/fsck",
+            Self::RedisLines => "backend-redis/lines",
         }
     }
 
@@ -135,7 +139,8 @@ impl Suite {
             | Self::Limits
             | Self::DeadLetters
             | Self::Log
-            | Self::Redis => 60,
+            | Self::Redis
+            | Self::RedisLines => 60,
             Self::MemoryModel | Self::Complete | Self::Server | Self::Stress | Self::Postgres => 120,
         })
     }
