@@ -30,6 +30,9 @@ mod pages {
     #[doc = include_str!("../docs/keys.md")]
     struct Keys;
 
+    #[doc = include_str!("../docs/limits.md")]
+    struct Limits;
+
     #[cfg(feature = "postgres")]
     #[doc = include_str!("../docs/effects.md")]
     struct Effects;

@@ -76,7 +76,6 @@ fn wanted(queue: &mut Queue, kind: &Kind, limiters: &mut Limiters) -> Option<Wan
 }
 
 /// What the shared lease gets.
-#[derive(Default)]
 struct Taken {
     leased: Vec<Leased>,
     jobs: Vec<ClaimedJob>,
@@ -113,7 +112,9 @@ impl Claimer<'_> {
         request: &ClaimRequest<'_>,
     ) -> Vec<ClaimedJob> {
         let limit = request.limit as usize;
-        let mut taken = Taken::default();
+        let ready: usize = kinds.iter().map(|w| queue.lanes[w.kind as usize].ready()).sum();
+        let room = limit.min(ready + queue.lines.waiting());
+        let mut taken = Taken { leased: Vec::with_capacity(room), jobs: Vec::with_capacity(room) };
         if queue.lines.waiting() > 0 {
             queue.lines.catch_up(self.now);
             // Each sort gets half; the odd job is now of the one, now of the other.
@@ -184,7 +185,7 @@ impl Claimer<'_> {
                 taken.leased.push(leased);
                 taken.jobs.push(job);
                 if let Some(job) = self.table.get_mut(slot) {
-                    job.out = true;
+                    job.go_out();
                 }
             }
         }

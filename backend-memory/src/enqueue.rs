@@ -1,10 +1,11 @@
 //! Enqueue.
 
 use crate::clock::Tick;
-use crate::job::{Job, Place, Stage};
+use crate::job::{Job, Place, Rare, Stage};
 use crate::keys::KeyText;
 use crate::replace::Turn;
 use crate::state::State;
+use jiff::Timestamp;
 use job_core::{Enqueued, NewJob, When, seeded_bug};
 
 impl State {
@@ -31,8 +32,9 @@ impl State {
     pub(crate) fn enqueue(&mut self, jobs: &[NewJob], now: Tick) -> Vec<Enqueued> {
         let mut answers = Vec::with_capacity(jobs.len());
         let mut woken = None;
+        let wall = self.clock.wall(now);
         for job in jobs {
-            let (answer, ready) = self.enqueue_one(job, now);
+            let (answer, ready) = self.enqueue_one(job, now, wall);
             answers.push(answer);
             // Batches mostly go to one queue: wake it once.
             if let Some(queue) = ready
@@ -49,7 +51,7 @@ impl State {
     }
 
     /// Stores one job; answers its queue as well if it is ready.
-    fn enqueue_one(&mut self, new: &NewJob, now: Tick) -> (Enqueued, Option<u32>) {
+    fn enqueue_one(&mut self, new: &NewJob, now: Tick, wall: Timestamp) -> (Enqueued, Option<u32>) {
         if let Some(known) = self.table.known(new.id) {
             return (self.table.answer(new.id, known), None);
         }
@@ -105,14 +107,10 @@ impl State {
             version: new.version,
             payload: new.payload.clone(),
             headers: new.headers.clone(),
-            enqueued_at: self.clock.wall(start.came),
-            batch: new.batch(),
-            line,
-            out: false,
+            enqueued_at: if start.came == now { wall } else { self.clock.wall(start.came) },
             idempotency,
             unique,
-            errors: Vec::new(),
-            notes: Vec::new(),
+            rare: Rare::of(new, line),
         };
         let ready = (job.place == Place::Ready).then_some(queue_no);
         match start.slot {
@@ -121,7 +119,7 @@ impl State {
                     self.queues[queue_no as usize].lines.replaced(line);
                 }
                 let old = self.table.swap(slot, job, now);
-                if let Some(batch) = old.and_then(|old| old.batch) {
+                if let Some(batch) = old.and_then(|old| old.batch()) {
                     self.member_ended(batch);
                 }
             }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use job_core::{
     AttemptError, BatchId, ClaimedJob, DeadReason, ErrorReport, Headers, Hold, JobId, JobRecord, JobState,
-    Kind, LeaseId, Note, NoteEdit, Priority, QueueName, Suspicion, WorkerId,
+    Kind, LeaseId, NewJob, Note, NoteEdit, Priority, QueueName, Suspicion, WorkerId,
 };
 use std::sync::Arc;
 
@@ -56,16 +56,30 @@ pub(crate) struct Job {
     pub(crate) payload: Bytes,
     pub(crate) headers: Headers,
     pub(crate) enqueued_at: Timestamp,
-    pub(crate) batch: Option<BatchId>,
-    /// The line in which it waits when it is ready.
-    pub(crate) line: Option<u32>,
-    /// It has left its line by a claim, and has neither ended nor come back.
-    pub(crate) out: bool,
     pub(crate) idempotency: Option<Arc<KeyText>>,
     pub(crate) unique: Option<Arc<KeyText>>,
-    pub(crate) errors: Vec<AttemptError>,
+    pub(crate) rare: Option<Box<Rare>>,
+}
+
+// Jobs are moved about, and more would cost each of them twice as much.
+const _: () = assert!(size_of::<Option<Job>>() <= 256);
+
+/// What few jobs have.
+#[derive(Debug, Default)]
+pub(crate) struct Rare {
+    batch: Option<BatchId>,
+    line: Option<u32>,
+    out: bool,
+    errors: Vec<AttemptError>,
     /// By name.
-    pub(crate) notes: Vec<Note>,
+    notes: Vec<Note>,
+}
+
+impl Rare {
+    pub(crate) fn of(new: &NewJob, line: Option<u32>) -> Option<Box<Self>> {
+        let batch = new.batch();
+        (batch.is_some() || line.is_some()).then(|| Box::new(Self { batch, line, ..Self::default() }))
+    }
 }
 
 impl Job {
@@ -101,25 +115,65 @@ impl Job {
         self.max_attempts != u32::MAX && self.charged >= self.max_attempts
     }
 
+    fn rare_mut(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+
+    /// The line in which it waits when it is ready.
+    pub(crate) fn line(&self) -> Option<u32> {
+        self.rare.as_ref()?.line
+    }
+
+    /// It has left its line by a claim, and has neither ended nor come back.
+    pub(crate) fn go_out(&mut self) {
+        self.rare_mut().out = true;
+    }
+
+    /// It is not out any more; whether it was.
+    pub(crate) fn come_in(&mut self) -> bool {
+        self.rare.as_mut().is_some_and(|rare| std::mem::take(&mut rare.out))
+    }
+
+    /// It is of no line any more.
+    pub(crate) fn leave_line(&mut self) {
+        self.rare_mut().line = None;
+    }
+
+    /// The batch that its end counts in.
+    pub(crate) fn batch(&self) -> Option<BatchId> {
+        self.rare.as_ref()?.batch
+    }
+
+    /// The same, which counts no other end of it.
+    pub(crate) fn leave_batch(&mut self) -> Option<BatchId> {
+        self.rare.as_mut()?.batch.take()
+    }
+
+    pub(crate) fn notes(&self) -> Vec<Note> {
+        self.rare.as_ref().map(|rare| rare.notes.clone()).unwrap_or_default()
+    }
+
     /// Keeps a failure of the running attempt, which is not charged yet.
     pub(crate) fn keep_error(&mut self, at: Timestamp, worker: Option<WorkerId>, error: &ErrorReport) {
-        if self.errors.len() == JobRecord::FIRST_ERRORS + JobRecord::LAST_ERRORS {
-            self.errors.remove(JobRecord::FIRST_ERRORS);
-        }
         let attempt = self.charged.saturating_add(1);
-        self.errors.push(AttemptError { attempt, at, worker, error: error.as_str().to_owned() });
+        let errors = &mut self.rare_mut().errors;
+        if errors.len() == JobRecord::FIRST_ERRORS + JobRecord::LAST_ERRORS {
+            errors.remove(JobRecord::FIRST_ERRORS);
+        }
+        errors.push(AttemptError { attempt, at, worker, error: error.as_str().to_owned() });
     }
 
     pub(crate) fn note(&mut self, edit: &NoteEdit, at: Timestamp) {
-        let found = self.notes.binary_search_by(|n| n.name.as_str().cmp(&edit.name));
+        let notes = &mut self.rare_mut().notes;
+        let found = notes.binary_search_by(|n| n.name.as_str().cmp(&edit.name));
         match (found, &edit.value) {
-            (Ok(place), None) => drop(self.notes.remove(place)),
+            (Ok(place), None) => drop(notes.remove(place)),
             (Err(_), None) => {}
             (found, Some(value)) => {
                 let note = Note { name: edit.name.clone(), value: value.clone(), at };
                 match found {
-                    Ok(place) => self.notes[place] = note,
-                    Err(place) => self.notes.insert(place, note),
+                    Ok(place) => notes[place] = note,
+                    Err(place) => notes.insert(place, note),
                 }
             }
         }
@@ -165,7 +219,7 @@ impl Job {
             },
             died_at,
             dead_reason,
-            errors: self.errors.clone(),
+            errors: self.rare.as_ref().map(|rare| rare.errors.clone()).unwrap_or_default(),
             notes: Vec::new(),
         }
     }

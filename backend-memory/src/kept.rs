@@ -18,7 +18,7 @@ impl State {
         job.cancel = false;
         job.note(&NoteEdit { name: Note::RESULT.to_owned(), value: kept.result.clone() }, at);
         self.queues[job.queue_no as usize].completed += 1;
-        let (id, unique, batch) = (job.id, job.unique.take(), job.batch.take());
+        let (id, unique, batch) = (job.id, job.unique.take(), job.leave_batch());
         if let Some(key) = unique {
             self.let_go(&key, id);
         }

@@ -1,6 +1,7 @@
 //! Notes.
 
 use crate::clock::Tick;
+use crate::job::Job;
 use crate::leases::Fate;
 use crate::state::State;
 use job_core::{Hold, LeaseStatus, Note, NoteEdit, QueueName, seeded_bug};
@@ -29,6 +30,6 @@ impl State {
 
     pub(crate) fn notes(&self, hold: &Hold) -> Vec<Note> {
         let job = self.table.find(hold.job).and_then(|slot| self.table.get(slot));
-        job.map(|job| job.notes.clone()).unwrap_or_default()
+        job.map(Job::notes).unwrap_or_default()
     }
 }

@@ -15,7 +15,7 @@ impl State {
 
     pub(crate) fn get(&self, id: JobId) -> Option<JobRecord> {
         let job = self.table.find(id).and_then(|slot| self.table.get(slot))?;
-        Some(JobRecord { notes: job.notes.clone(), ..self.record(job) })
+        Some(JobRecord { notes: job.notes(), ..self.record(job) })
     }
 
     /// A page; `None` if the cursor is not ours.

@@ -106,7 +106,7 @@ impl Queue {
 
     /// Puts a job where its place says.
     pub(crate) fn admit(&mut self, job: &Job, slot: u32, clock: &Clock) {
-        match (job.place, job.line) {
+        match (job.place, job.line()) {
             (Place::Ready, Some(line)) if is_innocent(job.stage) => {
                 self.lines.push(line, job, slot, clock.now())
             }
@@ -119,7 +119,7 @@ impl Queue {
     /// Takes a ready or waiting job out. Its place, which was `from`, must have changed already.
     pub(crate) fn withdraw(&mut self, slot: u32, from: Place, table: &Table, clock: &Clock) {
         let Some(job) = table.get(slot) else { return };
-        match (from, job.line) {
+        match (from, job.line()) {
             (Place::Ready, Some(line)) if is_innocent(job.stage) => {
                 self.lines.withdraw(line, job, slot, clock.now());
             }

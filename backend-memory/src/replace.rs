@@ -105,7 +105,7 @@ impl State {
     ) -> Start {
         let now = start.came;
         let Some(old) = self.table.get_mut(slot) else { return start };
-        let (id, was, came, batch) = (old.id, old.place, self.clock.tick(old.enqueued_at), old.batch);
+        let (id, was, came, batch) = (old.id, old.place, self.clock.tick(old.enqueued_at), old.batch());
         let next = self.keys.next(key).filter(|(next, _)| *next == id);
         let was_due = match (next, was) {
             (Some((_, due)), _) | (None, Place::Waiting { due, .. }) => due,
@@ -128,7 +128,7 @@ impl State {
             self.keys.hold(Arc::clone(key), new.id);
             start.place = if due <= now { Place::Ready } else { Place::Waiting { due, retrying: false } };
         }
-        let stays = old.priority == new.priority && old.stage == Stage::Fresh && old.line == line;
+        let stays = old.priority == new.priority && old.stage == Stage::Fresh && old.line() == line;
         if was == Place::Ready && start.place == Place::Ready && stays {
             (start.slot, start.seq) = (Some(slot), old.seq);
             return start;

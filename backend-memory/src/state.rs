@@ -3,11 +3,11 @@
 use crate::alerts::Reports;
 use crate::batches::Batches;
 use crate::clock::{Clock, Tick};
-use crate::job::{Job, Place, Stage};
+use crate::job::{Place, Stage};
 use crate::keys::Keys;
 use crate::limits::Limiters;
 use crate::queue::{Queue, is_innocent};
-use crate::table::Table;
+use crate::table::{Gone, Table};
 use job_core::{DeadReason, QueueName, seeded_bug};
 use std::collections::{BTreeMap, HashMap};
 
@@ -80,10 +80,10 @@ impl State {
         job.place = place;
         job.stage = stage;
         let queue = &mut self.queues[job.queue_no as usize];
-        if let Some(line) = job.line
+        if let Some(line) = job.line()
             && (place != Place::Ready || is_innocent(stage))
         {
-            let was_out = std::mem::take(&mut job.out);
+            let was_out = job.come_in();
             let ended = seeded_bug!("memory_retry_frees_order");
             queue.lines.come_back(line, slot, was_out, ended, self.clock.now());
         }
@@ -94,11 +94,11 @@ impl State {
     /// looks: its line goes on without it.
     fn leave_line(&mut self, slot: u32, gone: bool) {
         let Some(job) = self.table.get_mut(slot) else { return };
-        let Some(line) = job.line else { return };
-        let (was_out, now) = (std::mem::take(&mut job.out), self.clock.now());
+        let Some(line) = job.line() else { return };
+        let (was_out, now) = (job.come_in(), self.clock.now());
         let lines = &mut self.queues[job.queue_no as usize].lines;
         if gone {
-            job.line = None;
+            job.leave_line();
             lines.part(line, slot, was_out, now);
         } else {
             lines.come_back(line, slot, was_out, true, now);
@@ -106,7 +106,7 @@ impl State {
     }
 
     /// Removes a job that nobody holds and that is in no lane.
-    pub(crate) fn remove(&mut self, slot: u32, now: Tick) -> Option<Job> {
+    pub(crate) fn remove(&mut self, slot: u32, now: Tick) -> Option<Gone> {
         self.leave_line(slot, true);
         self.table.remove(slot, now)
     }
@@ -141,7 +141,7 @@ impl State {
         job.place = Place::Dead { at: now, reason };
         self.queues[job.queue_no as usize].dead.insert((now, slot));
         job.cancel &= seeded_bug!("memory_cancel_outlives_death");
-        let (id, unique, batch) = (job.id, job.unique.clone(), job.batch);
+        let (id, unique, batch) = (job.id, job.unique.clone(), job.batch());
         self.leave_line(slot, false);
         if let Some(key) = unique {
             self.let_go(&key, id);
@@ -153,11 +153,11 @@ impl State {
 
     /// Removes a job that has completed, was cancelled or discarded, and that nobody holds.
     pub(crate) fn finish(&mut self, slot: u32, now: Tick) {
-        let Some(job) = self.remove(slot, now) else { return };
-        if let Some(key) = &job.unique {
-            self.let_go(key, job.id);
+        let Some(gone) = self.remove(slot, now) else { return };
+        if let Some(key) = &gone.unique {
+            self.let_go(key, gone.id);
         }
-        if let Some(batch) = job.batch {
+        if let Some(batch) = gone.batch {
             self.member_ended(batch);
         }
     }

@@ -3,8 +3,10 @@
 use crate::clock::Tick;
 use crate::hash::IdMap;
 use crate::job::Job;
-use job_core::{Enqueued, JobId, seeded_bug};
+use crate::keys::KeyText;
+use job_core::{BatchId, Enqueued, JobId, seeded_bug};
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// What the store knows about an id.
 #[derive(Debug, Clone, Copy)]
@@ -15,6 +17,14 @@ pub(crate) enum Known {
     Ended,
     /// It was never stored: this job held its key.
     Duplicate(JobId),
+}
+
+/// What has to be done about a job that is gone.
+#[derive(Debug)]
+pub(crate) struct Gone {
+    pub(crate) id: JobId,
+    pub(crate) unique: Option<Arc<KeyText>>,
+    pub(crate) batch: Option<BatchId>,
 }
 
 /// Jobs by slot, so that a settlement finds its job without hashing.
@@ -92,14 +102,18 @@ impl Table {
     }
 
     /// Removes a job and remembers its id.
-    pub(crate) fn remove(&mut self, slot: u32, now: Tick) -> Option<Job> {
-        let job = self.slots.get_mut(slot as usize)?.take()?;
+    pub(crate) fn remove(&mut self, slot: u32, now: Tick) -> Option<Gone> {
+        let place = self.slots.get_mut(slot as usize)?;
+        let job = place.as_mut()?;
+        let gone = Gone { id: job.id, unique: job.unique.take(), batch: job.batch() };
+        // Dropped where it is: handing it out would copy it several times.
+        *place = None;
         self.free.push(slot);
-        self.ended.push_back((now, job.id));
+        self.ended.push_back((now, gone.id));
         if seeded_bug!("memory_ids_forgotten") {
-            self.ids.remove(&job.id);
+            self.ids.remove(&gone.id);
         }
-        Some(job)
+        Some(gone)
     }
 
     /// Puts a job into the slot of another one, whose id is remembered.

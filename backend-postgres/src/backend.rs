@@ -2,6 +2,7 @@
 
 use crate::batches::advance;
 use crate::call::Calls;
+use crate::chores::Chores;
 use crate::claim::{ClaimArgs, Claimed, claim, payloads};
 use crate::connect::{pool, prepare};
 use crate::enqueue::{Batch, Lanes, Register, answers, distinct, enqueue, explain, micros, register};
@@ -20,9 +21,8 @@ use job_core::{
 };
 use sqlx::PgPool;
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::Instant;
 use uuid::Uuid;
 
 /// The most jobs in one statement.
@@ -39,12 +39,6 @@ const EXTEND_CONNECTIONS: u32 = 3;
 
 /// The listener keeps one; the other is there while it changes a broken one for a new one.
 const EAR_CONNECTIONS: u32 = 2;
-
-/// How often a queue is looked through for rows that no claim would find.
-const AUDIT_EVERY: Duration = Duration::from_secs(10);
-
-/// How often old records of a queue are deleted.
-const PRUNE_EVERY: Duration = Duration::from_secs(2);
 
 /// Jobs in a PostgreSQL schema. Cheap to clone; the clones share their connections.
 #[derive(Debug, Clone)]
@@ -64,14 +58,7 @@ pub(crate) struct Inner {
     pub(crate) lanes: Lanes,
     pub(crate) wake: Arc<Wake>,
     durability: DurabilityClass,
-    chores: Mutex<HashMap<QueueName, Chores>>,
-}
-
-/// When a queue's rarer maintenance was done last.
-#[derive(Debug, Clone, Copy)]
-struct Chores {
-    audited: Instant,
-    pruned: Instant,
+    chores: Chores,
 }
 
 impl PostgresBackend {
@@ -104,7 +91,7 @@ impl PostgresBackend {
             lanes: Lanes::default(),
             wake,
             durability: server.durability,
-            chores: Mutex::default(),
+            chores: Chores::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -204,24 +191,6 @@ impl Inner {
             solo: request.solo,
             verdicts,
         }
-    }
-
-    /// Which of the rarer chores are due for this queue.
-    fn due(&self, queue: &QueueName) -> (bool, bool) {
-        let now = Instant::now();
-        let mut chores = self.chores.lock().expect("no panic while it is held");
-        let Some(last) = chores.get_mut(queue) else {
-            chores.insert(queue.clone(), Chores { audited: now, pruned: now });
-            return (true, true);
-        };
-        let due = (now >= last.audited + AUDIT_EVERY, now >= last.pruned + PRUNE_EVERY);
-        if due.0 {
-            last.audited = now;
-        }
-        if due.1 {
-            last.pruned = now;
-        }
-        due
     }
 }
 
@@ -362,9 +331,11 @@ impl Backend for PostgresBackend {
             done.poisoned = count(poisoned);
             done.more |= more;
         }
-        let woken = inner.calls.run("advance", limit, advance).await?;
-        self.wake_all(&woken);
-        let (audit_due, prune_due) = inner.due(queue);
+        if inner.chores.counts_ends(queue) {
+            let woken = inner.calls.run("advance", limit, advance).await?;
+            self.wake_all(&woken);
+        }
+        let (audit_due, prune_due) = inner.chores.due(queue);
         if audit_due {
             done.repaired = count(inner.calls.run("audit", name(), audit).await?);
             if done.repaired > 0 {

@@ -34,6 +34,7 @@ mod alerts;
 mod backend;
 mod batches;
 mod call;
+mod chores;
 mod claim;
 mod connect;
 mod enqueue;

@@ -21,8 +21,12 @@ if lease then
 end
 if redis.call('ZSCORE', D, handle) or redis.call('ZSCORE', C, handle) then return 2 end
 if kind_of(handle) > kinds then return -kind_of(handle) end
+local lane = KEYS[HEAD + kind_of(handle)]
+local score = tonumber(redis.call('ZSCORE', lane, handle) or 0)
+if score >= LINE then leave_line(handle, score) end
 redis.call('ZREM', WS, handle)
 redis.call('ZREM', WR, handle)
-redis.call('ZREM', KEYS[HEAD + kind_of(handle)], handle)
+redis.call('ZREM', lane, handle)
 finish({ id })
+keep_lines()
 return 0

@@ -1,5 +1,8 @@
-local leases, kinds = #ARGV - 6, tonumber(ARGV[6])
-local bad = wrong_type(1, HEAD) or wrong_type(HEAD + 1, HEAD + leases, 'hash')
-  or wrong_type(HEAD + leases + 1, HEAD + leases + kinds, 'zset')
+-- ARGV: names of the limits whose homes are among the keys, then see claim. KEYS after those of the claim: three for each home.
+local leases, kinds = #ARGV - 8, tonumber(ARGV[7])
+local first = HEAD + leases + kinds + 1
+local bad = wrong_type(1, HEAD) or wrong_type(HEAD + 1, HEAD + leases, 'hash') or wrong_type(HEAD + leases + 1, first - 1, 'zset')
+  or wrong_home_keys(first, (#KEYS - first + 1) / 3)
 if bad then return bad end
-return claim(1, HEAD + 1)
+know_homes(ARGV[1], first)
+return claim(2, HEAD + 1)

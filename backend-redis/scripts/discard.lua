@@ -9,4 +9,5 @@ for _, id in ipairs(ARGV) do
   if done then gone[#gone + 1] = id end
 end
 finish(gone)
+keep_lines()
 return table.concat(letters)

@@ -1,7 +1,7 @@
 -- Stores jobs of one queue. ARGV: receipt ms, channel, queue name, number of kinds, their names, their numbers as the client
 -- knows them (0: not at all), number of jobs, then handle and record of each, then for each job with options: its
--- number, when, index of its idempotency key among KEYS (0: none), window ms, unique key, what if one is taken, longest wait, batch
--- (see store).
+-- number, when, index of its idempotency key among KEYS (0: none), window ms, unique key, what if one is taken, longest wait, batch,
+-- line (see store).
 -- KEYS: receipt, one lane for each kind, idempotency keys. Answers 0 and the answers to the jobs (see
 -- store); or 1: the client has the numbers of the kinds still to learn; or 2, number of the job that is refused, which of its keys
 -- (1: idempotency, 2: unique), and the job that has it.
@@ -36,13 +36,14 @@ for i = 1, jobs do
   handles[i] = ARGV[first + 2 * i - 2]
   records[i] = ARGV[first + 2 * i - 1]
 end
-for option = first + 2 * jobs, #ARGV, 8 do
-  options[tonumber(ARGV[option])] = { ARGV[option + 1], KEYS[tonumber(ARGV[option + 2])], unpack(ARGV, option + 3, option + 7) }
+for option = first + 2 * jobs, #ARGV, 9 do
+  options[tonumber(ARGV[option])] = { ARGV[option + 1], KEYS[tonumber(ARGV[option + 2])], unpack(ARGV, option + 3, option + 8) }
 end
 local it = plan(handles, records, options, lane_of)
 if it.refused then return { 2, unpack(it.refused) } end
 local answer = answers(it)
 -- First, for it is refused if there is no memory, and then nothing has been written.
 redis.call('SET', KEYS[REQUEST], jobs .. ' ' .. answer, 'PX', ARGV[1])
-if store(it, lane_of) then wake(ARGV[2], ARGV[3]) end
+local news = store(it, lane_of)
+if keep_lines() or news then wake(ARGV[2], ARGV[3]) end
 return { 0, answer }

@@ -25,7 +25,7 @@ local tries = {
   { 'SET', key, '', 'PX', 1000 }, { 'GET', key }, { 'PEXPIRE', key, -1 },
   { 'SADD', key, 'm' }, { 'SISMEMBER', key, 'm' }, { 'SMEMBERS', key }, { 'PEXPIRE', key, -1 },
   { 'ZADD', key, 1, 'm' }, { 'ZSCORE', key, 'm' }, { 'ZRANK', key, 'm' }, { 'ZCARD', key }, { 'ZCOUNT', key, 0, 1 },
-  { 'ZRANGE', key, 0, 0 }, { 'ZRANGEBYSCORE', key, 0, 1 }, { 'ZREMRANGEBYRANK', key, 0, 0 }, { 'ZREM', key, 'm' },
+  { 'ZRANGE', key, 0, 0 }, { 'ZRANGEBYSCORE', key, 0, 1 }, { 'ZRANGEBYLEX', key, '-', '+' }, { 'ZREMRANGEBYRANK', key, 0, 0 }, { 'ZREM', key, 'm' },
 }
 if ARGV[1] ~= '' then tries[#tries + 1] = { 'PUBLISH', ARGV[1], '' } end
 for i, words in ipairs(tries) do

@@ -1,6 +1,6 @@
--- Makes due jobs ready, and removes kept ones whose time is over. ARGV: limit, channel, queue name. KEYS: the lanes of all kinds. Answers how many, whether more are due,
--- in how many ms the next is (-1: none is there), the leases that have expired, and how many were
--- removed; or a number: the client knows too few kinds.
+-- Makes due jobs ready, removes kept ones whose time is over, and forgets lines. ARGV: limit, channel, queue name. KEYS: the lanes of all
+-- kinds. Answers how many, whether more are due, in how many ms the next is (-1: none is there), the leases that have expired, and how
+-- many were removed; or a number: the client knows too few kinds.
 local bad = wrong_type(1, HEAD) or wrong_type(HEAD + 1, #KEYS, 'zset')
 if bad then return bad end
 local limit, now = tonumber(ARGV[1]), now_ms()
@@ -27,7 +27,7 @@ if count > 0 then
   for i = 1, count do
     local job = all[i]
     redis.call('ZREM', job.key, job.handle)
-    redis.call('ZADD', KEYS[HEAD + kind_of(job.handle)], whole(priority_of(job.handle) * PRIORITY + FRESH + seq + i - 1), job.handle)
+    make_ready(KEYS[HEAD + kind_of(job.handle)], job.handle, priority_of(job.handle) * PRIORITY + FRESH + seq + i - 1)
   end
   wake(ARGV[2], ARGV[3])
 end
@@ -47,5 +47,7 @@ if #over > 0 then
   for i, handle in ipairs(over) do gone[i] = id_of(handle) end
   finish(gone)
 end
+forget_lines(limit)
+keep_lines()
 local expired = redis.call('ZRANGEBYSCORE', X, '-inf', stamp, 'LIMIT', 0, limit)
 return { count, next_due == 0 and 1 or 0, next_due, expired, #over }

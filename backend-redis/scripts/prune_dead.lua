@@ -9,4 +9,5 @@ for i, handle in ipairs(old) do gone[i] = id_of(handle) end
 write_even_if_full()
 many('ZREM', D, old)
 finish(gone)
+keep_lines()
 return #old

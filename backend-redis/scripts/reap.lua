@@ -1,5 +1,6 @@
 -- Ends leases that have expired. ARGV: receipt ms, channel, queue name, poison limit, number of leases, their ids. KEYS: the
--- leases, the lanes of all kinds. Answers leases, jobs returned, jobs poisoned; or a number: the client knows too few kinds.
+-- leases, the lanes of all kinds. Answers leases, jobs returned, jobs poisoned, and what homes of limits have to be told (see settle); or
+-- a number: the client knows too few kinds.
 local leases = tonumber(ARGV[5])
 local bad = wrong_type(1, HEAD) or wrong_type(HEAD + 1, HEAD + leases, 'hash') or wrong_type(HEAD + leases + 1, #KEYS, 'zset')
 if bad then return bad end
@@ -8,8 +9,8 @@ local expired = {}
 for no = 1, leases do
   local expires = redis.call('ZSCORE', X, ARGV[5 + no])
   if expires and tonumber(expires) <= now then
-    local found = redis.call('HMGET', KEYS[HEAD + no], 'h', 'f', 'c')
-    local lease = { key = KEYS[HEAD + no], id = ARGV[5 + no], class = tonumber(found[3] or 0), jobs = {} }
+    local found = redis.call('HMGET', KEYS[HEAD + no], 'h', 'f', 'c', 'g')
+    local lease = { key = KEYS[HEAD + no], id = ARGV[5 + no], class = tonumber(found[3] or 0), slots = slots_of(found[4]), jobs = {} }
     lease.fates = string.gsub(found[2] or '', '[hc]', 'r')
     for at = 1, #(found[2] or '') do
       local fate = string.sub(found[2], at, at)
@@ -23,7 +24,7 @@ for no = 1, leases do
   end
 end
 
-local returned, poisoned, gone = 0, 0, {}
+local returned, poisoned, gone, told = 0, 0, {}, {}
 local function back(handle, charged, claims, crashes, class)
   redis.call('HSET', M, id_of(handle), meta(charged, claims, crashes))
   redis.call('ZADD', KEYS[HEAD + leases + kind_of(handle)], whole(class * SUSPECT + priority_of(handle) * PRIORITY + draw(1)), handle)
@@ -60,13 +61,16 @@ end
 if #expired > 0 then write_even_if_full() end
 for _, lease in ipairs(expired) do
   for _, job in ipairs(lease.jobs) do bring_back(job, lease.class) end
+  for _, slot in ipairs(lease.slots) do told[#told + 1] = { slot.name, lease.id .. SHARD, 0 } end
   redis.call('ZREM', X, lease.id)
   redis.call('ZREM', XI, lease.id)
   if redis.call('EXISTS', lease.key) == 1 then
     redis.call('HSET', lease.key, 'f', lease.fates, 'n', 0)
+    redis.call('HDEL', lease.key, 'g')
     redis.call('PEXPIRE', lease.key, ARGV[1])
   end
 end
 finish(gone)
+keep_lines()
 if returned > 0 then wake(ARGV[2], ARGV[3]) end
-return { #expired, returned, poisoned }
+return { #expired, returned, poisoned, told }

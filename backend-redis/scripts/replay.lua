@@ -20,11 +20,12 @@ for i = 3, #ARGV do
     redis.call('HSET', M, id, meta(0, claims, 0))
     if key then redis.call('HSET', U, key, id) end
     redis.call('ZREM', D, handle)
-    redis.call('ZADD', KEYS[HEAD + kind_of(handle)], whole(priority_of(handle) * PRIORITY + FRESH + draw(1)), handle)
+    make_ready(KEYS[HEAD + kind_of(handle)], handle, priority_of(handle) * PRIORITY + FRESH + draw(1))
     letters[#letters + 1] = '1'
   else
     letters[#letters + 1] = '0'
   end
 end
+keep_lines()
 if next(dead) then wake(ARGV[1], ARGV[2]) end
 return table.concat(letters)

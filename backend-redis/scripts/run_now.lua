@@ -13,6 +13,7 @@ if kind_of(handle) > #KEYS - HEAD then return kind_of(handle) end
 write_even_if_full()
 redis.call('ZREM', WS, handle)
 redis.call('ZREM', WR, handle)
-redis.call('ZADD', KEYS[HEAD + kind_of(handle)], whole(priority_of(handle) * PRIORITY + FRESH + draw(1)), handle)
+make_ready(KEYS[HEAD + kind_of(handle)], handle, priority_of(handle) * PRIORITY + FRESH + draw(1))
+keep_lines()
 wake(ARGV[1], ARGV[2])
 return '1'

@@ -2,21 +2,20 @@
 
 use crate::claim::Wanted;
 use crate::error::{NAME, not_sent, refused, unreadable};
-use crate::keys::add_id;
+use crate::limits::{Homes, Recent};
 use crate::link::{Link, Target};
 use crate::options::Options;
 use crate::queue::Queue;
-use crate::record::ms;
 use crate::reply;
 use crate::rights;
-use crate::script::{EXTEND, WIDEN};
+use crate::script::{Call, WIDEN};
 use crate::server;
 use crate::wake::Wake;
 use async_trait::async_trait;
 use job_core::{
-    Backend, BackendError, BackendInfo, Claim, ClaimRequest, Declared, DurabilityClass, Enqueued, ErrorKind,
-    Extended, Hold, LeaseId, LeaseStatus, LimitName, MaintainRequest, Maintained, NewJob, NoteEdit, Notes,
-    OwnThread, QueueName, Settled, Settlement,
+    Backend, BackendError, BackendInfo, Claim, ClaimRequest, Declared, DurabilityClass, Effect, Enqueued,
+    ErrorKind, Extended, Hold, LeaseId, LeaseStatus, LimitName, MaintainRequest, Maintained, NewJob,
+    NoteEdit, Notes, OwnThread, QueueName, Settled, Settlement,
 };
 use redis::Value;
 use std::collections::HashMap;
@@ -48,13 +47,16 @@ pub(crate) struct Inner {
     /// Enqueues that wait for other servers: they would hold up everything behind them.
     pub(crate) slow: Arc<Link>,
     /// Extensions wait neither for a busy connection nor for a busy runtime.
-    urgent: Arc<Link>,
+    pub(crate) urgent: Arc<Link>,
     /// What drives them; ends with the backend.
     _urgent: OwnThread,
     ear: Ear,
     pub(crate) wake: Arc<Wake>,
     durability: DurabilityClass,
     queues: Mutex<HashMap<QueueName, Arc<Queue>>>,
+    pub(crate) homes: Recent<Homes>,
+    /// True if all keys are on one server, so that a script may touch any.
+    pub(crate) together: bool,
     /// Why the server does not keep what it is given.
     trouble: Mutex<Option<String>>,
 }
@@ -90,11 +92,13 @@ impl RedisBackend {
             slow: Link::new(target.clone(), DEADLINE.max(Duration::from_secs(90)), None),
             urgent: Link::new(target.clone(), EXTEND_DEADLINE, Some(thread.handle().clone())),
             _urgent: thread,
-            ear: Ear(target),
             wake,
             queues: Mutex::default(),
+            homes: Recent::default(),
+            together: !target.is_cluster(),
             trouble: Mutex::default(),
             options,
+            ear: Ear(target),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -157,6 +161,25 @@ impl Inner {
         Ok(Queue::new(&self.options.prefix, name, shards.ok_or_else(|| unreadable("connect"))?))
     }
 
+    /// Runs a script whose writes must be with as many servers as the URL asks for. Whether they are is told beside the answer,
+    /// for a script that has refused has written nothing.
+    pub(crate) async fn run_and_keep(
+        &self,
+        call: Call,
+        done: &str,
+    ) -> Result<(Value, Result<(), BackendError>), BackendError> {
+        let Some(wait) = self.options.wait else { return Ok((self.link.run(call).await?, Ok(()))) };
+        let operation = call.script.operation;
+        let (answer, enough) = self.slow.run_and_wait(call, wait).await?;
+        let kept = if enough {
+            Ok(())
+        } else {
+            let text = format!("{done}, but not by as many servers as the URL asks for");
+            Err(BackendError::new(NAME, operation, ErrorKind::Transient, Effect::Unknown, text))
+        };
+        Ok((answer, kept))
+    }
+
     async fn enter(&self, name: &QueueName) -> Result<(), BackendError> {
         let word = |word: &str| {
             let mut cmd = redis::cmd(word);
@@ -197,38 +220,6 @@ impl Inner {
         }
         Ok(repaired)
     }
-
-    async fn extend(
-        &self,
-        queue: &Queue,
-        leases: &[LeaseId],
-        lease_for: Duration,
-    ) -> Result<Extended, BackendError> {
-        let mut extended = Extended { leases: vec![LeaseStatus::Stale; leases.len()], cancel: Vec::new() };
-        for shard in &queue.shards {
-            let keys: Vec<_> = leases.iter().map(|l| shard.tag.lease(*l)).collect();
-            let mut call = EXTEND.call(&shard.tag, &keys);
-            call.cmd.arg(ms(lease_for));
-            for lease in leases {
-                add_id(&mut call.cmd, lease.as_uuid());
-            }
-            let answer = self.urgent.run(call).await?;
-            let read = || {
-                let [letters, cancel] = <[Value; 2]>::try_from(reply::array(answer)?).ok()?;
-                for (status, letter) in extended.leases.iter_mut().zip(reply::bytes(letters)?) {
-                    if letter == b'1' {
-                        *status = LeaseStatus::Held;
-                    }
-                }
-                for id in reply::array(cancel)? {
-                    extended.cancel.push(crate::claim::job_id(id)?);
-                }
-                Some(())
-            };
-            read().ok_or_else(|| unreadable("extend"))?;
-        }
-        Ok(extended)
-    }
 }
 
 #[async_trait]
@@ -253,7 +244,8 @@ impl Backend for RedisBackend {
     async fn claim(&self, queue: &QueueName, request: &ClaimRequest<'_>) -> Result<Claim, BackendError> {
         self.inner.ready("claim")?;
         let queue = self.inner.queue(queue).await?;
-        let mut wanted = Wanted::new(request, &queue);
+        let concerns = self.inner.concerns(&queue, request.kinds).await?;
+        let mut wanted = Wanted::new(request, &queue, concerns);
         let jobs = self.inner.claim_rest(&queue, &mut wanted, None).await?;
         Ok(wanted.claim(jobs))
     }
@@ -275,7 +267,8 @@ impl Backend for RedisBackend {
     ) -> Result<(Vec<Settled>, Claim), BackendError> {
         self.inner.ready("settle and claim")?;
         let queue = self.inner.queue(queue).await?;
-        let mut wanted = Wanted::new(request, &queue);
+        let concerns = self.inner.concerns(&queue, request.kinds).await?;
+        let mut wanted = Wanted::new(request, &queue, concerns);
         let (settled, jobs) = self.inner.settle(&queue, settlements, Some(&mut wanted)).await?;
         Ok((settled, wanted.claim(jobs)))
     }

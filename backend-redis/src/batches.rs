@@ -1,15 +1,13 @@
 //! Batches: who waits for which, and how far they have come.
 
 use crate::backend::Inner;
-use crate::error::{NAME, unreadable};
+use crate::error::unreadable;
 use crate::keys::{Raw, Tag, add_id};
 use crate::queue::Shard;
 use crate::record::ms;
 use crate::reply;
 use crate::script::{BATCH, Call, RUN_NOW};
-use job_core::{
-    BackendError, BatchEvent, BatchId, BatchRecord, Effect, ErrorKind, JobId, NewJob, QueueName, When,
-};
+use job_core::{BackendError, BatchEvent, BatchId, BatchRecord, JobId, NewJob, QueueName, When};
 use redis::{Cmd, Value};
 use uuid::Uuid;
 
@@ -84,15 +82,9 @@ impl Inner {
 
     /// Makes jobs ready whose event has come. All of it may be repeated; a job that has been told is not told again.
     async fn advance(&self, batch: BatchId, call: Call) -> Result<(), BackendError> {
-        let (answer, enough) = match self.options.wait {
-            None => (self.link.run(call).await?, true),
-            // Else a failover could forget what was acknowledged, or what is taken out of an outbox next.
-            Some(wait) => self.slow.run_and_wait(call, wait).await?,
-        };
-        if !enough {
-            let text = "counted, but not by as many servers as the URL asks for";
-            return Err(BackendError::new(NAME, "batch", ErrorKind::Transient, Effect::Unknown, text));
-        }
+        // Else a failover could forget what was acknowledged, or what is taken out of an outbox next.
+        let (answer, kept) = self.run_and_keep(call, "counted").await?;
+        kept?;
         let standing = Standing::read(answer).ok_or_else(|| unreadable("batch"))?;
         let over = standing.members > 0 && standing.ended >= standing.members;
         let mut told = Vec::new();

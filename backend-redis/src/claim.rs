@@ -3,6 +3,7 @@
 use crate::backend::Inner;
 use crate::error::unreadable;
 use crate::keys::add_id;
+use crate::permits::{Concern, Permit, Used, read_used, to_text};
 use crate::queue::{Queue, Shard};
 use crate::record::{decode, instant, ms};
 use crate::reply;
@@ -10,6 +11,7 @@ use crate::script::{CLAIM_, Call};
 use jiff::Timestamp;
 use job_core::{BackendError, Claim, ClaimRequest, ClaimedJob, Hold, JobId, LeaseId, Suspicion};
 use redis::{Cmd, Value};
+use std::time::Duration;
 use uuid::Uuid;
 
 /// Payloads of one claim together; one job may be larger.
@@ -26,6 +28,10 @@ pub(crate) struct Wanted<'a> {
     with_solo: Vec<u32>,
     /// What the clocks said of the shards that gave jobs, the earliest: it is ahead of none of them.
     pub(crate) now: Option<Timestamp>,
+    /// The limits under which the kinds of the claim are.
+    pub(crate) concerns: Vec<Concern>,
+    /// When to ask again because jobs were left for a limit or a line, in ms.
+    retry_in: Option<u64>,
 }
 
 /// What to do about jobs that run alone.
@@ -38,14 +44,15 @@ enum Solo {
 }
 
 impl<'a> Wanted<'a> {
-    pub(crate) fn new(request: &'a ClaimRequest<'a>, queue: &Queue) -> Self {
+    pub(crate) fn new(request: &'a ClaimRequest<'a>, queue: &Queue, concerns: Vec<Concern>) -> Self {
         let limit = usize::try_from(request.limit).unwrap_or(usize::MAX);
         let solo = match (request.solo, queue.shards.len()) {
             (false, _) => Solo::Leave,
             (true, 1) => Solo::Take,
             (true, _) => Solo::Tell,
         };
-        Self { request, limit, suspects: request.suspect_leases, solo, with_solo: Vec::new(), now: None }
+        let suspects = request.suspect_leases;
+        Self { request, limit, suspects, solo, with_solo: Vec::new(), now: None, concerns, retry_in: None }
     }
 
     /// The keys of the claim in this shard: leases, then lanes.
@@ -55,27 +62,36 @@ impl<'a> Wanted<'a> {
         keys.chain(self.request.kinds.iter().map(|k| shard.tag.lane(k))).collect()
     }
 
-    pub(crate) fn add_args(&self, cmd: &mut Cmd) {
+    /// With what homes have permitted, unless the script looks for itself.
+    pub(crate) fn add_args(&self, cmd: &mut Cmd, permits: Option<&[Permit]>) {
         add_id(cmd, self.request.worker.as_uuid());
         cmd.arg(self.limit).arg(ms(self.request.lease_for)).arg(self.solo as u8);
-        cmd.arg(BYTES_MAX).arg(self.request.kinds.len());
+        cmd.arg(BYTES_MAX).arg(self.request.kinds.len()).arg(to_text(&self.concerns, permits));
         for lease in std::iter::once(&self.request.lease).chain(self.suspects) {
             add_id(cmd, lease.as_uuid());
         }
     }
 
-    /// Reads the jobs that a shard gave.
-    pub(crate) fn take(&mut self, shard: &Shard, answer: Value) -> Result<Vec<ClaimedJob>, BackendError> {
-        let mut parts = reply::array(answer).ok_or_else(|| unreadable("claim"))?;
-        if parts.len() > 5 {
-            parts.truncate(5);
-            self.with_solo.push(shard.number);
-        }
-        let now = parts.pop().and_then(|now| reply::int(&now)).ok_or_else(|| unreadable("claim"))?;
-        let jobs = self.read(shard, parts).ok_or_else(|| unreadable("claim"))?;
-        if !jobs.is_empty() {
-            self.hear(instant(now));
-        }
+    /// Reads the jobs that a shard gave, and what was used of permits.
+    pub(crate) fn take(
+        &mut self,
+        shard: &Shard,
+        answer: Value,
+    ) -> Result<(Vec<ClaimedJob>, Used), BackendError> {
+        let read = || {
+            let [handles, stored, metas, places, now, solo, retry_in, used] =
+                <[Value; 8]>::try_from(reply::array(answer)?).ok()?;
+            let jobs = self.read(shard, [handles, stored, metas, places])?;
+            if !jobs.is_empty() {
+                self.hear(instant(reply::int(&now)?));
+            }
+            if reply::int(&solo)? == 1 {
+                self.with_solo.push(shard.number);
+            }
+            self.ask_again(u64::try_from(reply::int(&retry_in)?).ok());
+            Some((jobs, read_used(used)?))
+        };
+        let (jobs, used) = read().ok_or_else(|| unreadable("claim"))?;
         let normal = jobs.iter().filter(|j| j.hold.lease == self.request.lease).count();
         self.limit = self.limit.saturating_sub(normal);
         let odd = jobs.len() - normal;
@@ -83,7 +99,11 @@ impl<'a> Wanted<'a> {
         if odd > 0 {
             self.solo = Solo::Leave;
         }
-        Ok(jobs)
+        Ok((jobs, used))
+    }
+
+    fn ask_again(&mut self, after: Option<u64>) {
+        self.retry_in = self.retry_in.into_iter().chain(after).min();
     }
 
     fn hear(&mut self, now: Timestamp) {
@@ -94,11 +114,11 @@ impl<'a> Wanted<'a> {
     pub(crate) fn claim(&self, jobs: Vec<ClaimedJob>) -> Claim {
         let mut claim = Claim::new(jobs);
         claim.now = self.now;
+        claim.retry_in = self.retry_in.map(Duration::from_millis);
         claim
     }
 
-    fn read(&self, shard: &Shard, parts: Vec<Value>) -> Option<Vec<ClaimedJob>> {
-        let [handles, stored, metas, places] = <[Value; 4]>::try_from(parts).ok()?;
+    fn read(&self, shard: &Shard, [handles, stored, metas, places]: [Value; 4]) -> Option<Vec<ClaimedJob>> {
         let (handles, stored) = (reply::array(handles)?, reply::array(stored)?);
         let (metas, places) = (reply::array(metas)?, reply::array(places)?);
         let mut jobs = Vec::with_capacity(handles.len());
@@ -183,14 +203,44 @@ impl Inner {
             if wanted.is_met() {
                 break;
             }
-            let mut call: Call = CLAIM_.call(&shard.tag, &wanted.keys(shard));
-            wanted.add_args(&mut call.cmd);
-            let answer = self.link.run(call).await.map_err(|e| if claimed { e.in_part() } else { e })?;
+            let more =
+                self.claim_shard(shard, wanted).await.map_err(|e| if claimed { e.in_part() } else { e })?;
             claimed = true;
-            jobs.extend(wanted.take(shard, answer)?);
+            jobs.extend(more);
         }
         if wanted.solo == Solo::Tell {
             jobs.extend(self.claim_solo(queue, wanted).await.map_err(BackendError::in_part)?);
+        }
+        Ok(jobs)
+    }
+
+    async fn claim_shard(
+        &self,
+        shard: &Shard,
+        wanted: &mut Wanted<'_>,
+    ) -> Result<Vec<ClaimedJob>, BackendError> {
+        let (mut names, mut keys) = (String::new(), wanted.keys(shard));
+        let permits = if self.together {
+            for Concern { home, .. } in &wanted.concerns {
+                names.push_str(home.name.as_str());
+                names.push(' ');
+                keys.extend(home.keys());
+            }
+            None
+        } else {
+            let want = wanted.limit + wanted.suspects.len();
+            Some(self.ask(shard, &wanted.concerns, wanted.request, want).await?)
+        };
+        let mut call: Call = CLAIM_.call(&shard.tag, &keys);
+        call.cmd.arg(names);
+        wanted.add_args(&mut call.cmd, permits.as_deref());
+        let suspects = wanted.suspects;
+        let answer = self.link.run(call).await?;
+        let (jobs, used) = wanted.take(shard, answer)?;
+        if let Some(permits) = permits {
+            let kept = self.keep(shard, &wanted.concerns, &permits, wanted.request, suspects, &used).await;
+            // Nobody may start a job before the home knows who holds its slot.
+            kept.map_err(BackendError::in_part)?;
         }
         Ok(jobs)
     }
@@ -203,11 +253,14 @@ impl Inner {
     ) -> Result<Vec<ClaimedJob>, BackendError> {
         // The lease of the claim may have jobs in these shards already, which are not to come again.
         let request = ClaimRequest { lease: LeaseId::random(), limit: 0, ..wanted.request.clone() };
-        for shard in queue.shards.iter().filter(|s| wanted.with_solo.contains(&s.number)) {
-            let mut alone = Wanted { solo: Solo::Take, ..Wanted::new(&request, queue) };
-            let mut call: Call = CLAIM_.call(&shard.tag, &alone.keys(shard));
-            alone.add_args(&mut call.cmd);
-            let jobs = alone.take(shard, self.link.run(call).await?)?;
+        let with_solo = std::mem::take(&mut wanted.with_solo);
+        for shard in queue.shards.iter().filter(|s| with_solo.contains(&s.number)) {
+            let concerns = std::mem::take(&mut wanted.concerns);
+            let mut alone = Wanted { solo: Solo::Take, ..Wanted::new(&request, queue, concerns) };
+            let jobs = self.claim_shard(shard, &mut alone).await;
+            wanted.concerns = std::mem::take(&mut alone.concerns);
+            let jobs = jobs?;
+            wanted.ask_again(alone.retry_in);
             if !jobs.is_empty() {
                 alone.now.into_iter().for_each(|now| wanted.hear(now));
                 return Ok(jobs);

@@ -3,13 +3,12 @@
 use crate::backend::Inner;
 use crate::error::{NAME, refused, unreadable};
 use crate::keys::{Raw, joined};
+use crate::lines::line_of;
 use crate::queue::{Queue, Shard, number_of};
 use crate::record::{at_ms, conflict, encode, ms, place};
 use crate::reply;
 use crate::script::{Call, ENQUEUE_};
-use job_core::{
-    BackendError, Effect, Enqueued, ErrorKind, JobId, KeyName, KeyTaken, Kind, NewJob, QueueName, When,
-};
+use job_core::{BackendError, Enqueued, ErrorKind, JobId, KeyName, KeyTaken, Kind, NewJob, QueueName, When};
 use redis::Value;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -68,23 +67,11 @@ impl Inner {
         // Only somebody who empties the server meanwhile can make this go round again.
         for _ in 0..4 {
             let call = self.enqueue_call(queue, shard, jobs, &kinds);
-            let (answer, enough) = match self.options.wait {
-                None => (self.link.run(call).await?, true),
-                Some(wait) => self.slow.run_and_wait(call, wait).await?,
-            };
+            let (answer, kept) = self.run_and_keep(call, "stored").await?;
             let mut items = reply::array(answer).ok_or_else(|| unreadable(OPERATION))?.into_iter();
             match (items.next().as_ref().and_then(reply::int), items.next()) {
-                (Some(0), Some(_)) if !enough => {
-                    let text = "stored, but not by as many servers as the URL asks for";
-                    return Err(BackendError::new(
-                        NAME,
-                        OPERATION,
-                        ErrorKind::Transient,
-                        Effect::Unknown,
-                        text,
-                    ));
-                }
                 (Some(0), Some(letters)) => {
+                    kept?;
                     let letters = reply::bytes(letters).ok_or_else(|| unreadable(OPERATION))?;
                     let mut letters = letters.chunks_exact(17);
                     return Ok(jobs.iter().map(|job| enqueued(job.id, letters.next())).collect());
@@ -125,14 +112,14 @@ impl Inner {
         }
         for (number, job) in (1_usize..).zip(jobs) {
             let plain = job.when == When::Now && job.idempotency.is_none() && job.unique.is_none();
-            if plain && job.batch().is_none() {
+            if plain && job.batch().is_none() && job.line().is_none() {
                 continue;
             }
             let options = Options::of(job);
             let key = job.idempotency.as_ref().map(|k| shard.tag.idempotency(&k.scope, k.key.as_str()));
             cmd.arg(number).arg(options.when).arg(key.and_then(|k| places.get(&k).copied()).unwrap_or(0));
             cmd.arg(options.window).arg(options.unique).arg(options.on_conflict).arg(options.max_wait);
-            cmd.arg(Raw(&options.batch));
+            cmd.arg(Raw(&options.batch)).arg(Raw(&options.line));
         }
         call
     }
@@ -148,6 +135,8 @@ pub(crate) struct Options {
     pub(crate) unique: String,
     /// The id of its batch, or nothing.
     pub(crate) batch: Vec<u8>,
+    /// The name of its line, or nothing.
+    pub(crate) line: Vec<u8>,
     /// What happens if a key is taken, and the longest wait in ms.
     pub(crate) on_conflict: u8,
     pub(crate) max_wait: u64,
@@ -167,6 +156,7 @@ impl Options {
             },
             window: job.idempotency.as_ref().map_or(0, |k| ms(k.window).min(WINDOW_MAX)),
             unique: job.unique.as_ref().map(|k| joined(&k.scope, k.key.as_str())).unwrap_or_default(),
+            line: line_of(job),
             batch: job.batch().map(|b| b.as_uuid().into_bytes().to_vec()).unwrap_or_default(),
         }
     }

@@ -4,6 +4,7 @@
 use crate::backend::{Inner, RedisBackend};
 use crate::error::{refused, unreadable};
 use crate::keys::{Part, Raw};
+use crate::lines::line_in;
 use crate::queue::{Queue, Shard};
 use crate::record::decode;
 use crate::reply;
@@ -30,6 +31,8 @@ pub struct FsckReport {
     pub stray: u64,
     /// Leases that had ended but were still listed, or that nothing would have ended.
     pub leases: u64,
+    /// What lines knew of their jobs that was not so. Mended, it is.
+    pub lines: u64,
     /// Keys of another type than ours. Mended, they have been renamed to these names, out of the way.
     pub quarantined: Vec<String>,
 }
@@ -83,7 +86,7 @@ impl Inner {
             let cursor = self.audit_page(shard, shard.audited(), true, &mut report).await?;
             shard.audit_from(cursor);
         }
-        Ok(report.lost + report.twice + report.leases)
+        Ok(report.lost + report.twice + report.leases + report.lines)
     }
 
     async fn fsck_shard(
@@ -106,7 +109,7 @@ impl Inner {
             [Part::Scheduled, Part::Retrying, Part::Completed, Part::Dead].map(|p| (head(p), "zset")),
         );
         indexes.extend(
-            [Part::Running, Part::Metas, Part::Errors, Part::KeyOf, Part::Notes, Part::Members]
+            [Part::Running, Part::Metas, Part::Errors, Part::KeyOf, Part::Notes, Part::Members, Part::LineOf]
                 .map(|p| (head(p), "hash")),
         );
         indexes.push((head(Part::Unique), "keys"));
@@ -130,10 +133,10 @@ impl Inner {
                 }
             }
         }
-        Ok(())
+        self.fsck_lines(shard, repair, report).await
     }
 
-    async fn scan(
+    pub(crate) async fn scan(
         &self,
         command: &str,
         key: &str,
@@ -187,8 +190,9 @@ impl Inner {
                 .collect();
             let mut call = FSCK_JOBS.call(&shard.tag, &keys);
             call.cmd.arg(u8::from(repair)).arg(kinds);
-            for (((id, _), lease), place) in jobs.iter().zip(&leases).zip(places) {
-                call.cmd.arg(Raw(id)).arg(Raw(lease)).arg(place);
+            for (((id, job), lease), place) in jobs.iter().zip(&leases).zip(places) {
+                let line = decode(job.clone(), &[]).map(|j| line_in(&j.kind, &j.headers)).unwrap_or_default();
+                call.cmd.arg(Raw(id)).arg(Raw(lease)).arg(place).arg(Raw(&line));
             }
             let answer = self.link.run(call).await?;
             if let Value::Int(_) = answer {
@@ -197,13 +201,14 @@ impl Inner {
             }
             let counts: Option<Vec<u64>> =
                 reply::array(answer).and_then(|items| items.iter().map(reply::count).collect());
-            let Some([looked, lost, twice, endless]) = counts.as_deref() else {
+            let Some([looked, lost, twice, endless, strange]) = counts.as_deref() else {
                 return Err(unreadable("fsck"));
             };
             report.jobs += looked;
             report.lost += lost;
             report.twice += twice;
             report.leases += endless;
+            report.lines += strange;
             return Ok(next);
         }
         Err(refused("fsck", ErrorKind::Permanent, "the numbers of the queue's kinds are lost"))

@@ -1,11 +1,11 @@
 //! Names of keys. All keys of a shard of a queue share one hash tag, so that a script may touch them together.
 
-use job_core::{BatchId, Kind, LeaseId, QueueName};
+use job_core::{BatchId, Kind, LeaseId, LimitName, QueueName};
 use redis::{Cmd, RedisWrite, ToRedisArgs};
 use uuid::Uuid;
 
 /// The keys that every script gets first, in this order, and their types.
-const HEAD: [(&str, &str); 17] = [
+const HEAD: [(&str, &str); 21] = [
     ("q", "hash"),
     ("j", "hash"),
     ("m", "hash"),
@@ -23,6 +23,10 @@ const HEAD: [(&str, &str); 17] = [
     ("n", "hash"),
     ("c", "zset"),
     ("b", "hash"),
+    ("lk", "hash"),
+    ("ls", "hash"),
+    ("lw", "zset"),
+    ("lo", "zset"),
 ];
 
 /// One shard of a queue: where its keys are.
@@ -51,6 +55,10 @@ pub(crate) enum Part {
     Notes = 14,
     Completed = 15,
     Members = 16,
+    LineOf = 17,
+    Lines = 18,
+    InLine = 19,
+    Turns = 20,
 }
 
 impl Tag {
@@ -61,6 +69,16 @@ impl Tag {
     /// Of one batch, which any queue may have members of.
     pub(crate) fn of_batch(prefix: &str, batch: BatchId) -> Self {
         Self::of_text(format!("{{{prefix}:batch:{}}}", batch.as_uuid().simple()))
+    }
+
+    /// Of one limit, which any queue may be under.
+    pub(crate) fn of_limit(prefix: &str, limit: &LimitName) -> Self {
+        Self::of_text(format!("{{{prefix}:limit:{limit}}}"))
+    }
+
+    /// Of the names of all limits.
+    pub(crate) fn of_limits(prefix: &str) -> Self {
+        Self::of_text(format!("{{{prefix}:limits}}"))
     }
 
     /// Of what workers have raised.

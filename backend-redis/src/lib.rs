@@ -54,11 +54,11 @@
 //! ACL SETUSER worker on >PASSWORD resetkeys ~{steadfast:* ~steadfast:queues resetchannels &steadfast:wake -@all
 //!     +info +ping +select +subscribe +unsubscribe +publish +eval +evalsha +time +type +exists +get +set +pexpire
 //!     +hget +hmget +hset +hdel +hincrby +hexists +hlen +hgetall +hscan +sadd +sismember +smembers
-//!     +zadd +zrem +zremrangebyrank +zscore +zrank +zcard +zcount +zrange +zrangebyscore
+//!     +zadd +zrem +zremrangebyrank +zscore +zrank +zcard +zcount +zrange +zrangebyscore +zrangebylex
 //! ```
 //!
-//! More for some: `+cluster` for a cluster, `+wait` or `+waitaof` for `wait`, `+zscan +renamenx` for
-//! [`fsck`](RedisBackend::fsck), and `+config|get` to tell `appendfsync always` from less.
+//! More for some: `+cluster` for a cluster, `+wait` or `+waitaof` for `wait`, `+zscan +zlexcount +renamenx`
+//! for [`fsck`](RedisBackend::fsck), and `+config|get` to tell `appendfsync always` from less.
 
 mod alerts;
 mod backend;
@@ -66,10 +66,13 @@ mod batches;
 mod claim;
 mod enqueue;
 mod error;
+mod extend;
 mod fsck;
+mod fsck_lines;
 mod gauges;
 mod keys;
 mod limits;
+mod lines;
 mod link;
 mod list;
 mod maintain;
@@ -77,6 +80,7 @@ mod notes;
 mod operate;
 mod options;
 mod outbox;
+mod permits;
 mod queue;
 mod record;
 mod reply;

@@ -54,6 +54,10 @@ impl Target {
         Ok(Self { cluster: Some(builder.build()?), ..self })
     }
 
+    pub(crate) const fn is_cluster(&self) -> bool {
+        self.cluster.is_some()
+    }
+
     /// A connection that hears messages; `turn` goes through the nodes of a cluster.
     pub(crate) async fn ear(&self, turn: usize) -> RedisResult<PubSub> {
         in_time(DIAL, self.nodes[turn % self.nodes.len()].get_async_pubsub()).await

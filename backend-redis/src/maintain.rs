@@ -3,6 +3,7 @@
 use crate::backend::Inner;
 use crate::error::{refused, unreadable};
 use crate::keys::{Part, add_id};
+use crate::limits::Slots;
 use crate::queue::{Queue, Shard};
 use crate::record::ms;
 use crate::reply;
@@ -138,12 +139,15 @@ impl Inner {
             }
         };
         let answer = self.with_lanes(shard, &REAP, &keys, add_args).await?;
-        let counts: Option<Vec<u64>> =
-            reply::array(answer).and_then(|items| items.iter().map(reply::count).collect());
-        let Some([ended, returned, poisoned]) = counts.as_deref() else { return Err(unreadable("reap")) };
-        done.leases_reaped += ended;
-        done.jobs_returned += returned;
-        done.poisoned += poisoned;
+        let read = || {
+            let [ended, returned, poisoned, left] = <[Value; 4]>::try_from(reply::array(answer)?).ok()?;
+            done.leases_reaped += reply::count(&ended)?;
+            done.jobs_returned += reply::count(&returned)?;
+            done.poisoned += reply::count(&poisoned)?;
+            Slots::read_all(left)
+        };
+        let left = Option::ok_or_else(read(), || unreadable("reap"))?;
+        self.lower(&left).await;
         Ok(())
     }
 

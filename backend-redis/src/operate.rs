@@ -219,7 +219,7 @@ impl Operate for RedisBackend {
 
 impl Inner {
     /// Every queue that any process has used.
-    async fn all_queues(&self) -> Result<Vec<Arc<Queue>>, BackendError> {
+    pub(crate) async fn all_queues(&self) -> Result<Vec<Arc<Queue>>, BackendError> {
         let mut cmd = redis::cmd("SMEMBERS");
         cmd.arg(self.queues_key());
         let names = match self.link.command("queues", cmd).await? {

@@ -1,6 +1,7 @@
 //! What this process knows about a queue: its shards, and the numbers of its kinds there.
 
 use crate::keys::Tag;
+use crate::limits::{Home, LimitsOfKinds, Recent};
 use job_core::{Hold, Kind, LeaseId, NewJob, QueueName};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,6 +17,10 @@ pub(crate) struct Queue {
     looked: Mutex<Option<Instant>>,
     /// Where the next maintenance begins.
     turn: AtomicUsize,
+    /// The limits that are declared for its kinds.
+    pub(crate) limits: Recent<LimitsOfKinds>,
+    /// Those that claims were last under, whose slots verdicts free.
+    homes: Mutex<Vec<Arc<Home>>>,
 }
 
 #[derive(Debug)]
@@ -39,7 +44,22 @@ impl Queue {
             outbox: Mutex::new("0".to_owned()),
         };
         let shards = (0..shards).map(shard).collect();
-        Self { name: name.clone(), shards, looked: Mutex::default(), turn: AtomicUsize::default() }
+        Self {
+            name: name.clone(),
+            shards,
+            looked: Mutex::default(),
+            turn: AtomicUsize::default(),
+            limits: Recent::default(),
+            homes: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn note_homes(&self, homes: Vec<Arc<Home>>) {
+        *self.homes.lock().unwrap_or_else(PoisonError::into_inner) = homes;
+    }
+
+    pub(crate) fn homes(&self) -> Vec<Arc<Home>> {
+        self.homes.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// True once in this time; the first time too.
@@ -52,10 +72,11 @@ impl Queue {
         due
     }
 
-    /// Where a job goes. Keys are kept in the first shard, so jobs with keys go there; others where their ids say, so
+    /// Where a job goes. Keys and lines are kept in the first shard, so jobs with one go there; others where their ids say, so
     /// that a repeated enqueue goes to the same place.
     pub(crate) fn shard_of(&self, job: &NewJob) -> usize {
-        if job.idempotency.is_some() || job.unique.is_some() { 0 } else { self.spread(job.id.as_uuid()) }
+        let first = job.idempotency.is_some() || job.unique.is_some() || job.line().is_some();
+        if first { 0 } else { self.spread(job.id.as_uuid()) }
     }
 
     /// One of the shards: ids end in random bits.

@@ -13,6 +13,12 @@ pub(crate) struct Script {
 }
 
 const HEAD: &str = include_str!("../scripts/lib/head.lua");
+const BUCKET: &str = include_str!("../scripts/lib/bucket.lua");
+const LINES: &str = include_str!("../scripts/lib/lines.lua");
+const LIMITS: &str = include_str!("../scripts/lib/limits.lua");
+const SLOTS: &str = include_str!("../scripts/lib/slots.lua");
+const BUDGETS: &str = include_str!("../scripts/lib/budgets.lua");
+const SERVE: &str = include_str!("../scripts/lib/serve.lua");
 const FINISH: &str = include_str!("../scripts/lib/finish.lua");
 const KINDS: &str = include_str!("../scripts/lib/kinds.lua");
 const NOTES_LIB: &str = include_str!("../scripts/lib/notes.lua");
@@ -32,31 +38,37 @@ macro_rules! scripts {
 }
 
 scripts! {
-    ENQUEUE_ = "enqueue", "enqueue.lua", [KINDS, FINISH, REPLACE, STORE];
-    CLAIM_ = "claim", "claim.lua", [CLAIM];
-    SETTLE_ = "settle", "settle.lua", [FINISH, NOTES_LIB, REPLACE, STORE, SETTLE];
-    SETTLE_AND_CLAIM = "settle and claim", "settle_and_claim.lua", [FINISH, NOTES_LIB, REPLACE, STORE, SETTLE, CLAIM];
-    EXTEND = "extend", "extend.lua", [];
+    ENQUEUE_ = "enqueue", "enqueue.lua", [KINDS, BUCKET, LINES, FINISH, REPLACE, STORE];
+    CLAIM_ = "claim", "claim.lua", [BUCKET, LINES, LIMITS, SLOTS, BUDGETS, SERVE, CLAIM];
+    SETTLE_ = "settle", "settle.lua", [BUCKET, LINES, LIMITS, SLOTS, FINISH, NOTES_LIB, REPLACE, STORE, SETTLE];
+    SETTLE_AND_CLAIM = "settle and claim", "settle_and_claim.lua",
+        [BUCKET, LINES, LIMITS, SLOTS, BUDGETS, SERVE, FINISH, NOTES_LIB, REPLACE, STORE, SETTLE, CLAIM];
+    EXTEND = "extend", "extend.lua", [SLOTS];
     SAVE = "save", "save.lua", [NOTES_LIB];
     NOTES = "notes", "notes.lua", [];
-    PROMOTE = "promote", "promote.lua", [FINISH];
-    REAP = "reap", "reap.lua", [FINISH];
-    PRUNE_DEAD = "prune", "prune_dead.lua", [FINISH];
+    PROMOTE = "promote", "promote.lua", [BUCKET, LINES, FINISH];
+    REAP = "reap", "reap.lua", [BUCKET, LINES, SLOTS, FINISH];
+    PRUNE_DEAD = "prune", "prune_dead.lua", [BUCKET, LINES, FINISH];
     GET = "get", "get.lua", [ROWS];
     LIST = "list", "list.lua", [ROWS];
     LIST_RUNNING = "list", "list_running.lua", [ROWS];
-    REPLAY = "replay", "replay.lua", [];
-    RUN_NOW = "run now", "run_now.lua", [FINISH];
+    REPLAY = "replay", "replay.lua", [BUCKET, LINES];
+    RUN_NOW = "run now", "run_now.lua", [BUCKET, LINES, FINISH];
     BATCH = "batch", "batch.lua", [];
     AMEND = "amend", "amend.lua", [NOTES_LIB];
-    DISCARD = "discard", "discard.lua", [FINISH];
-    CANCEL = "cancel", "cancel.lua", [FINISH];
+    DISCARD = "discard", "discard.lua", [BUCKET, LINES, FINISH];
+    CANCEL = "cancel", "cancel.lua", [BUCKET, LINES, FINISH];
+    LIMIT = "limit", "limit.lua", [BUCKET, LIMITS];
+    DECLARE = "declare", "declare.lua", [];
+    WEIGH = "set weight", "weigh.lua", [BUCKET, LINES];
+    LIST_LINES = "lines", "list_lines.lua", [BUCKET, LINES];
     STATS = "stats", "stats.lua", [];
     ALERTS = "alerts", "alerts.lua", [];
     GAUGES = "gauges", "gauges.lua", [];
     PAUSE = "pause", "pause.lua", [];
     PAUSE_KIND = "pause", "pause_kind.lua", [];
-    FSCK_JOBS = "fsck", "fsck_jobs.lua", [];
+    FSCK_JOBS = "fsck", "fsck_jobs.lua", [BUCKET, LINES];
+    FSCK_LINES = "fsck", "fsck_lines.lua", [BUCKET, LINES];
     FSCK_ENTRIES = "fsck", "fsck_entries.lua", [];
     FSCK_LEASES = "fsck", "fsck_leases.lua", [];
     PROBE = "connect", "probe.lua", [];

@@ -3,6 +3,13 @@
 
 use job_core::faults::TextBug;
 
+const BUCKET: &str = "backend-redis/scripts/lib/bucket.lua";
+const LIMITS: &str = "backend-redis/scripts/lib/limits.lua";
+const LINES: &str = "backend-redis/scripts/lib/lines.lua";
+const SERVE: &str = "backend-redis/scripts/lib/serve.lua";
+const SLOTS: &str = "backend-redis/scripts/lib/slots.lua";
+const BUDGETS: &str = "backend-redis/scripts/lib/budgets.lua";
+const LIMIT: &str = "backend-redis/scripts/limit.lua";
 const CLAIM: &str = "backend-redis/scripts/lib/claim.lua";
 const FINISH: &str = "backend-redis/scripts/lib/finish.lua";
 const HEAD: &str = "backend-redis/scripts/lib/head.lua";
@@ -134,7 +141,7 @@ const BUGS: &[TextBug] = &[
     bug("lua_amend_cuts_record", "new arguments of a dead job take the rest of it along", AMEND,
         &[("before .. payload)", "payload)")]),
     bug("lua_cancelled_still_queued", "a cancelled job keeps its place in the queue", CANCEL,
-        &[("redis.call('ZREM', KEYS[HEAD + kind_of(handle)], handle)\n", "")]),
+        &[("redis.call('ZREM', lane, handle)\n", "")]),
     bug("lua_notes_outlive_job", "notes stay when their job is gone", FINISH,
         &[("    many('HDEL', N, ids)\n", "")]),
     bug("lua_note_of_any_lease", "a lease that has ended writes notes", SAVE,
@@ -155,6 +162,65 @@ const BUGS: &[TextBug] = &[
         &[("if #over > 0 then", "if false then")]),
     bug("lua_alerts_end_together", "a report of alerts forgets those of other workers", ALERTS,
         &[("  if ends and tonumber(ends) > now then", "  if ends and tonumber(ends) > now and #ARGV == 0 then")]),
+    bug("lua_slot_kept_by_verdict", "a verdict does not free the slot of its job", SLOTS,
+        &[("slot.count, slot.changed = slot.count - 1, true", "slot.count = slot.count - 1")]),
+    bug("lua_slot_kept_by_reap", "the slots of a lease that was ended stay until their time is over", REAP,
+        &[("told[#told + 1] = { slot.name, lease.id .. SHARD, 0 }", "told[#told + 1] = { slot.name, lease.id .. SHARD, slot.count }")]),
+    bug("lua_slot_not_taken", "jobs are not counted under their limits", BUDGETS,
+        &[("if limit.home then hold(limit.home, lease .. SHARD, count, ends) end", "")]),
+    bug("lua_suspects_under_no_limit", "a suspect takes no slot", CLAIM,
+        &[("      spend(lane, 1)\n", ""), ("      if left_of(lane) > 0 then open[#open + 1] = lane end", "      open[#open + 1] = lane")]),
+    bug("lua_limits_of_one_lane", "kinds under one limit do not share it", CLAIM,
+        &[("      if best.limited then\n        spend(best.lane, 1)", "      if false then\n        spend(best.lane, 1)")]),
+    bug("lua_declared_before_set", "what code declares counts more than what an operator has set", LIMITS,
+        &[("found[1] or found[2]", "found[2] or found[1]")]),
+    bug("lua_closed_ignored", "a closed limit lets jobs through", LIMITS,
+        &[("if home.closed > now then return 0, home.closed - now end", "")]),
+    bug("lua_close_shortens", "closing a limit for a moment opens it again soon", LIMIT,
+        &[("math.max(home.closed, now + tonumber(ARGV[2]))", "now + tonumber(ARGV[2])")]),
+    bug("lua_burst_ignored", "a bucket never holds more than one token", BUCKET,
+        &[("return math.max(0, burst - math.ceil", "return math.max(0, 1 - math.ceil")]),
+    bug("lua_tokens_without_end", "a rate lets everything through", LIMITS,
+        &[("left = math.min(left, tokens(home.full, home.interval, home.burst, home.now))", "")]),
+    bug("lua_tokens_not_saved_up", "tokens that nobody used are saved up without an end", BUCKET,
+        &[("return math.max(full, now) + count * interval", "return full + count * interval"), ("math.max(0, full - now) / interval", "(full - now) / interval")]),
+    bug("lua_limit_does_not_say_when", "who is kept back by a limit is not told when to ask again", CLAIM,
+        &[("answer[7] = limits_wait(lanes) or -1", "answer[7] = -1")]),
+    bug("lua_line_unlimited", "a line gives more than it may", LINES,
+        &[("    if count <= 0 then return 0, HELD end\n", "    count = line.waiting\n")]),
+    bug("lua_line_never_freed", "the end of a job lets no other out of its line", LINES,
+        &[("      if letter == 'o' then line.out = line.out - 1 end\n      if line.head == ids[i]", "      if line.head == ids[i]")]),
+    bug("lua_retry_holds_line", "a job that waits for its next attempt counts as out of its line", LINES,
+        &[("  line.out = line.out - 1\n  set_letter(id, 'n', name)", "  set_letter(id, 'n', name)")]),
+    bug("lua_order_forgets_retries", "an ordered line goes on while its job waits for its next attempt", LINES,
+        &[("if line.back == 0 and (line.head ~= '' or line.out > 0)", "if line.back == 0 and line.out > 0")]),
+    bug("lua_head_goes_last", "the job that an ordered line stands still for goes behind others when it comes back", LINES,
+        &[("if line.head == id then line.back, place = 1, 0 end", "if line.head == id then line.back, line.head = 1, '' end")]),
+    bug("lua_gone_holds_line", "a job that is gone holds its ordered line", LINES,
+        &[("      if line.head == ids[i] then line.head, line.back = '', 0 end\n", "")]),
+    bug("lua_line_not_rotated", "a line keeps its turn", SERVE,
+        &[("line.given, line.at, it.line = 0, next_turn(), nil", "line.given = 0")]),
+    bug("lua_weight_ignored", "every line gives one job in its turn", SERVE,
+        &[("elseif line.given >= line.weight then", "elseif line.given >= 1 then")]),
+    bug("lua_turn_forgotten", "a turn that a claim cuts short begins again in the next one", LINES,
+        &[("    at = line.at\n", "    at, line.given = line.at, 0\n")]),
+    bug("lua_lines_take_all", "jobs in lines leave nothing for jobs without one", CLAIM,
+        &[("local served = serve(serving, half(limit))", "local served = serve(serving, limit)")]),
+    bug("lua_lines_get_nothing", "a claim of one job is never given to a line", CLAIM,
+        &[("redis.call('HINCRBY', Q, 'odd', 1) % 2", "0")]),
+    bug("lua_limits_spare_lines", "limits do not bind jobs in lines", SERVE,
+        &[("  spend(lane, given)\n", ""), ("math.min(left, left_of(kind.lane), ", "math.min(left, ")]),
+    bug("lua_released_out_of_line", "a released job waits among those without a line", SETTLE,
+        &[("make_ready(lanes[kind_of(handle)], handle, priority_of(handle) * PRIORITY + draw(1))", "redis.call('ZADD', lanes[kind_of(handle)], whole(priority_of(handle) * PRIORITY + draw(1)), handle)")]),
+    bug("lua_due_out_of_line", "a job that comes due waits among those without a line", PROMOTE,
+        &[("make_ready(KEYS[HEAD + kind_of(job.handle)], job.handle, priority_of(job.handle) * PRIORITY + FRESH + seq + i - 1)",
+           "redis.call('ZADD', KEYS[HEAD + kind_of(job.handle)], whole(priority_of(job.handle) * PRIORITY + FRESH + seq + i - 1), job.handle)")]),
+    bug("lua_cancelled_in_line", "a cancelled job keeps its place in its line", CANCEL,
+        &[("if score >= LINE then leave_line(handle, score) end\n", "")]),
+    bug("lua_sleeping_line_lost", "a line that waits for a token never has a turn again", SERVE,
+        &[("  for _, entry in ipairs(due) do touch(line_at(name_in(entry))) end\n  if look", "  if look")]),
+    bug("lua_rule_change_unheard", "lines that stood still under what was declared before go on standing", SERVE,
+        &[("    for _, entry in ipairs(some) do touch(line_at(name_in(entry))) end\n", "")]),
     bug("lua_types_not_looked_at", "a key of another type is found after the first write", HEAD,
         &[("if type ~= 'none' and", "if false and")]),
 ];

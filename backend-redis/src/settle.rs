@@ -5,6 +5,7 @@ use crate::claim::Wanted;
 use crate::enqueue::{Options, handle};
 use crate::error::{refused, unreadable};
 use crate::keys::{Part, Raw, add_id};
+use crate::limits::{Home, Slots};
 use crate::queue::{Queue, Shard, number_of};
 use crate::record::{encode, encode_whole, ms};
 use crate::reply;
@@ -65,16 +66,17 @@ impl<'a> Verdicts<'a> {
         let (here, away): (Vec<_>, Vec<_>) = follow_ups.partition(|(_, job)| is_here(queue, shard, job));
         let releases = self.others.iter().any(|o| o.settlement.verdict == Verdict::Release);
         let kinds = if releases || !here.is_empty() { shard.kinds() } else { Default::default() };
-        Sending { verdicts: self, kinds, here, away }
+        Sending { verdicts: self, kinds, here, away, homes: Vec::new() }
     }
 
-    fn read(&self, answer: Value, all: &mut [Settled]) -> Option<()> {
+    /// Reads the letters; what is left are slots of which homes have to be told.
+    fn read(&self, answer: Value, all: &mut [Settled]) -> Option<Vec<Slots>> {
         let mut letters = reply::array(answer)?.into_iter();
         for (_, numbers) in &self.completed {
             note(numbers.iter().copied(), &reply::bytes(letters.next()?)?, all);
         }
         note(self.others.iter().map(|o| o.number), &reply::bytes(letters.next()?)?, all);
-        Some(())
+        letters.next().map_or_else(|| Some(Vec::new()), Slots::read_all)
     }
 }
 
@@ -87,6 +89,8 @@ struct Sending<'v, 'a> {
     here: Vec<(usize, &'a NewJob)>,
     /// Those for other places.
     away: Vec<(usize, &'a NewJob)>,
+    /// The homes that the script may touch.
+    homes: Vec<Arc<Home>>,
 }
 
 impl Sending<'_, '_> {
@@ -98,6 +102,7 @@ impl Sending<'_, '_> {
         let mut keys: Vec<String> = self.verdicts.leases.iter().map(|l| shard.tag.lease(*l)).collect();
         keys.extend(self.kinds.iter().map(|k| shard.tag.lane(k)));
         keys.extend(self.requests().map(|k| shard.tag.idempotency(&k.scope, k.key.as_str())));
+        keys.extend(self.homes.iter().flat_map(|home| home.keys()));
         keys
     }
 
@@ -106,6 +111,8 @@ impl Sending<'_, '_> {
         cmd.arg(ms(inner.options.receipts)).arg(inner.wake.channel()).arg(queue.as_str());
         cmd.arg(leases.len()).arg(self.kinds.len()).arg(others.len());
         cmd.arg(self.away.len()).arg(self.here.len()).arg(self.requests().count());
+        let names: Vec<_> = self.homes.iter().map(|home| home.name.as_str()).collect();
+        cmd.arg(names.join(" "));
         for (packed, _) in completed {
             cmd.arg(Raw(packed));
         }
@@ -132,7 +139,8 @@ impl Sending<'_, '_> {
                 .arg(options.unique)
                 .arg(options.on_conflict)
                 .arg(options.max_wait)
-                .arg(Raw(&options.batch));
+                .arg(Raw(&options.batch))
+                .arg(Raw(&options.line));
         }
         for lease in leases {
             add_id(cmd, lease.as_uuid());
@@ -206,7 +214,9 @@ impl Inner {
         let (shards, repeats) = sort(queue, settlements);
         let mut busy: Vec<_> =
             shards.iter().zip(&queue.shards).filter(|(v, _)| !v.leases.is_empty()).collect();
-        let first = wanted.as_ref().and_then(|w| queue.order(w.request.lease).next());
+        // Elsewhere permits are asked for between the verdicts, which free some, and the claim.
+        let at_once = wanted.as_ref().filter(|w| self.together || w.concerns.is_empty());
+        let first = at_once.and_then(|w| queue.order(w.request.lease).next());
         // The one that is claimed from comes last.
         busy.sort_by_key(|(_, s)| first.is_some_and(|f| f.number == s.number));
         let mut begun = false;
@@ -222,7 +232,8 @@ impl Inner {
             };
             let (letters, claim) = sent.map_err(|e| if begun { e.in_part() } else { e })?;
             begun = true;
-            verdicts.read(letters, &mut answers).ok_or_else(|| unreadable("settle"))?;
+            let left = verdicts.read(letters, &mut answers).ok_or_else(|| unreadable("settle"))?;
+            self.lower(&left).await;
             jobs.extend(claim);
         }
         for (number, earlier) in repeats {
@@ -250,7 +261,10 @@ impl Inner {
         mut wanted: Option<&mut Wanted<'_>>,
     ) -> Result<(Value, Vec<ClaimedJob>), BackendError> {
         for _ in 0..4 {
-            let sending = verdicts.sending(queue, shard);
+            let mut sending = verdicts.sending(queue, shard);
+            if self.together {
+                sending.homes = queue.homes();
+            }
             let mut keys = sending.keys(shard);
             let script = match &wanted {
                 None => &SETTLE_,
@@ -262,7 +276,7 @@ impl Inner {
             let mut call = script.call(&shard.tag, &keys);
             sending.add_args(self, &queue.name, &mut call.cmd);
             if let Some(wanted) = &wanted {
-                wanted.add_args(&mut call.cmd);
+                wanted.add_args(&mut call.cmd, None);
             }
             let answer = self.link.run(call).await?;
             match (answer, wanted.as_mut()) {
@@ -272,7 +286,7 @@ impl Inner {
                     let both = reply::array(both).ok_or_else(|| unreadable("settle and claim"))?;
                     let [letters, claim] =
                         <[Value; 2]>::try_from(both).map_err(|_| unreadable("settle and claim"))?;
-                    let jobs = wanted.take(shard, claim)?;
+                    let (jobs, _) = wanted.take(shard, claim)?;
                     return Ok((letters, jobs));
                 }
             }

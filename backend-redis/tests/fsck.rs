@@ -4,14 +4,19 @@ mod support;
 
 use backend_redis::RedisBackend;
 use job_conformance::{Harness, KIND, LONG, QUEUE, job, jobs, report};
-use job_core::{Backend as _, DeadReason, JobState, MaintainRequest, UniqueKey, Verdict, When};
+use job_core::{
+    Backend as _, DeadReason, Declared, JobState, KindLimits, Limit, MaintainRequest, UniqueKey, Verdict,
+    When,
+};
 use std::sync::Arc;
 use support::server;
+use support::store::Store;
 
 struct Mess {
     backend: Arc<RedisBackend>,
     h: Harness,
     prefix: String,
+    url: String,
 }
 
 impl Mess {
@@ -29,7 +34,7 @@ impl Mess {
         let error = || report("e");
         h.apply(held[0].hold, Verdict::Dead { reason: DeadReason::Permanent, error: error() }).await;
         h.apply(held[1].hold, Verdict::Retry { after: LONG, error: error() }).await;
-        Self { backend, h, prefix }
+        Self { backend, h, prefix, url }
     }
 
     fn key(&self, suffix: &str) -> String {
@@ -103,7 +108,9 @@ async fn a_lease_that_is_gone_gives_its_jobs_back() {
 
 #[tokio::test]
 async fn keys_of_another_type_go_to_quarantine() {
-    for suffix in ["q", "j", "m", "e", "v", "u", "kinds", "run", "x", "xi", "ws", "wr", "d", "o"] {
+    for suffix in [
+        "q", "j", "m", "e", "v", "u", "kinds", "run", "x", "xi", "ws", "wr", "d", "o", "lk", "ls", "lw", "lo",
+    ] {
         let mess = Mess::make().await;
         let key = mess.key(suffix);
         server().cli(&["DEL", &key]);
@@ -116,5 +123,44 @@ async fn keys_of_another_type_go_to_quarantine() {
         assert_eq!(repaired.quarantined.len(), 1, "{suffix}");
         assert_eq!(server().cli(&["GET", &repaired.quarantined[0]]).trim(), "somebody else's");
         mess.h.enqueue_one(&job()).await;
+    }
+}
+
+/// A queue with two lines, of which jobs wait, are out, and were reaped.
+async fn with_lines(mess: &Mess) {
+    let line = KindLimits { line: Limit::concurrency(3).rule().expect("valid"), ..KindLimits::none(KIND) };
+    let declared = Declared { limits: vec![], kinds: vec![line] };
+    mess.backend.declare(&QUEUE, &declared).await.expect("declare works");
+    let mut new = jobs(12);
+    for (number, job) in new.iter_mut().enumerate() {
+        job.set_line(["a", "b"][number % 2]);
+    }
+    mess.h.enqueue(&new).await;
+    mess.h.crash(mess.h.take(2)).await;
+    mess.h.take(4).jobs().await;
+}
+
+#[tokio::test]
+async fn lines_that_were_spoiled_are_mended() {
+    let lane = format!("r:{KIND}");
+    for suffix in ["lk", "ls", "lw", "lo", lane.as_str()] {
+        let mess = Mess::make().await;
+        with_lines(&mess).await;
+        let sound = mess.backend.fsck(&QUEUE, false).await.expect("fsck works");
+        assert!(sound.is_clean(), "{sound:?}");
+        server().cli(&["DEL", &mess.key(suffix)]);
+        let found = mess.backend.fsck(&QUEUE, false).await.expect("fsck works");
+        assert!(!found.is_clean(), "{suffix}");
+        // What one look has mended may show more to the next one.
+        for _ in 0..2 {
+            mess.backend.fsck(&QUEUE, true).await.expect("fsck works");
+        }
+        let again = mess.backend.fsck(&QUEUE, true).await.expect("fsck works");
+        assert!(again.is_clean(), "{suffix}: {again:?}");
+        assert!(
+            Store::of(&mess.url).problems().is_empty(),
+            "{suffix}: {:?}",
+            Store::of(&mess.url).problems()
+        );
     }
 }

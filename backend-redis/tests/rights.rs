@@ -23,7 +23,7 @@ async fn refusal(url: &str, without: &str) -> BackendError {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_documented_rights_are_enough() {
     let server = start();
-    user::make(&server, "worker", "app", &["+zscan", "+renamenx"]);
+    user::make(&server, "worker", "app", &["+zscan", "+zlexcount", "+renamenx"]);
     let backend = connect(&format!("{}/2?prefix=app", user::url(&server, "worker"))).await;
     backend.enqueue(&jobs(4)).await.expect("enqueue works");
     let lease = job_core::LeaseId::random();

@@ -6,7 +6,7 @@ use crate::error::EnqueueError;
 use crate::job::Job;
 use crate::new_job::NewJob;
 use crate::note::{Note, NoteEdit};
-use crate::notebook::{Desk, Notebook};
+use crate::notebook::Notebook;
 use crate::outcome::JobError;
 use crate::seeded_bug;
 use bytes::Bytes;
@@ -99,12 +99,7 @@ impl JobContext {
     /// # Errors
     /// As [`then`](Self::then).
     pub fn then_new(&self, mut job: NewJob) -> Result<(), EnqueueError> {
-        job.headers.entry(NewJob::PARENT_HEADER.to_owned()).or_insert_with(|| self.id().to_string());
-        job.check(NewJob::PAYLOAD_BYTES_MAX)?;
-        job.answer_conflicts();
-        if let Desk::Store { env, .. } = self.desk() {
-            env.layers.enqueue(&mut job)?;
-        }
+        job.follow(self.id(), self.desk().env.as_ref().map(|env| &env.layers))?;
         lock(&self.memory().ending).follow_ups.push(job);
         Ok(())
     }
@@ -121,9 +116,9 @@ impl JobContext {
     #[doc(hidden)]
     #[must_use]
     pub fn complete_elsewhere(&self) -> Option<(Hold, Vec<NewJob>)> {
-        let Desk::Store { hold, .. } = self.desk() else { return None };
+        self.desk().env.as_ref()?;
         let mut ending = lock(&self.memory().ending);
         ending.completed = true;
-        Some((*hold, ending.follow_ups.clone()))
+        Some((self.desk().hold, ending.follow_ups.clone()))
     }
 }

@@ -101,14 +101,8 @@ impl Client {
 impl NewBatch<'_> {
     /// One more job.
     #[expect(clippy::needless_pass_by_value, reason = "a job is given away")]
-    pub fn job<J: Job>(mut self, job: J) -> Self {
-        match NewJob::of(&job) {
-            Ok(job) => self.job_new(job),
-            Err(error) => {
-                self.problem.get_or_insert(error);
-                self
-            }
-        }
+    pub fn job<J: Job>(self, job: J) -> Self {
+        self.with(&job, Self::job_new)
     }
 
     /// More jobs.
@@ -127,27 +121,32 @@ impl NewBatch<'_> {
 
     /// Runs this job once every member has ended: completed, cancelled or discarded. A member that has died holds it up until
     /// it is replayed and completes, or is discarded. Keys of its type do not count: the batch says how often it runs.
+    #[expect(clippy::needless_pass_by_value, reason = "a job is given away")]
     pub fn on_complete<J: Job>(self, job: J) -> Self {
-        self.callback(BatchEvent::Complete, job)
+        self.with(&job, |batch, job| batch.callback(BatchEvent::Complete, job))
     }
 
     /// Runs this job when the first member dies. It is dropped if the batch completes without that.
+    #[expect(clippy::needless_pass_by_value, reason = "a job is given away")]
     pub fn on_death<J: Job>(self, job: J) -> Self {
-        self.callback(BatchEvent::Death, job)
+        self.with(&job, |batch, job| batch.callback(BatchEvent::Death, job))
     }
 
-    #[expect(clippy::needless_pass_by_value, reason = "a job is given away")]
-    fn callback<J: Job>(mut self, event: BatchEvent, job: J) -> Self {
-        match NewJob::of(&job) {
-            Ok(job) => {
-                self.callbacks.retain(|(known, _)| *known != event);
-                self.callbacks.push((event, job));
-            }
+    fn callback(mut self, event: BatchEvent, job: NewJob) -> Self {
+        self.callbacks.retain(|(known, _)| *known != event);
+        self.callbacks.push((event, job));
+        self
+    }
+
+    /// A job that cannot be made is reported when the batch is enqueued.
+    fn with<J: Job>(mut self, job: &J, put: impl FnOnce(Self, NewJob) -> Self) -> Self {
+        match NewJob::of(job) {
+            Ok(job) => put(self, job),
             Err(error) => {
                 self.problem.get_or_insert(error);
+                self
             }
         }
-        self
     }
 
     /// The jobs as they are to be enqueued, in this order: callbacks, then members. For a backend's transactional enqueue,

@@ -96,8 +96,7 @@ impl Client {
         &self,
         jobs: impl IntoIterator<Item = J>,
     ) -> Result<Vec<Enqueued>, EnqueueError> {
-        let jobs = jobs.into_iter().map(|j| NewJob::of(&j)).collect::<Result<Vec<_>, _>>()?;
-        self.enqueue_new(&jobs).await
+        self.enqueue_new(&erased(jobs)?).await
     }
 
     /// Enqueues erased jobs. A transient failure is repeated a few times with the same ids, which cannot make a second
@@ -116,10 +115,11 @@ impl Client {
         if !self.layers.is_empty() || jobs.iter().any(NewJob::has_ttl) {
             jobs.to_mut().iter_mut().try_for_each(|job| self.layers.enqueue(job))?;
         }
-        let mut answers = Vec::with_capacity(jobs.len());
+        let mut answers = Vec::new();
         let mut earlier_parts = false;
         for part in jobs.chunks(self.backend.info().batch_max.max(1)) {
             match self.enqueue_part(part).await {
+                Ok(part) if answers.is_empty() => answers = part,
                 Ok(part) => answers.extend(part),
                 Err(error) => {
                     let ids = jobs.iter().map(|j| j.id);
@@ -162,6 +162,16 @@ impl Client {
             }
         }
     }
+}
+
+fn erased<J: Job>(jobs: impl IntoIterator<Item = J>) -> Result<Vec<NewJob>, EnqueueError> {
+    let jobs = jobs.into_iter();
+    // Collected as results, they would not tell how many they are.
+    let mut erased = Vec::with_capacity(jobs.size_hint().0);
+    for job in jobs {
+        erased.push(NewJob::of(&job)?);
+    }
+    Ok(erased)
 }
 
 /// One job on its way into the store: set options, then `.await`.

@@ -1,7 +1,7 @@
 //! What a handler gets besides its arguments.
 
 use crate::attempt::{Attempt, Ending};
-use crate::backend::ClaimedJob;
+use crate::backend::{ClaimedJob, Hold};
 use crate::error::{BackendError, Effect, ErrorKind};
 use crate::limits::LimitName;
 use crate::new_job::Headers;
@@ -92,7 +92,6 @@ pub struct JobContext {
 
 #[derive(Debug, Clone)]
 struct Inner {
-    id: JobId,
     kind: Kind,
     queue: QueueName,
     attempt: u32,
@@ -101,7 +100,6 @@ struct Inner {
     idempotency_key: OnceLock<String>,
     enqueued_at: Timestamp,
     headers: Headers,
-    token: FencingToken,
     cancelled: CancellationToken,
     /// Given to this context alone; otherwise those of the runtime count.
     states: Option<Arc<States>>,
@@ -109,6 +107,9 @@ struct Inner {
     /// Made by whatever needs it first: most handlers need nothing of it.
     memory: OnceLock<Box<Attempt>>,
 }
+
+// One is made for every attempt, and more would cost twice as much. With the counters of its `Arc`.
+const _: () = assert!(size_of::<Inner>() + 16 <= 256);
 
 impl JobContext {
     /// Closes a limit for everybody, as when a downstream says `Retry-After`: no job under it starts before the time is over.
@@ -130,12 +131,8 @@ impl JobContext {
                 error.to_string(),
             )
         })?;
-        match &self.inner.desk {
-            Desk::Test => Ok(()),
-            Desk::Store { env, .. } => {
-                bounded(env.timing.call_timeout, "close limit", env.backend.close_limit(&name, period)).await
-            }
-        }
+        let Some(env) = &self.inner.desk.env else { return Ok(()) };
+        bounded(env.timing.call_timeout, "close limit", env.backend.close_limit(&name, period)).await
     }
 
     /// The batch to which this job belongs, if it does to one.
@@ -152,9 +149,8 @@ impl JobContext {
     ) -> Self {
         let idempotency_key = job.idempotency_key.clone().map(OnceLock::from).unwrap_or_default();
         let inner = Inner {
-            id: job.hold.job,
             kind: job.kind.clone(),
-            desk: Desk::Store { env: Arc::clone(env), hold: job.hold },
+            desk: Desk { hold: job.hold, env: Some(Arc::clone(env)) },
             memory: OnceLock::new(),
             queue,
             attempt: job.attempt,
@@ -162,7 +158,6 @@ impl JobContext {
             idempotency_key,
             enqueued_at: job.enqueued_at,
             headers: job.headers.clone(),
-            token: FencingToken { claims: job.hold.claims, lease: job.hold.lease },
             cancelled,
             states: None,
         };
@@ -173,9 +168,8 @@ impl JobContext {
     /// [`with_state`](Self::with_state). Effects and checkpoints are remembered by this context and its clones alone.
     #[must_use]
     pub fn test() -> Self {
-        let id = JobId::new();
+        let hold = Hold { job: JobId::new(), lease: LeaseId::random(), claims: 1, locator: [0; 3] };
         let inner = Inner {
-            id,
             kind: Kind::from_static("test"),
             queue: QueueName::from_static("test"),
             attempt: 1,
@@ -183,10 +177,9 @@ impl JobContext {
             idempotency_key: OnceLock::new(),
             enqueued_at: Timestamp::now(),
             headers: Headers::new(),
-            token: FencingToken { claims: 1, lease: LeaseId::random() },
             cancelled: CancellationToken::new(),
             states: None,
-            desk: Desk::Test,
+            desk: Desk { hold, env: None },
             memory: OnceLock::new(),
         };
         Self { inner: Arc::new(inner) }
@@ -203,10 +196,7 @@ impl JobContext {
     #[must_use]
     pub fn with_state<T: Send + Sync + 'static>(mut self, value: T) -> Self {
         let inner = Arc::make_mut(&mut self.inner);
-        let states = match &inner.desk {
-            Desk::Store { env, .. } => Arc::clone(&env.states),
-            Desk::Test => Arc::default(),
-        };
+        let states = inner.desk.env.as_ref().map(|env| Arc::clone(&env.states)).unwrap_or_default();
         Arc::make_mut(inner.states.get_or_insert(states)).insert(Arc::new(value));
         self
     }
@@ -234,7 +224,7 @@ impl JobContext {
     /// The identity of the job, the same in every attempt.
     #[must_use]
     pub fn id(&self) -> JobId {
-        self.inner.id
+        self.inner.desk.hold.job
     }
     /// The wire name under which it was enqueued.
     #[must_use]
@@ -265,7 +255,7 @@ impl JobContext {
     /// key with its kind, or its id where it has none.
     #[must_use]
     pub fn idempotency_key(&self) -> &str {
-        self.inner.idempotency_key.get_or_init(|| self.inner.id.to_string())
+        self.inner.idempotency_key.get_or_init(|| self.id().to_string())
     }
     /// When the store took the job, by the store's clock.
     #[must_use]
@@ -280,7 +270,8 @@ impl JobContext {
     /// The proof of the right to this job, see [`FencingToken`].
     #[must_use]
     pub fn fencing_token(&self) -> FencingToken {
-        self.inner.token
+        let Hold { claims, lease, .. } = self.inner.desk.hold;
+        FencingToken { claims, lease }
     }
     /// Cancelled when the handler should stop: the job was cancelled, its timeout or the shutdown deadline is near,
     /// or the lease was lost. The handler is dropped at its next await a little later.
@@ -297,10 +288,10 @@ impl JobContext {
     /// The state of type `T`. Handlers take `State<T>` as a parameter instead; `build()` has checked those.
     #[must_use]
     pub fn state<T: ?Sized + Send + Sync + 'static>(&self) -> Option<State<T>> {
-        match (&self.inner.states, &self.inner.desk) {
+        match (&self.inner.states, &self.inner.desk.env) {
             (Some(states), _) => states.get(),
-            (None, Desk::Store { env, .. }) => env.states.get(),
-            (None, Desk::Test) => None,
+            (None, Some(env)) => env.states.get(),
+            (None, None) => None,
         }
     }
 }

@@ -5,6 +5,7 @@ use crate::conflict::OnConflict;
 use crate::error::EnqueueError;
 use crate::job::{Job, JobSpec};
 use crate::key::{IdempotencyKey, KEY_BYTES_MAX, UniqueKey};
+use crate::middleware::Layers;
 use crate::{BatchId, JobId, Kind, QueueName};
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -110,6 +111,7 @@ impl NewJob {
 
     /// A job of this kind with these argument bytes; everything else has its default.
     #[must_use]
+    #[inline]
     pub fn new(kind: Kind, queue: QueueName, payload: impl Into<Bytes>) -> Self {
         Self {
             id: JobId::new(),
@@ -211,14 +213,18 @@ impl NewJob {
         Ok(())
     }
 
-    /// Checks that what is to happen if a key is taken can happen.
-    /// Of a job that comes with a verdict: if a key is taken there is nobody to tell, so the holder answers.
-    pub(crate) fn answer_conflicts(&mut self) {
+    /// Makes it a job that comes with the verdict of another one.
+    pub(crate) fn follow(&mut self, parent: JobId, layers: Option<&Layers>) -> Result<(), EnqueueError> {
+        self.headers.entry(Self::PARENT_HEADER.to_owned()).or_insert_with(|| parent.to_string());
+        self.check(Self::PAYLOAD_BYTES_MAX)?;
+        // If a key is taken there is nobody to tell, so the holder answers.
         if self.on_conflict == OnConflict::Error {
             self.on_conflict = OnConflict::Existing;
         }
+        layers.map_or(Ok(()), |layers| layers.enqueue(self))
     }
 
+    /// Checks that what is to happen if a key is taken can happen.
     fn check_conflict(&self) -> Result<(), EnqueueError> {
         let reject = |text: String| Err(EnqueueError::rejected(text));
         if matches!(self.when, When::Batch { .. }) && (self.idempotency.is_some() || self.unique.is_some()) {

@@ -19,11 +19,11 @@ use tokio::time::Instant;
 const REPEATS: u32 = 5;
 const REPEAT_BASE: Duration = Duration::from_millis(50);
 
-/// Where the notes are: in the store, or nowhere, for handlers that a unit test calls.
+/// The right to the notes, and where they are: in the store, or nowhere, for handlers that a unit test calls.
 #[derive(Debug, Clone)]
-pub(crate) enum Desk {
-    Store { env: Arc<Env>, hold: Hold },
-    Test,
+pub(crate) struct Desk {
+    pub(crate) hold: Hold,
+    pub(crate) env: Option<Arc<Env>>,
 }
 
 /// What this attempt knows of the notes.
@@ -55,10 +55,9 @@ impl Notebook {
     async fn pages(&self, desk: &Desk, queue: &QueueName) -> Result<MutexGuard<'_, Pages>, JobError> {
         let pages = self.read.get_or_try_init(|| async {
             let nothing = || Notes { now: Timestamp::now(), notes: Vec::new() };
-            let notes = match desk {
-                Desk::Test => nothing(),
-                Desk::Store { hold, .. } if hold.claims == 1 => nothing(),
-                Desk::Store { env, hold } => read(env, queue, hold).await?,
+            let notes = match &desk.env {
+                Some(env) if desk.hold.claims > 1 => read(env, queue, &desk.hold).await?,
+                _ => nothing(),
             };
             Ok::<_, JobError>(Mutex::new(Pages::of(notes)))
         });
@@ -86,10 +85,10 @@ impl Notebook {
             let pages = self.pages(desk, queue).await?;
             check(&edit, &pages)?;
         }
-        if let Desk::Store { env, hold } = desk {
+        if let Some(env) = &desk.env {
             let _ = fault_point!(queue.as_str(), "notes.before_save");
             let edits = std::slice::from_ref(&edit);
-            let saved = repeated(env, "save", || env.backend.save(queue, hold, edits)).await;
+            let saved = repeated(env, "save", || env.backend.save(queue, &desk.hold, edits)).await;
             let _ = fault_point!(queue.as_str(), "notes.after_save");
             if saved.map_err(failed)? == LeaseStatus::Stale && !seeded_bug!("stale_note_believed") {
                 return Err(JobError::lease_lost());

@@ -2,7 +2,7 @@
 
 use crate::args::{self, Arg, Value, bare};
 use crate::errors::{Errors, did_you_mean, help};
-use crate::options::{DurationValue, duration, integer, string};
+use crate::options::{DurationValue, duration, integer, positive, string};
 use proc_macro2::Ident;
 use syn::{Expr, LitStr};
 
@@ -172,21 +172,12 @@ fn set(values: &mut Parts, kind: Kind, part: &Arg) -> syn::Result<()> {
         ));
     }
     let twice = match name.as_str() {
-        "base" => values.base.replace(positive("base", part.expr("base = \"2s\"")?)?).is_some(),
-        "max" => values.max.replace(positive("max", part.expr("max = \"1h\"")?)?).is_some(),
+        "base" => values.base.replace(positive("base", part.expr("base = \"2s\"")?, None)?).is_some(),
+        "max" => values.max.replace(positive("max", part.expr("max = \"1h\"")?, None)?).is_some(),
         "factor" => values.factor.replace(factor(part.expr("factor = 2")?)?).is_some(),
         _ => values.full_jitter.replace(jitter(part.expr("jitter = \"full\"")?)?).is_some(),
     };
     if twice { error(format!("`{name}` is set twice")) } else { Ok(()) }
-}
-
-fn positive(key: &str, expr: &Expr) -> syn::Result<DurationValue> {
-    match duration(key, expr)? {
-        DurationValue::Millis(0) => {
-            Err(syn::Error::new_spanned(expr, format!("`{key}` must be greater than zero")))
-        }
-        value => Ok(value),
-    }
 }
 
 fn factor(expr: &Expr) -> syn::Result<u32> {

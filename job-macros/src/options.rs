@@ -11,7 +11,7 @@ pub(crate) use conflict::ConflictValue;
 pub(crate) use dead_letter::DeadLetterValue;
 pub(crate) use keys::{KeyOption, Scope};
 pub(crate) use limits::{LimitsValue, RateValue, RuleValue};
-pub(crate) use values::{DurationValue, duration, integer, is_wire_name, string};
+pub(crate) use values::{DurationValue, duration, integer, is_wire_name, positive, string};
 use values::{count, wire_name};
 
 use crate::args::{self, Arg, Value, as_ident, bare, source};
@@ -200,7 +200,8 @@ fn set(options: &mut Options, name: &str, arg: &Arg, errors: &mut Errors) -> syn
                 let text = "`result` keeps the job as well: set one of `keep` and `result`";
                 return Err(syn::Error::new_spanned(&arg.key, text));
             }
-            options.keep = Some(keep(name, arg.expr(&format!(r#"{name} = "7d""#))?)?);
+            let period = arg.expr(&format!(r#"{name} = "7d""#))?;
+            options.keep = Some(positive(name, period, Some("leave it out to keep nothing"))?);
             options.result = (name == "result").then(|| arg.key.clone());
         }
         "blocking" => match &arg.value {
@@ -305,37 +306,15 @@ fn timeout(expr: &Expr) -> syn::Result<TimeoutValue> {
     if as_ident(expr).is_some_and(|word| word == "none") {
         return Ok(TimeoutValue::Never);
     }
-    match duration("timeout", expr)? {
-        DurationValue::Millis(0) => Err(syn::Error::new_spanned(
-            expr,
-            help("timeout must be greater than zero", "use `timeout = none` for no limit"),
-        )),
-        after => Ok(TimeoutValue::After(after)),
-    }
-}
-
-fn keep(name: &str, expr: &Expr) -> syn::Result<DurationValue> {
-    match duration(name, expr)? {
-        DurationValue::Millis(0) => {
-            let text = help(format!("{name} must be greater than zero"), "leave it out to keep nothing");
-            Err(syn::Error::new_spanned(expr, text))
-        }
-        period => Ok(period),
-    }
+    positive("timeout", expr, Some("use `timeout = none` for no limit")).map(TimeoutValue::After)
 }
 
 fn ttl(expr: &Expr) -> syn::Result<DurationValue> {
+    const FIX: &str = "leave it away for a job that is never too late";
     if as_ident(expr).is_some_and(|word| word == "none") {
-        let text = help("ttl is a duration", "leave it away for a job that is never too late");
-        return Err(syn::Error::new_spanned(expr, text));
+        return Err(syn::Error::new_spanned(expr, help("ttl is a duration", FIX)));
     }
-    match duration("ttl", expr)? {
-        DurationValue::Millis(0) => Err(syn::Error::new_spanned(
-            expr,
-            help("ttl must be greater than zero", "leave it away for a job that is never too late"),
-        )),
-        ttl => Ok(ttl),
-    }
+    positive("ttl", expr, Some(FIX))
 }
 
 fn struct_name(expr: &Expr) -> syn::Result<Ident> {

@@ -1,7 +1,7 @@
 //! Private servers: they come, they die as told, and they never outlive their test.
 #![cfg(all(feature = "servers", unix))]
 
-use job_conformance::servers::{PostgresServer, RedisCluster, RedisServer};
+use job_conformance::servers::{PostgresServer, RedisCluster, RedisServer, patiently};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -146,14 +146,6 @@ fn two_redis_do_not_meet() {
     assert_eq!(a.cli(&["exists", "mine"]), "0", "a fast one keeps nothing");
 }
 
-fn until(what: &str, done: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while !done() {
-        assert!(Instant::now() < deadline, "never: {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
 #[test]
 fn a_cluster_outlives_its_masters() {
     let cluster = RedisCluster::start();
@@ -170,7 +162,7 @@ fn a_cluster_outlives_its_masters() {
     cluster.start_again(first);
     cluster.wait_ok();
     // It learns of that from the others.
-    until("the old master follows the new one", || cluster.replicas_of(second) == [first]);
+    patiently("the old master follows the new one", || cluster.replicas_of(second) == [first]);
     assert_eq!(set(second, "2"), "OK");
     cluster.promote(first);
     assert_eq!((cluster.master_of(slot), get(first)), (first, "2".into()), "in good order nothing is lost");

@@ -1,9 +1,27 @@
--- ARGV from `a`: worker, limit, lease ms, solo ('1': take one, '2': say whether one waits, as a sixth answer), most bytes, number of kinds, the lease ids (the normal one first).
+-- ARGV from `a`: worker, limit, lease ms, solo ('1': take one, '2': say whether one waits), most bytes, number of kinds, the limits (see
+-- budgets), the lease ids (the normal one first).
 -- KEYS from `k`: one for each lease, then one lane for each kind. The answer: handles, jobs, metas ('' if fresh; none at all if
 -- every job is), and the place of each: number of its lease (0: the normal one) * 65536 + place there; none at all if all
--- are in order under the normal lease; what the clock says, in ms (0 if there are no jobs).
+-- are in order under the normal lease; what the clock says, in ms (0 if there are no jobs); 1 if a job waits that runs alone; in how
+-- many ms to ask again because jobs were left for a limit or a line (-1: none were); and how many permits were used (see budgets).
 
-local function nothing() return { {}, {}, {}, {}, 0 } end
+local function nothing() return { {}, {}, {}, {}, 0, 0, -1, {} } end
+
+-- What leases of an earlier claim took.
+local function used_before(answer, no, leases, text)
+  for _, slot in ipairs(slots_of(text)) do
+    local row
+    for _, known in ipairs(answer[8]) do
+      if known[1] == slot.name then row = known end
+    end
+    if not row then
+      row = { slot.name, 0 }
+      for i = 1, leases do row[i + 2] = 0 end
+      answer[8][#answer[8] + 1] = row
+    end
+    row[2], row[no + 2] = row[2] + slot.taken, slot.count
+  end
+end
 
 local function with_metas(answer, ids)
   if redis.call('EXISTS', M) == 0 then return end
@@ -14,9 +32,10 @@ end
 local function repeated(leases, k)
   local answer, ids, found = nothing(), {}, false
   for no = 1, leases do
-    local lease = redis.call('HMGET', KEYS[k + no - 1], 'h', 'f')
+    local lease = redis.call('HMGET', KEYS[k + no - 1], 'h', 'f', 'g')
     if lease[1] then
       found = true
+      used_before(answer, no, leases, lease[3] or '')
       for i = 1, #lease[2] do
         local fate = string.sub(lease[2], i, i)
         if fate == 'h' or fate == 'c' then
@@ -56,18 +75,20 @@ end
 local function first_of(lanes, limit)
   local sources, handles = {}, {}
   if #lanes == 1 then
+    limit = math.min(limit, left_of(lanes[1]))
     handles = redis.call('ZRANGEBYSCORE', lanes[1], '-inf', '(' .. whole(SUSPECT), 'LIMIT', 0, limit)
+    spend(lanes[1], #handles)
     return handles, { { lane = lanes[1], taken = #handles } }
   end
   for _, lane in ipairs(lanes) do
-    local source = { lane = lane, read = 0, taken = 0, step = math.min(limit, 32) }
+    local source = { lane = lane, read = 0, taken = 0, step = math.min(limit, 32), limited = limits_of[lane] }
     more_of(source)
     if head_of(source) then sources[#sources + 1] = source end
   end
   while #handles < limit do
     local best, score, rival
     for _, source in ipairs(sources) do
-      local head = head_of(source)
+      local head = (not source.limited or left_of(source.lane) > 0) and head_of(source)
       if head and (not score or head < score) then
         best, score, rival = source, head, score
       elseif head and (not rival or head < rival) then
@@ -81,6 +102,10 @@ local function first_of(lanes, limit)
       best.at = best.at + 2
       best.taken = best.taken + 1
       score = head_of(best)
+      if best.limited then
+        spend(best.lane, 1)
+        if left_of(best.lane) <= 0 then break end
+      end
     end
   end
   return handles, sources
@@ -108,25 +133,6 @@ local function grant(key, lease, handles, ids, class, worker, expires)
   many('HSET', RUN, pairs_of)
 end
 
--- Reads the jobs, as many of them as there is room for in one answer: their ids, themselves, and whether one is not there.
-local function read_jobs(handles, room)
-  local ids, jobs, bytes, missing = {}, {}, 0, false
-  for from = 1, #handles, 100 do
-    local part, count = {}, 0
-    for i = from, math.min(#handles, from + 99) do
-      count = count + 1
-      part[count] = id_of(handles[i])
-    end
-    for i, job in ipairs(redis.call('HMGET', J, unpack(part))) do
-      if job then bytes = bytes + #job else missing = true end
-      if bytes > room and #ids > 0 then return ids, jobs, missing end
-      ids[from + i - 1] = part[i]
-      jobs[from + i - 1] = job
-    end
-  end
-  return ids, jobs, missing
-end
-
 -- Drops entries of lanes that have no job.
 local function without_missing(handles, ids, jobs)
   local kept = { {}, {}, {} }
@@ -134,68 +140,103 @@ local function without_missing(handles, ids, jobs)
     if jobs[i] then
       local at = #kept[1] + 1
       kept[1][at], kept[2][at], kept[3][at] = handles[i], id, jobs[i]
+    else
+      spend_for(handles[i], -1)
     end
   end
   return unpack(kept)
 end
 
--- Takes what comes first in the lanes under the normal lease.
-local function take_normal(lanes, limit, room, key, lease, worker, expires)
+-- Takes what comes first in the lanes; `some`: other jobs have been taken. True as well if there is no room for more.
+local function take_lanes(lanes, limit, room, some)
   local handles, sources = first_of(lanes, limit)
-  local ids, jobs, missing = read_jobs(handles, room)
-  if #ids == #handles then
+  local ids, jobs, missing = read_jobs(handles, room, some)
+  local full = #ids < #handles
+  if not full then
     for _, source in ipairs(sources) do
       if source.taken > 0 then redis.call('ZREMRANGEBYRANK', source.lane, 0, source.taken - 1) end
     end
   else
-    for i = #handles, #ids + 1, -1 do handles[i] = nil end
+    for i = #handles, #ids + 1, -1 do
+      spend_for(handles[i], -1)
+      handles[i] = nil
+    end
     for _, source in ipairs(sources) do many('ZREM', source.lane, handles) end
   end
   if missing then handles, ids, jobs = without_missing(handles, ids, jobs) end
-  if #handles > 0 then grant(key, lease, handles, ids, 0, worker, expires) end
-  return handles, ids, jobs
+  return full, handles, ids, jobs
+end
+
+local function append(list, more)
+  for _, item in ipairs(more) do list[#list + 1] = item end
+end
+
+-- Takes what comes first in lines and lanes, about half of it from either if both have enough.
+local function take_normal(lanes, serving, limit, room)
+  if not serving then
+    local _, handles, ids, jobs = take_lanes(lanes, limit, room)
+    return handles, ids, jobs
+  end
+  -- The odd one goes to either in turn.
+  local odd, rests = redis.call('HINCRBY', Q, 'odd', 1) % 2, {}
+  local function half(number) return math.floor((number + odd) / 2) end
+  for i, budget in ipairs(limits) do
+    rests[i] = budget.left - half(budget.left)
+    budget.left = half(budget.left)
+  end
+  local served = serve(serving, half(limit))
+  for i, budget in ipairs(limits) do budget.left = budget.left + rests[i] end
+  if not serving.full then
+    local full, handles, ids, jobs = take_lanes(lanes, limit - served, serving.room, served > 0)
+    if not full then serve(serving, limit - served - #ids) end
+    append(serving.handles, handles)
+    append(serving.ids, ids)
+    append(serving.jobs, jobs)
+  end
+  end_serving(serving)
+  return serving.handles, serving.ids, serving.jobs
 end
 
 -- All keys of a shard begin with the same.
 local function lane_of_kind(kind) return string.sub(Q, 1, -2) .. 'r:' .. kind end
 
-local function claim(a, k)
-  local worker, limit, lease_for, solo, room, kinds = unpack(ARGV, a, a + 5)
-  limit, room, kinds = tonumber(limit), tonumber(room), tonumber(kinds)
-  local first_lease = a + 6
-  local leases = #ARGV - first_lease + 1
-  local again = repeated(leases, k)
-  if again then return again end
-  local paused, paused_kinds = unpack(redis.call('HMGET', Q, 'paused', 'paused_kinds'))
-  if paused then return nothing() end
-  -- A kind may be named twice.
-  local lanes, seen = {}, {}
-  for kind in string.gmatch(paused_kinds or '', '%S+') do seen[lane_of_kind(kind)] = true end
-  for i = 1, kinds do
-    local lane = KEYS[k + leases + i - 1]
-    if not seen[lane] and redis.call('EXISTS', lane) == 1 then lanes[#lanes + 1] = lane end
-    seen[lane] = true
+-- The kinds of these lanes by their numbers.
+local function kinds_of(lanes)
+  local names, kinds, numbers = {}, {}, {}
+  for i, lane in ipairs(lanes) do names[i] = string.sub(lane, #Q + 2) end
+  for i, number in ipairs(redis.call('HMGET', KINDS, unpack(names))) do
+    numbers[i] = tonumber(number or 0)
+    kinds[i] = { number = numbers[i], lane = lanes[i] }
   end
-  if #lanes == 0 then return nothing() end
-  local answer, ids = nothing(), {}
-  answer[5] = now_ms()
-  local expires = whole(answer[5] + tonumber(lease_for))
-  write_even_if_full()
-  if limit > 0 then
-    answer[1], ids, answer[2] = take_normal(lanes, limit, room, KEYS[k], ARGV[first_lease], worker, expires)
-  end
-  local normal = #ids
+  number_limits(lanes, numbers)
+  return kinds
+end
+
+-- The lines of these kinds, if one has a turn.
+local function lines_with_turns(kinds, now, limit, room, look)
+  wake_lines(now, limit, look)
+  local serving = serving_of(kinds, now, room)
+  serving.line, serving.kind = next_line(serving)
+  return serving.line and serving
+end
+
+-- Takes suspects, or a job that runs alone, each under its own lease. Answers the number of the lease and the handle, id, job and class
+-- of each, and whether a job waits that runs alone.
+local function take_suspects(lanes, leases, solo)
+  local taken = {}
   local function alone(no, from, to, class)
-    local handle, lane = first_in(lanes, from, to)
+    local open = {}
+    for _, lane in ipairs(lanes) do
+      if left_of(lane) > 0 then open[#open + 1] = lane end
+    end
+    local handle, lane = first_in(open, from, to)
     if not handle then return false end
     local id = id_of(handle)
     local job = redis.call('HGET', J, id)
     redis.call('ZREM', lane, handle)
     if job then
-      grant(KEYS[k + no - 1], ARGV[first_lease + no - 1], { handle }, { id }, class, worker, expires)
-      local at = #ids + 1
-      ids[at], answer[1][at], answer[2][at] = id, handle, job
-      answer[4][at] = (no - 1) * 65536
+      spend(lane, 1)
+      taken[#taken + 1] = { no = no, handle = handle, id = id, job = job, class = class }
     end
     return true
   end
@@ -205,9 +246,64 @@ local function claim(a, k)
     suspects = suspects + 1
   end
   if suspects == 0 and solo == '1' and leases > 1 then alone(2, SOLO, SOLO + SUSPECT, 2) end
-  if solo == '2' and first_in(lanes, SOLO, SOLO + SUSPECT) then answer[6] = 1 end
+  return taken, solo == '2' and first_in(lanes, SOLO, SOLO + SUSPECT) and 1 or 0
+end
+
+local function claim(a, k)
+  local worker, limit, lease_for, solo, room, kinds, limited = unpack(ARGV, a, a + 6)
+  limit, room, kinds = tonumber(limit), tonumber(room), tonumber(kinds)
+  local first_lease = a + 7
+  local leases = #ARGV - first_lease + 1
+  local again = repeated(leases, k)
+  if again then return again end
+  local paused, paused_kinds, look = unpack(redis.call('HMGET', Q, 'paused', 'paused_kinds', 'look'))
+  if paused then return nothing() end
+  -- A kind may be named twice.
+  local lanes, seen, named = {}, {}, {}
+  for kind in string.gmatch(paused_kinds or '', '%S+') do seen[lane_of_kind(kind)] = true end
+  for i = 1, kinds do
+    local lane = KEYS[k + leases + i - 1]
+    named[i] = lane
+    if not seen[lane] and redis.call('EXISTS', lane) == 1 then lanes[#lanes + 1] = lane end
+    seen[lane] = true
+  end
+  if #lanes == 0 then return nothing() end
+  local answer, ids = nothing(), {}
+  answer[5] = now_ms()
+  local expires = whole(answer[5] + tonumber(lease_for))
+  -- Leases that nobody ends are reaped after their end.
+  local holders_end = whole(answer[5] + 2 * tonumber(lease_for) + 1000)
+  write_even_if_full()
+  if limited ~= '' then read_limits(limited, named, limit + leases) end
+  local with_turns = redis.call('EXISTS', LO) == 1
+  local numbered = (with_turns or #limits > 0) and kinds_of(lanes)
+  local serving = with_turns and limit > 0 and lines_with_turns(numbered, now_us(), limit, room, look)
+  -- They come on top of the limit, so others cannot keep limits from them for ever.
+  local suspects
+  suspects, answer[6] = take_suspects(lanes, leases, solo)
+  if limit > 0 then
+    answer[1], ids, answer[2] = take_normal(lanes, serving, limit, room)
+  end
+  local normal = #ids
+  local function grant_to(no, handles, of, class)
+    grant(KEYS[k + no - 1], ARGV[first_lease + no - 1], handles, of, class, worker, expires)
+    if #limits > 0 then count_slots(no, KEYS[k + no - 1], ARGV[first_lease + no - 1], handles, holders_end) end
+  end
+  if normal > 0 then grant_to(1, answer[1], ids, 0) end
+  for _, taken in ipairs(suspects) do
+    grant_to(taken.no, { taken.handle }, { taken.id }, taken.class)
+    local at = #ids + 1
+    ids[at], answer[1][at], answer[2][at] = taken.id, taken.handle, taken.job
+    answer[4][at] = (taken.no - 1) * 65536
+  end
   if #ids > normal then
     for i = 1, normal do answer[4][i] = i - 1 end
+  end
+  if #limits > 0 then answer[8] = settle_limits(leases) end
+  answer[7] = limits_wait(lanes) or -1
+  if with_turns and normal < limit then
+    local wait = lines_wait(numbered, now_us())
+    if wait and (answer[7] < 0 or wait < answer[7]) then answer[7] = wait end
   end
   with_metas(answer, ids)
   return answer

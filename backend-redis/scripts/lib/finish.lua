@@ -45,6 +45,7 @@ local function finish(ids)
   if #ids == 0 then return end
   many('HDEL', J, ids)
   free_keys(ids)
+  end_in_lines(ids)
   tell_batches(ids, 'e')
   if redis.call('EXISTS', M, E, V, N) > 0 then
     many('HDEL', M, ids)
@@ -58,5 +59,6 @@ local function bury(handle, charged, claims, crashes, reason, now)
   redis.call('ZADD', D, whole(now), handle)
   redis.call('HSET', M, id_of(handle), meta(charged, claims, crashes) .. ' ' .. reason)
   free_keys({ id_of(handle) })
+  end_in_lines({ id_of(handle) }, true)
   tell_batches({ id_of(handle) }, 'd')
 end

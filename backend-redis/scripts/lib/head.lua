@@ -1,9 +1,11 @@
-local Q, J, M, E, V, U, KINDS, RUN, X, XI, WS, WR, D, O, N, C, B = unpack(KEYS, 1, 17)
-local HEAD = 17
-local TYPES = { 'hash', 'hash', 'hash', 'hash', 'hash', 'hash', 'hash', 'hash', 'zset', 'zset', 'zset', 'zset', 'zset', 'hash', 'hash', 'zset', 'hash' }
+local Q, J, M, E, V, U, KINDS, RUN, X, XI, WS, WR, D, O, N, C, B, LK, LS, LW, LO = unpack(KEYS, 1, 21)
+local HEAD = 21
+local TYPES = { 'hash', 'hash', 'hash', 'hash', 'hash', 'hash', 'hash', 'hash', 'zset', 'zset', 'zset', 'zset', 'zset', 'hash', 'hash', 'zset', 'hash', 'hash', 'hash', 'zset', 'zset' }
 -- A call takes its arguments from the stack, which has room for some thousands.
 local ROOM = 4000
 local SUSPECT, SOLO, FRESH, PRIORITY = 2 ^ 50, 2 ^ 51, 2 ^ 45, 2 ^ 46
+-- Jobs that wait in a line stand in their lane too, behind all others: what counts and lists ready jobs sees them, no claim does.
+local LINE = SOLO + SUSPECT
 
 -- Every key that a script touches is looked at before the first write, because a script has no way back.
 local function wrong_type(first, last, want)
@@ -15,9 +17,13 @@ local function wrong_type(first, last, want)
   end
 end
 
-local function now_ms()
+local function now_us()
   local time = redis.call('TIME')
-  return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+  return tonumber(time[1]) * 1000000 + tonumber(time[2])
+end
+
+local function now_ms()
+  return math.floor(now_us() / 1000)
 end
 
 local function whole(number)

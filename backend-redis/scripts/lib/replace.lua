@@ -1,5 +1,5 @@
 -- Where a job begins whose unique key is taken. A start: its number in the batch, its id, when it is due (nil: now), when the first of
--- those whose place it has came, its turn among the new ones or its score, the stored jobs that it replaces, and whether it waits
+-- those whose place it has came, its line, its turn among the new ones or its place there, the stored jobs that it replaces, and whether it waits
 -- for the end of the job that has the key. That one is in U under 'n' and the key, with when it is due then.
 local ERROR, REPLACE, DEBOUNCE, LATEST = '1', '2', '3', '4'
 -- Of a job that waits for the end of another one.
@@ -16,15 +16,18 @@ local function waiting(id, kind, lane)
   if not job or redis.call('HEXISTS', RUN, id) == 1 then return nil end
   local handle = handle_of(id, job)
   if kind_of(handle) ~= kind then return nil end
-  local it = { id = id, came = tonumber(string.sub(job, 1, 13)), priority = priority_of(handle) }
+  local _, name = letter_of(id)
+  local it = { id = id, came = tonumber(string.sub(job, 1, 13)), priority = priority_of(handle), line = name or '' }
   for _, key in ipairs({ WS, WR, lane }) do
     local score = tonumber(redis.call('ZSCORE', key, handle) or nil)
     if score then
       it.old = { { key = key, handle = handle } }
       if key ~= lane then
         it.due = score
-      elseif score < SUSPECT and score % PRIORITY >= FRESH then
-        it.score = score
+      else
+        it.old[1].score = score
+        local order = score >= LINE and score - LINE or score
+        if order < SUSPECT and order % PRIORITY >= FRESH then it.order = order end
       end
       return it
     end
@@ -38,7 +41,7 @@ local function next_of(field)
   if not job then return nil end
   local handle = handle_of(string.sub(text, 1, 16), job)
   return { id = id_of(handle), came = tonumber(string.sub(job, 1, 13)), due = tonumber(string.sub(text, 17)), parked = true,
-    priority = priority_of(handle), old = { { key = WS, handle = handle } } }
+    priority = priority_of(handle), line = '', old = { { key = WS, handle = handle } } }
 end
 
 -- Changes a start so that it has the place of another one.
@@ -49,7 +52,9 @@ local function take_place(start, other, policy, max_wait, now)
   elseif policy == DEBOUNCE then
     start.due = math.min(start.due or now, other.came + tonumber(max_wait))
   end
-  if start.priority == other.priority and not other.due then start.turn, start.score = other.turn, other.score end
+  if start.priority == other.priority and start.line == other.line and not other.due then
+    start.turn, start.order = other.turn, other.order
+  end
 end
 
 -- Decides about a job whose unique key another one has; true if it is to be stored. `claimed` and `behind`: the starts of this batch

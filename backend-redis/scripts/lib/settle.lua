@@ -1,11 +1,12 @@
 -- ARGV from `a`: receipt ms, channel, queue name, number of leases, number of kinds (0 unless lanes are needed), number of other
--- verdicts, of follow-ups for other places, of follow-ups for here, of idempotency keys; for each lease the completed jobs (place
+-- verdicts, of follow-ups for other places, of follow-ups for here, of idempotency keys, names of limits; for each lease the completed jobs (place
 -- there as 2 bytes, id); for each other verdict lease, place, id, what, delay or period in ms or reason, error or result; for each
 -- follow-up for elsewhere the number of its verdict, its id, and itself; for each one for here the number of its verdict, handle,
--- record, when, number of its idempotency key (0: none), window ms, unique key, what if one is taken, longest wait, batch (see
--- store); then the ids of the leases.
--- KEYS from `k`: the leases, the lanes of all kinds, the idempotency keys. The answer: for each lease a letter for each completed
--- job, then the letters of the other verdicts: A applied, R repeated, S stale. Or a number: the client knows too few kinds.
+-- record, when, number of its idempotency key (0: none), window ms, unique key, what if one is taken, longest wait, batch, line
+-- (see store); then the ids of the leases.
+-- KEYS from `k`: the leases, the lanes of all kinds, the idempotency keys, the homes of the limits. The answer: for each lease a letter
+-- for each completed job, then the letters of the other verdicts: A applied, R repeated, S stale; then what other homes have to be told,
+-- if anything: for each limit its name, the holder, and how many it has left. Or a number: the client knows too few kinds.
 
 local KEPT_FIRST, KEPT_LAST = 2, 8
 
@@ -25,8 +26,8 @@ end
 local HELD, ASKED, SETTLED, REAPED = string.byte('hcsr', 1, 4)
 
 local function lease_at(k, no)
-  local found = redis.call('HMGET', KEYS[k + no - 1], 'h', 'f', 'n')
-  local lease = { key = KEYS[k + no - 1], no = no, handles = found[1], fates = {}, held = tonumber(found[3] or 0), gone = 0 }
+  local found = redis.call('HMGET', KEYS[k + no - 1], 'h', 'f', 'n', 'g')
+  local lease = { key = KEYS[k + no - 1], no = no, slots = found[4] and slots_of(found[4]), handles = found[1], fates = {}, held = tonumber(found[3] or 0), gone = 0 }
   if found[2] then
     for from = 1, #found[2], ROOM do
       for i, fate in ipairs({ string.byte(found[2], from, from + ROOM - 1) }) do lease.fates[from + i - 1] = fate end
@@ -43,11 +44,14 @@ local function judge(lease, place, id)
   if fate == REAPED then return 'S' end
   lease.fates[place + 1] = SETTLED
   lease.gone = lease.gone + 1
-  return 'A', handle_at(lease.handles, place + 1), fate
+  local handle = handle_at(lease.handles, place + 1)
+  if lease.slots then free_slots(lease.slots, kind_of(handle)) end
+  return 'A', handle, fate
 end
 
-local function keep_fates(lease, receipt_ms, lease_id)
+local function keep_fates(lease, receipt_ms, lease_id, told)
   if lease.gone == 0 then return end
+  if lease.slots then tell_homes(lease.key, lease_id, lease.slots, told) end
   local text = {}
   for from = 1, #lease.fates, ROOM do
     text[#text + 1] = string.char(unpack(lease.fates, from, math.min(#lease.fates, from + ROOM - 1)))
@@ -69,6 +73,7 @@ local function keep(handle, charged, claims, period, result, now)
   keep_notes(id, edited_notes(id, { { 'result', result ~= '' and result } }))
   free_keys({ id })
   redis.call('HDEL', V, id)
+  end_in_lines({ id })
   tell_batches({ id }, 'e')
 end
 
@@ -91,8 +96,9 @@ local function apply(verdict, lanes, now)
   else
     redis.call('HSET', M, id, meta(charged, claims, 0))
     if what == 'release' then
-      redis.call('ZADD', lanes[kind_of(handle)], whole(priority_of(handle) * PRIORITY + draw(1)), handle)
+      make_ready(lanes[kind_of(handle)], handle, priority_of(handle) * PRIORITY + draw(1))
     else
+      step_out(id)
       redis.call('ZADD', what == 'retry' and WR or WS, whole(now + tonumber(verdict.detail)), handle)
     end
   end
@@ -119,13 +125,15 @@ local function read_verdicts(a, count, leases)
   return verdicts
 end
 
-local VERDICT, AWAY, HERE = 6, 3, 10
+local VERDICT, AWAY, HERE = 6, 3, 11
 
 -- Where the parts of the arguments begin.
 local function settle_parts(a)
   local it = { leases = tonumber(ARGV[a + 3]), kinds = tonumber(ARGV[a + 4]), others = tonumber(ARGV[a + 5]),
-    away = tonumber(ARGV[a + 6]), here = tonumber(ARGV[a + 7]), keys = tonumber(ARGV[a + 8]) }
-  it.packed_at = a + 9
+    away = tonumber(ARGV[a + 6]), here = tonumber(ARGV[a + 7]), keys = tonumber(ARGV[a + 8]), limits = ARGV[a + 9] }
+  local _
+  _, it.homes = string.gsub(it.limits, '%S+', '')
+  it.packed_at = a + 10
   it.others_at = it.packed_at + it.leases
   it.away_at = it.others_at + VERDICT * it.others
   it.here_at = it.away_at + AWAY * it.away
@@ -143,7 +151,7 @@ local function store_here(it, k, verdicts, lanes)
       records[#records + 1] = ARGV[at + 2]
       local key = tonumber(ARGV[at + 4])
       options[#handles] =
-        { ARGV[at + 3], key > 0 and KEYS[k + it.leases + it.kinds + key - 1] or nil, unpack(ARGV, at + 5, at + 9) }
+        { ARGV[at + 3], key > 0 and KEYS[k + it.leases + it.kinds + key - 1] or nil, unpack(ARGV, at + 5, at + 10) }
     end
   end
   return #handles > 0 and store(plan(handles, records, options, lanes), lanes)
@@ -164,7 +172,8 @@ end
 
 -- Letters of the verdicts, or the number of a kind that the client does not know.
 local function settle(a, k)
-  local it, letters, gone, held = settle_parts(a), {}, {}, {}
+  local it, letters, gone, held, told = settle_parts(a), {}, {}, {}, {}
+  know_homes(it.limits, k + it.leases + it.kinds + it.keys)
   local now = now_ms()
   for no = 1, it.leases do
     local lease, list, packed = lease_at(k, no), {}, ARGV[it.packed_at + no - 1]
@@ -199,13 +208,15 @@ local function settle(a, k)
   end
   many('HDEL', RUN, running)
   finish(gone)
-  for no = 1, it.leases do keep_fates(held[no], ARGV[a], ARGV[it.ids_at + no - 1]) end
+  for no = 1, it.leases do keep_fates(held[no], ARGV[a], ARGV[it.ids_at + no - 1], told) end
   for i = 1, it.away do
     local at = it.away_at + AWAY * (i - 1)
     if verdicts[tonumber(ARGV[at])].letter == 'A' then redis.call('HSET', O, ARGV[at + 1], ARGV[at + 2]) end
   end
   news = store_here(it, k, verdicts, lanes) or news
+  keep_lines()
   if news then wake(ARGV[a + 1], ARGV[a + 2]) end
+  if #told > 0 then letters[#letters + 1] = told end
   return letters
 end
 
@@ -213,4 +224,5 @@ end
 local function wrong_settle_keys(it, k)
   return wrong_type(k, k + it.leases - 1, 'hash') or wrong_type(k + it.leases, k + it.leases + it.kinds - 1, 'zset')
     or wrong_type(k + it.leases + it.kinds, k + it.leases + it.kinds + it.keys - 1, 'string')
+    or wrong_home_keys(k + it.leases + it.kinds + it.keys, it.homes)
 end

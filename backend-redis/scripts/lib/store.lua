@@ -1,5 +1,5 @@
 -- Stores jobs: `handles` and `records` one for each, `options` for some by their numbers: when ('', 'd' delay ms, 'a' instant ms),
--- idempotency key or nil, window ms, unique key or '', what to do if a key is taken, the longest wait in ms, batch (16 bytes) or ''.
+-- idempotency key or nil, window ms, unique key or '', what to do if a key is taken, the longest wait in ms, batch (16 bytes) or '', line or ''.
 -- `lane_of`: lanes by the numbers of their kinds. First the reads.
 local function due_of(when, now)
   if when == '' then return nil end
@@ -17,9 +17,9 @@ local function plan(handles, records, options, lane_of)
   for i, handle in ipairs(handles) do
     local option = options[i]
     if option and not it.live[i] then
-      local when, key, window, field, policy, max_wait, batch = unpack(option, 1, 7)
+      local when, key, window, field, policy, max_wait, batch, line = unpack(option, 1, 8)
       local kind = kind_of(handle)
-      local start = { number = i, id = ids[i], kind = kind, priority = priority_of(handle), turn = i,
+      local start = { number = i, id = ids[i], kind = kind, priority = priority_of(handle), line = line, turn = i,
         came = it.now, due = due_of(when, it.now) }
       local same = key and (it.requests[key] or redis.call('GET', key))
       local unique = field ~= '' and (claimed[field] and claimed[field].id or redis.call('HGET', U, field)) or nil
@@ -79,6 +79,7 @@ local function take_keys(it)
     for _, start in pairs(starts) do
       for _, old in ipairs(start.old or {}) do
         redis.call('ZREM', old.key, old.handle)
+        if old.score and old.score >= LINE then leave_line(old.handle, old.score) end
         gone[#gone + 1] = id_of(old.handle)
       end
     end
@@ -86,7 +87,7 @@ local function take_keys(it)
   finish(gone)
 end
 
--- Then the writes; true if somebody may wait for one of these jobs.
+-- Then the writes; true if somebody may wait for one of these jobs. Lines are kept by whoever calls.
 local function store(it, lane_of)
   take_keys(it)
   local seq, stored, lanes, stamp = draw(#it.handles), {}, {}, whole(it.now)
@@ -95,6 +96,8 @@ local function store(it, lane_of)
     if not it.live[i] and not it.holders[i] and start ~= false then
       stored[#stored + 1] = it.ids[i]
       stored[#stored + 1] = (start and whole(start.came) or stamp) .. it.records[i]
+      local line = start and start.line ~= '' and start.line
+      if line and (start.parked or start.due) then set_letter(it.ids[i], 'n', line) end
       if start and start.parked then
         redis.call('ZADD', WS, whole(NEVER), handle)
       elseif start and start.due then
@@ -107,7 +110,9 @@ local function store(it, lane_of)
           lanes[kind] = lane
         end
         local turn = start and start.turn or i
-        lane[#lane + 1] = whole(start and start.score or priority_of(handle) * PRIORITY + FRESH + seq + turn - 1)
+        local order = start and start.order or priority_of(handle) * PRIORITY + FRESH + seq + turn - 1
+        if line then join(line, handle, order) else lane.plain = true end
+        lane[#lane + 1] = whole(line and LINE + order or order)
         lane[#lane + 1] = handle
       end
     end
@@ -115,7 +120,7 @@ local function store(it, lane_of)
   many('HSET', J, stored)
   local news = false
   for kind, list in pairs(lanes) do
-    news = news or redis.call('ZCOUNT', lane_of[kind], '-inf', '(' .. whole(SUSPECT)) == 0
+    news = news or (list.plain and redis.call('ZCOUNT', lane_of[kind], '-inf', '(' .. whole(SUSPECT)) == 0)
     many('ZADD', lane_of[kind], list)
   end
   return news

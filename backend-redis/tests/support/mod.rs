@@ -1,6 +1,7 @@
 //! A fresh prefix for each test, on one private server for each test program (or on `REDIS_URL`).
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub(crate) mod lines;
 pub(crate) mod store;
 pub(crate) mod traffic;
 pub(crate) mod user;

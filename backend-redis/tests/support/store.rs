@@ -1,5 +1,6 @@
 //! What stands in the server, read key by key, and what must be true of it.
 
+use super::lines::{self, Lines};
 use super::work::prefix_of;
 use redis::{Client, Connection, Value};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -79,6 +80,14 @@ impl Store {
         }
         let mut problems = Vec::new();
         for (tag, shard) in shards {
+            // Of a limit, which keeps its slots where a queue keeps its leases.
+            if tag.contains(":limit:") {
+                let [q, run] =
+                    ["q", "run"].map(|name| shard.get(name).map(|k| self.hash(k)).unwrap_or_default());
+                let ends = shard.get("x").map(|k| self.set(k)).unwrap_or_default();
+                problems.extend(lines::problems_of_limit(&q, &run, &ends).map(|p| format!("{tag}}}: {p}")));
+                continue;
+            }
             let read = Read::new(self, &shard);
             problems.extend(read.problems().into_iter().map(|p| format!("{tag}}}: {p}")));
         }
@@ -121,7 +130,7 @@ fn pairs(value: Value) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
     std::iter::from_fn(move || Some((items.next()?, items.next()?)))
 }
 
-fn number(text: &[u8]) -> i64 {
+pub(super) fn number(text: &[u8]) -> i64 {
     std::str::from_utf8(text).ok().and_then(|t| t.parse().ok()).expect("a number")
 }
 
@@ -146,18 +155,21 @@ struct Read {
     /// Name of the set, handle, score.
     waiting: Vec<(String, Vec<u8>, i64)>,
     leases: HashMap<Vec<u8>, Lease>,
+    lines: Lines,
 }
 
 impl Read {
     fn new(store: &mut Store, shard: &Shard) -> Self {
         let mut hash = |name: &str| shard.get(name).map(|k| store.hash(k)).unwrap_or_default();
         let about = ["m", "e", "v"].map(|name| (name, hash(name))).into();
-        let [q, jobs, unique, kinds, running] = ["q", "j", "u", "kinds", "run"].map(hash);
+        let [q, jobs, unique, kinds, running] = ["q", "j", "u", "kinds", "run"].map(&mut hash);
+        let [letters, states] = ["lk", "ls"].map(hash);
         let members = |name: &str| -> HashSet<_> {
             let set = shard.get(name).map(|k| store.set(k)).unwrap_or_default();
             set.into_iter().map(|(member, _)| member).collect()
         };
-        let [expiring, claims] = ["x", "xi"].map(members);
+        let [expiring, claims, in_line, turns] = ["x", "xi", "lw", "lo"].map(members);
+        let lines = Lines { letters, states, in_line, turns };
         let mut waiting = Vec::new();
         let mut leases = HashMap::new();
         for (name, key) in shard {
@@ -168,7 +180,7 @@ impl Read {
                 leases.insert(uuid::Uuid::parse_str(id).expect("an id").as_bytes().to_vec(), lease);
             }
         }
-        Self { q, jobs, about, unique, kinds, running, expiring, claims, waiting, leases }
+        Self { q, jobs, about, unique, kinds, running, expiring, claims, waiting, leases, lines }
     }
 
     fn problems(&self) -> Vec<String> {
@@ -177,6 +189,7 @@ impl Read {
         self.handles(&mut problems);
         self.holders(&mut problems);
         self.companions(&mut problems);
+        problems.extend(self.lines.problems(&self.jobs, &self.running, &self.waiting));
         problems
     }
 
@@ -259,13 +272,18 @@ impl Read {
             problems.extend(strays.map(|id| format!("{name} has {}, no job", hex(id))));
         }
         let dead: HashSet<_> = self.waiting.iter().filter(|w| w.0 == "d").map(|w| &w.1[..16]).collect();
-        for (field, id) in &self.unique {
-            if self.about["v"].get(id) != Some(field) || dead.contains(id.as_slice()) {
+        for (field, holder) in &self.unique {
+            // Under `n` and the key is who waits for its holder to end, and since when.
+            let field = field.strip_prefix(b"n").map_or_else(|| field.clone(), <[u8]>::to_vec);
+            let id = &holder[..16];
+            if self.about["v"].get(id) != Some(&field) || dead.contains(id) {
                 problems.push(format!("a unique key is held by {}, which does not have it", hex(id)));
             }
         }
         for (id, field) in &self.about["v"] {
-            if !dead.contains(id.as_slice()) && self.unique.get(field) != Some(id) {
+            let next = self.unique.get(&[b"n".as_slice(), field].concat());
+            let waits = next.is_some_and(|next| next.starts_with(id));
+            if !dead.contains(id.as_slice()) && self.unique.get(field) != Some(id) && !waits {
                 problems.push(format!("job {} has lost its unique key", hex(id)));
             }
         }
@@ -279,6 +297,6 @@ fn lease(fields: &HashMap<Vec<u8>, Vec<u8>>, lasts: bool) -> Lease {
     Lease { held: held.collect(), counted: number(field(b"n")), lasts }
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }

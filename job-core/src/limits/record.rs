@@ -36,7 +36,7 @@ pub struct LineRecord {
     pub key: String,
     /// How many wait in it.
     pub waiting: u64,
-    /// How many have left it and not ended, nor come back to it.
+    /// How many have left it, and have neither ended nor come back.
     pub out: u32,
     /// How many it may give whenever it is its turn.
     pub weight: u32,

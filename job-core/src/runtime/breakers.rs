@@ -41,7 +41,7 @@ impl Breakers {
     }
 
     /// An attempt has ended.
-    pub(super) fn ended(&self, queue: &Arc<QueueShared>, kind: &Kind, verdict: &Verdict) {
+    pub(super) fn ended(&self, queue: &QueueShared, kind: &Kind, verdict: &Verdict) {
         let Some(circuits) = self.0.get(kind) else { return };
         let failed = match verdict {
             Verdict::Complete | Verdict::Keep(_) => false,
@@ -63,7 +63,7 @@ impl Breakers {
 }
 
 /// Tells the store, from a task of its own: the verdict must not wait for it.
-fn close(queue: &Arc<QueueShared>, circuit: &Arc<Circuit>, failures: u32) {
+fn close(queue: &QueueShared, circuit: &Arc<Circuit>, failures: u32) {
     let (env, circuit) = (Arc::clone(&queue.env), Arc::clone(circuit));
     queue.tasks.spawn(async move {
         let (limit, period) = (&circuit.limit, circuit.breaker.period);

@@ -52,9 +52,6 @@ fn made(
     // What makes it is user code.
     let next = catch_unwind(AssertUnwindSafe(|| make(dead)));
     let mut next = next.map_err(|panic| EnqueueError::rejected(panic_text(&*panic)))??;
-    next.headers.insert(NewJob::PARENT_HEADER.to_owned(), job.hold.job.to_string());
-    next.check(NewJob::PAYLOAD_BYTES_MAX)?;
-    next.answer_conflicts();
-    queue.env.layers.enqueue(&mut next)?;
+    next.follow(job.hold.job, Some(&queue.env.layers))?;
     Ok(next)
 }

@@ -289,8 +289,13 @@ impl QueueCore {
     // ---- settling
 
     fn take_verdicts(&mut self) -> Arc<Vec<Settlement>> {
-        let n = self.verdicts.len().min(self.config.batch_max);
-        let rest = self.verdicts.split_off(n);
+        let n = self.verdicts.len();
+        let rest = if n <= self.config.batch_max {
+            // As many as now will come again.
+            Vec::with_capacity(n)
+        } else {
+            self.verdicts.split_off(self.config.batch_max)
+        };
         Arc::new(std::mem::replace(&mut self.verdicts, rest))
     }
 

@@ -1,10 +1,9 @@
 //! The task that runs jobs: decode, run under a timeout, catch panics, say what became of it. All user code runs here.
 
 use super::begin::begin;
-use super::bounded::bounded;
 use super::burial::bury;
 use super::core::Start;
-use super::expiry::{Expiry, Missed};
+use super::expiry::{Expiry, too_late};
 use super::shared::QueueShared;
 use super::slots::{Slot, StopReason};
 use crate::attempt::Ending;
@@ -15,6 +14,7 @@ use crate::job::JobSpec;
 use crate::middleware::JobFuture;
 use crate::new_job::NewJob;
 use crate::outcome::{Action, JobError};
+use crate::registry::Registration;
 use crate::retry::{Backoff, FailureInfo};
 use crate::verdict::{DeadReason, ErrorReport, Kept, Settlement, Verdict};
 use crate::{fault_point, seeded_bug};
@@ -29,18 +29,20 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-/// Runs `first`, then whatever else waits in this process, until nothing does.
-pub(crate) async fn run_jobs(queue: Arc<QueueShared>, first: Start) {
-    let mut next = Some(first);
-    while let Some(start) = next.take() {
+/// Runs this job, then whatever else waits in this process, until nothing does.
+pub(crate) async fn run_jobs(queue: Arc<QueueShared>, mut start: Start) {
+    loop {
         let guard = EndGuard { queue: &queue, slot: start.slot, hold: start.job.hold, ended: false };
         let _ = fault_point!(queue.name.as_str(), "job.started");
-        let (verdict, follow_ups) = execute(&queue, start).await;
+        let (verdict, follow_ups) = execute(&queue, &mut start).await;
         let _ = fault_point!(queue.name.as_str(), "job.returned");
         let undecodable = matches!(verdict, Verdict::Dead { reason: DeadReason::Undecodable, .. });
-        next = guard
-            .end(verdict, follow_ups)
-            .filter(|_| !(undecodable && seeded_bug!("undecodable_ends_batch")));
+        let next = guard.end(verdict, follow_ups);
+        if undecodable && seeded_bug!("undecodable_ends_batch") {
+            return;
+        }
+        let Some(next) = next else { return };
+        start = next;
         // Handlers that never wait must not keep other tasks from running.
         tokio::task::consume_budget().await;
     }
@@ -81,24 +83,29 @@ impl Drop for EndGuard<'_> {
     }
 }
 
-async fn execute(queue: &Arc<QueueShared>, start: Start) -> (Verdict, Vec<NewJob>) {
-    let Start { slot, mut job, stop, clock } = start;
-    let env = &queue.env;
-    let Some(handler) = env.handlers.get(&job.kind) else {
+async fn execute(queue: &QueueShared, start: &mut Start) -> (Verdict, Vec<NewJob>) {
+    let job = &start.job;
+    let Some(handler) = queue.env.handlers.get(&job.kind) else {
         tracing::error!(job = %job.hold.job, kind = %job.kind, "the store returned a kind that was not asked for");
         return (Verdict::Release, Vec::new());
     };
-    let spec = handler.spec();
-    let payload = std::mem::take(&mut job.payload);
-    let ctx = JobContext::new(&job, queue.name.clone(), stop.clone(), env);
-    let kept = ctx.clone();
-    let attempt = env.layers.attempt(&kept);
     let span = tracing::info_span!("job", id = %job.hold.job, kind = %job.kind, queue = %queue.name, attempt = job.attempt);
+    attempt(queue, handler, start).instrument(span).await
+}
+
+/// One attempt, from what was claimed to the verdict. Nothing that is large is moved: this is done for every job.
+async fn attempt(queue: &QueueShared, handler: &Registration, start: &mut Start) -> (Verdict, Vec<NewJob>) {
+    let payload = std::mem::take(&mut start.job.payload);
+    let Start { slot, job, stop, clock } = &*start;
+    let (env, spec) = (&queue.env, handler.spec());
+    let ctx = JobContext::new(job, queue.name.clone(), stop.clone(), env);
+    let kept = ctx.clone();
+    let listener = env.layers.attempt(&kept);
     // Out of the way of the many that are never too late.
-    let mut expiry = Expiry::of(&job, clock).map(Box::new);
+    let mut expiry = Expiry::of(job, *clock).map(Box::new);
     let late = match &mut expiry {
         None => None,
-        Some(expiry) => Box::pin(too_late(queue, &job, expiry)).await,
+        Some(expiry) => Box::pin(too_late(queue, job, expiry)).await,
     };
     let ended = if stop.is_cancelled() {
         // Its task waited so long for a thread that the lease was lost, or the job was cancelled.
@@ -106,73 +113,49 @@ async fn execute(queue: &Arc<QueueShared>, start: Start) -> (Verdict, Vec<NewJob
     } else if let Some(late) = late {
         late
     } else {
-        match catch_unwind(AssertUnwindSafe(|| span.in_scope(|| begin(env, handler, &job, payload, ctx)))) {
+        match catch_unwind(AssertUnwindSafe(|| begin(env, handler, job, payload, ctx))) {
             Ok(Ok(run)) => {
                 let timeout =
                     expiry.as_ref().map_or(spec.timeout, |e| e.timeout(spec.timeout, Instant::now()));
                 let limits = Limits { timeout, blocking: spec.blocking };
-                let grace = grace(queue, slot);
-                supervise(run, &limits, &stop, grace).instrument(span.clone()).await
+                supervise(run, &limits, stop, || grace(queue, *slot)).await
             }
             Ok(Err(ended)) => ended,
             Err(panic) => Ended::Panicked(panic_text(&*panic)),
         }
     };
     // Only a job that was asked to stop needs the lock.
-    let reason = if stop.is_cancelled() { queue.core().stop_reason(slot) } else { None };
+    let reason = if stop.is_cancelled() { queue.core().stop_reason(*slot) } else { None };
     let chance = &env.chance;
-    span.in_scope(|| {
-        // The text of an error and a custom backoff are user code too.
-        let verdict = catch_unwind(AssertUnwindSafe(|| verdict(ended, reason, spec, &job, chance)))
-            .unwrap_or_else(|panic| {
-                let text = panic_text(&*panic);
-                let failure = FailureInfo { attempt: job.attempt, error: &text };
-                failed(&text, Some(Backoff::DEFAULT.delay_by(&failure, chance)), spec, &job, chance)
-            });
-        let mut result = None;
-        let (verdict, follow_ups) = match kept.take_ending() {
-            None => (verdict, Vec::new()),
-            Some(mut ending) => {
-                result = ending.result.take();
-                settled(verdict, ending, spec, &job, chance)
-            }
-        };
-        let verdict = match &expiry {
-            Some(expiry) => expiry.judge(verdict, Instant::now()),
-            None => verdict,
-        };
-        let (verdict, follow_ups) = match verdict {
-            Verdict::Dead { .. } => bury(queue, spec, &job, verdict),
-            Verdict::Complete => (completed(spec.keep.max(queue.keep), result), follow_ups),
-            other => (other, follow_ups),
-        };
-        if let Some(attempt) = attempt {
-            attempt.ended(&verdict);
+    // The text of an error and a custom backoff are user code too.
+    let verdict = catch_unwind(AssertUnwindSafe(|| verdict(ended, reason, spec, job, chance)))
+        .unwrap_or_else(|panic| {
+            let text = panic_text(&*panic);
+            let failure = FailureInfo { attempt: job.attempt, error: &text };
+            failed(&text, Some(Backoff::DEFAULT.delay_by(&failure, chance)), spec, job, chance)
+        });
+    let mut result = None;
+    let (verdict, follow_ups) = match kept.take_ending() {
+        None => (verdict, Vec::new()),
+        Some(mut ending) => {
+            result = ending.result.take();
+            settled(verdict, ending, spec, job, chance)
         }
-        env.breakers.ended(queue, &job.kind, &verdict);
-        (verdict, follow_ups)
-    })
-}
-
-/// How an attempt ends before it has begun, if its job is too late.
-async fn too_late(queue: &QueueShared, job: &ClaimedJob, expiry: &mut Expiry) -> Option<Ended> {
-    let missed = expiry.missed(Instant::now())?;
-    // A replayed job has attempt 1 again. Its errors tell it from one that was claimed and never started.
-    if missed == Missed::Ttl && job.hold.claims > 1 && !seeded_bug!("replay_expires_again") {
-        let look = queue.env.backend.get(job.hold.job);
-        match bounded(queue.env.timing.call_timeout, "get", look).await {
-            Ok(Some(record)) if !record.errors.is_empty() => {
-                expiry.has_started();
-                return None;
-            }
-            Ok(_) => {}
-            Err(error) => {
-                tracing::warn!(%error, job = %job.hold.job, "nobody knows whether the job has started before: it is given back");
-                return Some(Ended::Dropped);
-            }
-        }
+    };
+    let verdict = match &expiry {
+        Some(expiry) => expiry.judge(verdict, Instant::now()),
+        None => verdict,
+    };
+    let (verdict, follow_ups) = match verdict {
+        Verdict::Dead { .. } => bury(queue, spec, job, verdict),
+        Verdict::Complete => (completed(spec.keep.max(queue.keep), result), follow_ups),
+        other => (other, follow_ups),
+    };
+    if let Some(listener) = listener {
+        listener.ended(&verdict);
     }
-    Some(Ended::Expired(missed.text()))
+    env.breakers.ended(queue, &job.kind, &verdict);
+    (verdict, follow_ups)
 }
 
 /// The verdict and the jobs that come with it, after what the handler has done through its context.
@@ -247,11 +230,11 @@ pub(super) enum Ended {
     Dropped,
 }
 
-async fn supervise(
+async fn supervise<F: Future<Output = ()>>(
     run: JobFuture,
     limits: &Limits,
     stop: &CancellationToken,
-    grace: impl Future<Output = ()>,
+    grace: impl FnOnce() -> F,
 ) -> Ended {
     let mut run = AssertUnwindSafe(run).catch_unwind();
     let timeout = async {
@@ -270,6 +253,8 @@ async fn supervise(
     let late = if limits.blocking && !seeded_bug!("blocking_handler_left") {
         Some((&mut run).await)
     } else {
+        // Few are asked to stop, so it takes no room in the task of every job.
+        let grace = Box::pin(grace());
         tokio::select! {
             biased;
             ended = &mut run => Some(ended),

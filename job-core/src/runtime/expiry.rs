@@ -1,6 +1,9 @@
 //! Jobs that are too late: not started within their ttl, or past their deadline. Only the store's clock decides. What it said
 //! came with the claim; since then the time that has passed in this process is added.
 
+use super::bounded::bounded;
+use super::execution::Ended;
+use super::shared::QueueShared;
 use crate::backend::ClaimedJob;
 use crate::lifetime::{deadline, later, ttl_end};
 use crate::seeded_bug;
@@ -108,6 +111,27 @@ impl Expiry {
         tracing::error!(error = %text, "job is dead: it has expired");
         Verdict::Dead { reason: DeadReason::Expired, error: ErrorReport::new(text) }
     }
+}
+
+/// How an attempt ends before it has begun, if its job is too late.
+pub(super) async fn too_late(queue: &QueueShared, job: &ClaimedJob, expiry: &mut Expiry) -> Option<Ended> {
+    let missed = expiry.missed(Instant::now())?;
+    // A replayed job has attempt 1 again. Its errors tell it from one that was claimed and never started.
+    if missed == Missed::Ttl && job.hold.claims > 1 && !seeded_bug!("replay_expires_again") {
+        let look = queue.env.backend.get(job.hold.job);
+        match bounded(queue.env.timing.call_timeout, "get", look).await {
+            Ok(Some(record)) if !record.errors.is_empty() => {
+                expiry.has_started();
+                return None;
+            }
+            Ok(_) => {}
+            Err(error) => {
+                tracing::warn!(%error, job = %job.hold.job, "nobody knows whether the job has started before: it is given back");
+                return Some(Ended::Dropped);
+            }
+        }
+    }
+    Some(Ended::Expired(missed.text()))
 }
 
 #[cfg(test)]

@@ -108,11 +108,8 @@ fn spec(job: &Model, p: &TokenStream) -> TokenStream {
         set.push(quote!(spec.priority = const { #p::Priority::new(#level).unwrap() };));
     }
     if let Some(attempts) = options.max_attempts {
-        set.push(if attempts == u32::MAX {
-            quote!(spec.max_attempts = ::core::primitive::u32::MAX;)
-        } else {
-            quote!(spec.max_attempts = #attempts;)
-        });
+        let attempts = count(attempts);
+        set.push(quote!(spec.max_attempts = #attempts;));
     }
     if let Some(value) = &options.backoff {
         let value = backoff(value, p);
@@ -132,11 +129,8 @@ fn spec(job: &Model, p: &TokenStream) -> TokenStream {
         set.push(quote!(spec.ttl = ::core::option::Option::Some(#ttl);));
     }
     if let Some(snoozes) = options.snoozes {
-        set.push(if snoozes == u32::MAX {
-            quote!(spec.snoozes = ::core::primitive::u32::MAX;)
-        } else {
-            quote!(spec.snoozes = #snoozes;)
-        });
+        let snoozes = count(snoozes);
+        set.push(quote!(spec.snoozes = #snoozes;));
     }
     if let Some(version) = options.version {
         set.push(quote!(spec.version = #version;));
@@ -207,6 +201,11 @@ fn upgrade(path: &ExprPath, p: &TokenStream) -> TokenStream {
             #call
         });
     }
+}
+
+/// A number; the largest one is unlimited.
+fn count(n: u32) -> TokenStream {
+    if n == u32::MAX { quote!(::core::primitive::u32::MAX) } else { quote!(#n) }
 }
 
 fn duration(value: &DurationValue) -> TokenStream {

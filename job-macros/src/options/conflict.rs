@@ -1,7 +1,7 @@
 //! The options `on_conflict`, `debounce` and `latest`: what an enqueue does whose key is taken.
 
 use super::keys::{self, KeyOption, Scope};
-use super::values::{DurationValue, duration};
+use super::values::{DurationValue, positive};
 use super::{Options, keys::parse_scope};
 use crate::args::{self, Arg, Value, as_ident};
 use crate::errors::{Errors, did_you_mean, help};
@@ -63,12 +63,16 @@ pub(super) fn debounce(arg: &Arg, options: &mut Options, errors: &mut Errors) ->
         let name = part.name();
         let twice = match name.as_str() {
             "key" => key.replace(part.expr("key = \"user_id\"")?.clone()).is_some(),
-            "wait" => wait.replace(span("wait", part.expr("wait = \"5s\"")?)?).is_some(),
+            "wait" => wait.replace(positive("wait", part.expr("wait = \"5s\"")?, None)?).is_some(),
             "max_wait" => {
                 let expr = part.expr("max_wait = \"1m\"")?;
                 let never = as_ident(expr).is_some_and(|word| word == "none");
                 max_wait
-                    .replace(if never { None } else { Some((expr.clone(), span("max_wait", expr)?)) })
+                    .replace(if never {
+                        None
+                    } else {
+                        Some((expr.clone(), positive("max_wait", expr, None)?))
+                    })
                     .is_some()
             }
             "scope" => scope.replace(parse_scope(part.expr("scope = kind")?)?).is_some(),
@@ -101,15 +105,6 @@ pub(super) fn debounce(arg: &Arg, options: &mut Options, errors: &mut Errors) ->
     let max_wait = max_wait.map(|(_, max)| max);
     options.conflict.get_or_insert(ConflictValue::Debounce(Box::new(Debounce { wait, max_wait })));
     Ok(())
-}
-
-fn span(name: &str, expr: &Expr) -> syn::Result<DurationValue> {
-    match duration(name, expr)? {
-        DurationValue::Millis(0) => {
-            Err(syn::Error::new_spanned(expr, format!("{name} must be greater than zero")))
-        }
-        span => Ok(span),
-    }
 }
 
 /// Options that contradict each other; `seen` are those that were given.

@@ -1,6 +1,6 @@
 //! The options `idempotency` and `unique`, and what others that have a key share with them.
 
-use super::values::{DurationValue, duration};
+use super::values::{DurationValue, positive};
 use crate::args::{self, Arg, Value, as_ident};
 use crate::errors::{Errors, did_you_mean, help};
 use syn::Expr;
@@ -79,13 +79,7 @@ pub(super) fn parse(name: &str, arg: &Arg, errors: &mut Errors) -> syn::Result<K
 }
 
 fn window(expr: &Expr) -> syn::Result<DurationValue> {
-    match duration("ttl", expr)? {
-        DurationValue::Millis(0) => Err(syn::Error::new_spanned(
-            expr,
-            help("ttl must be greater than zero", "for one live job at a time use `unique`"),
-        )),
-        ttl => Ok(ttl),
-    }
+    positive("ttl", expr, Some("for one live job at a time use `unique`"))
 }
 
 pub(super) fn parse_scope(expr: &Expr) -> syn::Result<Scope> {

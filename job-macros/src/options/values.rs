@@ -78,6 +78,17 @@ pub(super) fn count(key: &str, expr: &Expr) -> syn::Result<u32> {
     }
 }
 
+/// A duration that is not zero; the fix says what to write instead, where that is not plain.
+pub(crate) fn positive(key: &str, expr: &Expr, fix: Option<&str>) -> syn::Result<DurationValue> {
+    match duration(key, expr)? {
+        DurationValue::Millis(0) => {
+            let text = format!("{key} must be greater than zero");
+            Err(syn::Error::new_spanned(expr, fix.map_or_else(|| text.clone(), |fix| help(&text, fix))))
+        }
+        value => Ok(value),
+    }
+}
+
 /// A duration, as a string with units or a constant.
 pub(crate) fn duration(key: &str, expr: &Expr) -> syn::Result<DurationValue> {
     match bare(expr) {

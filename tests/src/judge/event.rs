@@ -217,6 +217,18 @@ pub struct Asked {
     /// The jobs for whose end it waits.
     #[serde(default)]
     pub after: Vec<JobId>,
+    /// What may keep it waiting.
+    #[serde(default)]
+    pub under: Under,
+}
+
+/// What may keep a job waiting besides its time.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Under {
+    /// It is under the limit that all such jobs share, which lets so many be claimed at one time.
+    pub concurrency: Option<usize>,
+    /// It waits in an ordered line with this key.
+    pub line: Option<String>,
 }
 
 /// How a request to enqueue was answered.

@@ -3,6 +3,7 @@
 
 pub mod event;
 mod facts;
+mod limits;
 pub mod outside;
 pub mod point;
 mod recovery;
@@ -119,6 +120,10 @@ pub enum Rule {
     CheckpointLost,
     /// A job that waits for the end of others was claimed before they had ended.
     BeforeTheOthers,
+    /// More jobs under a limit had a live lease than it allows.
+    OverLimit,
+    /// A job of an ordered line was claimed before the one before it had ended.
+    LineOutOfOrder,
 }
 
 impl Rule {
@@ -143,7 +148,8 @@ impl Rule {
             Self::EffectSkipped | Self::DoubtIgnored => "C14 no effect skipped",
             Self::CheckpointLost => "C14 checkpoints are kept",
             Self::BeforeTheOthers => "C10 after all of its batch",
-            Self::OutOfOrder => "C17 order",
+            Self::OverLimit => "C16 never more than a limit",
+            Self::OutOfOrder | Self::LineOutOfOrder => "C17 order",
             Self::Repaired | Self::Leftover => "C22 nothing left behind",
         }
     }

@@ -1,9 +1,9 @@
 //! The rules.
 
-use super::event::{Answered, Outcome, Word};
+use super::event::{Answered, Outcome, Under, Word};
 use super::facts::{ClaimFact, Facts, JobFacts, VerdictFact, VerdictFate};
-use super::outside;
 use super::{Dump, Kept, Rule, Violation};
+use super::{limits, outside};
 use job_core::{DeadReason, JobId, JobState};
 use std::collections::{BTreeMap, HashMap};
 
@@ -26,6 +26,7 @@ pub(super) fn all(facts: &Facts, dump: &Dump) -> Vec<Violation> {
         times(job, &mut found);
     }
     batches(facts, &mut found);
+    limits::rules(facts, &mut found);
     outside::rules(facts, dump, &mut found);
     for kept in dump.jobs.iter().filter(|k| !facts.jobs.contains_key(&k.job)) {
         found.job = Some(kept.job);
@@ -265,11 +266,13 @@ fn batches(facts: &Facts, found: &mut Found) {
 fn order(facts: &Facts, found: &mut Found) {
     let mut first_claims: BTreeMap<u64, Vec<(u64, u64, u64, JobId)>> = BTreeMap::new();
     for (id, job) in &facts.jobs {
-        let Some(asked) = job
-            .asked
-            .as_ref()
-            .filter(|a| a.delay_ms == 0 && a.key.is_none() && a.after.is_empty() && !job.maybe)
-        else {
+        let Some(asked) = job.asked.as_ref().filter(|a| {
+            a.delay_ms == 0
+                && a.key.is_none()
+                && a.after.is_empty()
+                && a.under == Under::default()
+                && !job.maybe
+        }) else {
             continue;
         };
         let first = job.claims.iter().filter(|c| c.held.claims == 1).min_by_key(|c| c.at);

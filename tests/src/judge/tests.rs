@@ -2,6 +2,7 @@
 
 mod batches;
 mod floors;
+mod limits;
 mod outside;
 mod story;
 

@@ -31,6 +31,8 @@ pub enum Suite {
     GivenUp,
     /// Jobs that are too late, or put off for ever.
     Expiry,
+    /// Limits and lines in whole runtimes.
+    Limits,
     /// The dead-letter queue.
     DeadLetters,
     /// Bugs of the runtime itself.
@@ -57,7 +59,7 @@ pub enum Suite {
 
 impl Suite {
     /// Every suite.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Core,
         Self::Runtime,
         Self::Shutdown,
@@ -68,6 +70,7 @@ impl Suite {
         Self::Batches,
         Self::GivenUp,
         Self::Expiry,
+        Self::Limits,
         Self::DeadLetters,
         Self::Guard,
         Self::Memory,
@@ -95,6 +98,7 @@ impl Suite {
             Self::Batches => "job-conformance/batches",
             Self::GivenUp => "job-conformance/given_up",
             Self::Expiry => "job-conformance/expiry",
+            Self::Limits => "job-conformance/limits",
             Self::DeadLetters => "job-conformance/dead_letters",
             Self::Guard => "job-conformance/guard",
             Self::Memory => "backend-memory/conformance",
@@ -128,6 +132,7 @@ impl Suite {
             | Self::Batches
             | Self::GivenUp
             | Self::Expiry
+            | Self::Limits
             | Self::DeadLetters
             | Self::Log
             | Self::Redis => 60,

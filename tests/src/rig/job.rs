@@ -6,7 +6,7 @@ use super::outside::{self, OtherSide};
 use super::store::Books;
 use crate::judge::event::{Conduct, Event, Held, Outcome};
 use crate::judge::point::Point;
-use job_core::{Action, Backoff, Job, JobContext, JobError, JobSpec, Kind, QueueName};
+use job_core::{Action, Backoff, Job, JobContext, JobError, JobSpec, Key, Kind, LimitName, QueueName};
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -38,6 +38,58 @@ pub(super) struct RigJob {
     /// Different in each job.
     pub(super) n: u64,
     pub(super) conduct: Conduct,
+}
+
+/// How many jobs under the limit may be claimed at one time, by all workers.
+pub(super) const LIMIT: u32 = 3;
+/// Its name.
+pub(super) const LIMIT_NAME: &str = "rig";
+
+/// The same work, under the limit that all workers share.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct LimitedJob(pub(super) RigJob);
+
+impl Job for LimitedJob {
+    fn spec() -> &'static JobSpec {
+        static SPEC: LazyLock<JobSpec> = LazyLock::new(|| {
+            let mut spec = RigJob::spec().clone();
+            spec.kind = Kind::from_static("rig.limited");
+            spec.limits.names = vec![LimitName::new(LIMIT_NAME).expect("a valid name")];
+            spec
+        });
+        &SPEC
+    }
+
+    async fn run(self, ctx: JobContext) -> Result<(), JobError> {
+        self.0.run(ctx).await
+    }
+}
+
+/// The same work, in an ordered line.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct OrderedJob {
+    pub(super) line: String,
+    pub(super) job: RigJob,
+}
+
+impl Job for OrderedJob {
+    fn spec() -> &'static JobSpec {
+        static SPEC: LazyLock<JobSpec> = LazyLock::new(|| {
+            let mut spec = RigJob::spec().clone();
+            spec.kind = Kind::from_static("rig.ordered");
+            spec.limits.ordered = true;
+            spec
+        });
+        &SPEC
+    }
+
+    async fn run(self, ctx: JobContext) -> Result<(), JobError> {
+        self.job.run(ctx).await
+    }
+
+    fn line(&self) -> Option<Key> {
+        Some(self.line.as_str().into())
+    }
 }
 
 impl Job for RigJob {

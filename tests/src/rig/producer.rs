@@ -1,9 +1,9 @@
 //! Enqueues jobs of every conduct, and writes down what it asked for and what it was told.
 
 use super::history::{History, now};
-use super::job::RigJob;
+use super::job::{LIMIT, LimitedJob, OrderedJob, RigJob};
 use super::store::Store;
-use crate::judge::event::{Answer, Asked, Conduct, Event};
+use crate::judge::event::{Answer, Asked, Conduct, Event, Under};
 use crate::judge::outside::Reach;
 use job_core::{BatchEvent, BatchId, Client, EnqueueError, IdempotencyKey, Job, NewJob, Operate, When};
 use rand::rngs::StdRng;
@@ -107,6 +107,7 @@ impl Producer {
             };
             *job = NewJob::of(&RigJob { n: asked.n, conduct: asked.conduct }).expect("plain arguments");
             (asked.job, asked.key, asked.delay_ms) = (job.id, None, 0);
+            asked.under = Under::default();
         }
         let (_, members) = all.split_first_mut().expect("there is one more than members");
         for (_, job) in members {
@@ -152,8 +153,36 @@ impl Producer {
                 job.idempotency = Some(IdempotencyKey { scope, key: text.clone().into(), window });
                 key = Some(text);
             }
+            2..5 => return self.make_limited(n),
+            5..8 => return self.make_ordered(n),
             _ => {}
         }
-        (Asked { job: job.id, n, conduct, key, delay_ms, after: Vec::new() }, job)
+        (Asked { job: job.id, n, conduct, key, delay_ms, after: Vec::new(), under: Under::default() }, job)
+    }
+
+    /// A job that stays within the system.
+    fn simple(&mut self) -> Conduct {
+        match self.random.random_range(0..40) {
+            0 => Conduct::FailsTwice,
+            1 => Conduct::PanicsOnce,
+            2 => Conduct::Snoozes,
+            3 => Conduct::Hopeless,
+            _ => Conduct::Quick,
+        }
+    }
+
+    fn make_limited(&mut self, n: u64) -> (Asked, NewJob) {
+        let conduct = self.simple();
+        let job = NewJob::of(&LimitedJob(RigJob { n, conduct })).expect("plain arguments");
+        let under = Under { concurrency: Some(LIMIT as usize), line: None };
+        (Asked { job: job.id, n, conduct, key: None, delay_ms: 0, after: Vec::new(), under }, job)
+    }
+
+    fn make_ordered(&mut self, n: u64) -> (Asked, NewJob) {
+        let (conduct, line) = (self.simple(), format!("line {}", self.random.random_range(0..20)));
+        let job = OrderedJob { line: line.clone(), job: RigJob { n, conduct } };
+        let job = NewJob::of(&job).expect("plain arguments");
+        let under = Under { concurrency: None, line: Some(line) };
+        (Asked { job: job.id, n, conduct, key: None, delay_ms: 0, after: Vec::new(), under }, job)
     }
 }

@@ -2,14 +2,14 @@
 
 use super::fate::Fate;
 use super::history::History;
-use super::job::{ON_PURPOSE, QUEUE, Rig, RigJob};
+use super::job::{LIMIT, LIMIT_NAME, LimitedJob, ON_PURPOSE, OrderedJob, QUEUE, Rig, RigJob};
 use super::outside::{self, OtherSide};
 use super::producer::Producer;
 use super::store::{self, AnyError, Books};
 use super::{crash_backend::CrashBackend, history};
 use crate::judge::event::Event;
 use crate::judge::point::Order;
-use job_core::{BackendError, Operate, Queue, Runtime, faults};
+use job_core::{BackendError, Limit, Operate, Queue, Runtime, faults};
 use std::io::BufRead as _;
 use std::path::Path;
 use std::process::ExitCode;
@@ -97,6 +97,9 @@ pub(super) async fn work(url: &str, lease: Duration, path: &Path) -> Result<Exit
     };
     let runtime = Runtime::builder(process.backend)
         .job::<RigJob>()
+        .job::<LimitedJob>()
+        .job::<OrderedJob>()
+        .limit(LIMIT_NAME, Limit::concurrency(LIMIT))
         .state(Rig { history: process.history, fate: process.fate, other_side, books })
         .queue(QUEUE.as_str(), queue)
         .lease(lease)

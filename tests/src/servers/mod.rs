@@ -13,5 +13,6 @@ pub mod redis_cluster;
 
 pub use outage::when_back;
 pub use postgres::PostgresServer;
+pub use process::patiently;
 pub use redis::RedisServer;
 pub use redis_cluster::RedisCluster;

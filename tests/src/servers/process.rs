@@ -106,7 +106,7 @@ impl Drop for Watched {
 ///
 /// # Panics
 /// If that takes longer than anything should.
-pub(super) fn patiently(what: &str, mut done: impl FnMut() -> bool) {
+pub fn patiently(what: &str, mut done: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !done() {
         assert!(Instant::now() < deadline, "waited in vain for: {what}");

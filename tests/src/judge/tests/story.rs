@@ -1,6 +1,8 @@
 //! Histories made by hand.
 
-use crate::judge::event::{Answer, Answered, Asked, Conduct, Event, Held, Outcome, Record, Sent, Word};
+use crate::judge::event::{
+    Answer, Answered, Asked, Conduct, Event, Held, Outcome, Record, Sent, Under, Word,
+};
 use crate::judge::{Dump, Kept, Rule, Told, check};
 use job_core::{DeadReason, JobId, JobState, LeaseId};
 
@@ -36,7 +38,15 @@ impl Run {
     pub(super) fn ask(&mut self, conduct: Conduct, key: Option<&str>, delay_ms: u64) -> (u64, JobId) {
         self.calls += 1;
         let (call, job) = (self.calls, JobId::new());
-        let asked = Asked { job, n: call, conduct, key: key.map(Into::into), delay_ms, after: Vec::new() };
+        let asked = Asked {
+            job,
+            n: call,
+            conduct,
+            key: key.map(Into::into),
+            delay_ms,
+            after: Vec::new(),
+            under: Under::default(),
+        };
         self.write(0, Event::EnqueueSent { call, jobs: vec![asked] });
         (call, job)
     }
@@ -46,7 +56,18 @@ impl Run {
         self.calls += 1;
         let (call, job) = (self.calls, JobId::new());
         let (conduct, after) = (Conduct::Quick, after.to_vec());
-        let asked = Asked { job, n: call, conduct, key: None, delay_ms: 0, after };
+        let asked = Asked { job, n: call, conduct, key: None, delay_ms: 0, after, under: Under::default() };
+        self.write(0, Event::EnqueueSent { call, jobs: vec![asked] });
+        self.ack(call, job, job);
+        job
+    }
+
+    /// A job that may have to wait for others.
+    pub(super) fn stored_under(&mut self, under: Under) -> JobId {
+        self.calls += 1;
+        let (call, job) = (self.calls, JobId::new());
+        let (conduct, after) = (Conduct::Quick, Vec::new());
+        let asked = Asked { job, n: call, conduct, key: None, delay_ms: 0, after, under };
         self.write(0, Event::EnqueueSent { call, jobs: vec![asked] });
         self.ack(call, job, job);
         job

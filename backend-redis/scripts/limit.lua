@@ -1,0 +1,71 @@
+-- One limit, in a hash tag of its own. ARGV: what to do, then
+-- 'look': answers what is declared, what is set ('' for neither), how many jobs are counted, for how many ms it stays closed.
+-- 'declared' or 'set', the rule or '': answers 1 if that is news.
+-- 'close', ms; 'open'.
+-- 'permit', holder, how many, ms until it ends: answers how many it got, in how many ms to ask again, and 1 if they are counted (-1: nor limited). Asked
+-- again it answers the same, until 'keep' says that fewer were used.
+-- 'keep', holder, how many of its permits were used, ms until holders end, then for each holder how many jobs of it are counted.
+-- 'lower', then for each holder how many of its jobs are left.
+-- 'extend', ms until they end, then for each holder how many jobs it has.
+local bad = wrong_type(1, HEAD)
+if bad then return bad end
+local what = ARGV[1]
+write_even_if_full()
+if what == 'lower' then
+  for i = 2, #ARGV, 2 do lower(Q, X, RUN, ARGV[i], tonumber(ARGV[i + 1])) end
+  return 1
+end
+local home = home_at(Q, X, RUN)
+local now = math.floor(home.now / 1000)
+
+if what == 'look' then
+  local found = redis.call('HMGET', Q, 'declared', 'set')
+  return { found[1] or '', found[2] or '', home.concurrency and home.used or 0, math.max(0, home.closed - now) }
+elseif what == 'declared' or what == 'set' then
+  if (redis.call('HGET', Q, what) or '') == ARGV[2] then return 0 end
+  if ARGV[2] ~= '' then redis.call('HSET', Q, what, ARGV[2]) else redis.call('HDEL', Q, what) end
+  return 1
+elseif what == 'close' then
+  redis.call('HSET', Q, 'closed', whole(math.max(home.closed, now + tonumber(ARGV[2]))))
+elseif what == 'open' then
+  redis.call('HDEL', Q, 'closed')
+elseif what == 'permit' then
+  local holder, ends = ARGV[2], whole(now + tonumber(ARGV[4]))
+  local _, known = held_by(RUN, holder)
+  local counted = home.concurrency and 1 or 0
+  if known then return { known, 50, counted } end
+  local count, wait = budget_of(home, tonumber(ARGV[3]))
+  -- Nothing to give back.
+  if not (home.concurrency or home.burst) then return { count, wait, -1 } end
+  if count == 0 then return { 0, wait, counted } end
+  hold(home, holder, counted * count, ends, count)
+  take_tokens(home, count)
+  -- When there is one more.
+  if count < tonumber(ARGV[3]) then _, wait = budget_of(home, 1) end
+  return { count, wait, counted }
+elseif what == 'keep' then
+  local holder, used, ends = ARGV[2], tonumber(ARGV[3]), whole(now + tonumber(ARGV[4]))
+  local held, got = held_by(RUN, holder)
+  if got and used < got then take_tokens(home, used - got) end
+  for i = 5, #ARGV, 2 do
+    local count = tonumber(ARGV[i + 1])
+    if ARGV[i] ~= holder then
+      if count > 0 then hold(home, ARGV[i], count, ends) end
+    elseif got then
+      hold(home, holder, math.min(held, count), ends, math.min(got, used))
+    end
+  end
+  if used == 0 then
+    redis.call('HDEL', RUN, holder)
+    redis.call('ZREM', X, holder)
+  end
+elseif what == 'extend' then
+  local ends = whole(now + tonumber(ARGV[2]))
+  for i = 3, #ARGV, 2 do
+    local held, count = held_by(RUN, ARGV[i]), tonumber(ARGV[i + 1])
+    -- A holder that was forgotten is one again.
+    if count > held then hold(home, ARGV[i], count, ends) end
+    redis.call('ZADD', X, 'XX', 'GT', ends, ARGV[i])
+  end
+end
+return 1

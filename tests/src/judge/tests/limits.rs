@@ -1,0 +1,67 @@
+//! Jobs under a limit, and in ordered lines.
+
+use super::spoilt;
+use crate::judge::Rule;
+use crate::judge::event::{Answered, Event, Outcome, Under, Word};
+use crate::judge::point::{Action, Point};
+
+fn limited() -> Under {
+    Under { concurrency: Some(2), line: None }
+}
+
+fn in_line(key: &str) -> Under {
+    Under { concurrency: None, line: Some(key.to_owned()) }
+}
+
+#[test]
+fn one_job_too_many_is_found() {
+    let with = |many: usize| {
+        spoilt(|run| {
+            let jobs: Vec<_> = (0..many).map(|_| run.stored_under(limited())).collect();
+            let held: Vec<_> = jobs.iter().map(|job| run.claim(1, *job, 1)).collect();
+            for held in held {
+                run.run(1, held, Outcome::Ok);
+                run.settle(1, held, Word::Complete, Answered::Applied);
+            }
+        })
+    };
+    assert_eq!(with(2), []);
+    assert_eq!(with(3), [Rule::OverLimit]);
+}
+
+#[test]
+fn the_slot_of_a_process_that_was_killed_is_free_some_day() {
+    let rules = spoilt(|run| {
+        let jobs: Vec<_> = (0..3).map(|_| run.stored_under(limited())).collect();
+        let dead = run.claim(2, jobs[0], 1);
+        run.write(2, Event::Reached { point: Point::InHandler, action: Action::Kill, unsent: None });
+        run.later(2_000);
+        run.complete(jobs[1], 1);
+        run.complete(jobs[2], 1);
+        run.complete(dead.job, 2);
+    });
+    assert_eq!(rules, []);
+}
+
+#[test]
+fn a_line_that_does_not_wait_is_found() {
+    let with = |early: bool, key: &str| {
+        spoilt(|run| {
+            let (first, second) = (run.stored_under(in_line("a")), run.stored_under(in_line(key)));
+            let held = run.claim(1, first, 1);
+            run.run(1, held, Outcome::Failed);
+            run.settle(1, held, Word::Retry(100), Answered::Applied);
+            run.later(100);
+            if early {
+                run.complete(second, 1);
+            }
+            run.complete(first, 2);
+            if !early {
+                run.complete(second, 1);
+            }
+        })
+    };
+    assert_eq!(with(false, "a"), []);
+    assert_eq!(with(true, "b"), []);
+    assert_eq!(with(true, "a"), [Rule::LineOutOfOrder]);
+}
