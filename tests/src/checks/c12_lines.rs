@@ -221,6 +221,7 @@ pub async fn what_is_gone_holds_no_line(h: &Harness) {
     h.enqueue(&new).await;
     let held = h.take(9).jobs().await;
     h.apply(held[0].hold, Verdict::Retry { after: LONG, error: report("e") }).await;
+    assert!(h.take(9).jobs().await.is_empty(), "it waits for its next attempt");
     h.backend.cancel(new[0].id).await.expect("cancel works");
     let held = h.take(9).jobs().await;
     assert_eq!(held.iter().map(|j| j.hold.job).collect::<Vec<_>>(), [new[1].id]);
@@ -389,6 +390,7 @@ pub async fn a_suspect_of_a_line_runs_alone(h: &Harness) {
     assert_eq!(got.len(), 2, "those that were near no crash");
     let got = h.take(9).suspects(9).jobs().await;
     assert_eq!(got.iter().map(|j| j.suspicion).collect::<Vec<_>>(), [Suspicion::Suspect; 2]);
+    assert_eq!(h.record(got[0].hold.job).await.crashes, 0, "most are innocent");
     assert_ne!(got[0].hold.lease, got[1].hold.lease);
     assert!(one_by_one(h).await.is_empty());
 }
