@@ -6,9 +6,10 @@ use crate::sync::{Mutex, MutexGuard};
 use async_trait::async_trait;
 use job_core::{
     AlertReport, Amendment, Backend, BackendError, BackendInfo, BatchId, BatchRecord, Cancelled, Claim,
-    ClaimRequest, DurabilityClass, Effect, Enqueued, ErrorKind, Extended, Gauges, Hold, JobId, JobRecord,
-    Kind, LeaseId, LeaseStatus, ListFilter, MaintainRequest, Maintained, NewJob, NoteEdit, Notes, Operate,
-    Page, QueueName, QueueStats, RaisedAlert, Settled, Settlement,
+    ClaimRequest, DurabilityClass, Effect, Enqueued, ErrorKind, Extended, FireRequest, Fired, Gauges, Hold,
+    JobId, JobRecord, Kind, LeaseId, LeaseStatus, ListFilter, MaintainRequest, Maintained, NewJob, NoteEdit,
+    Notes, Operate, Page, QueueName, QueueStats, RaisedAlert, ScheduleChange, ScheduleDef, ScheduleName,
+    Schedules, Settled, Settlement,
 };
 use std::fmt;
 use std::sync::{Arc, PoisonError};
@@ -56,6 +57,17 @@ impl MemoryBackend {
     }
 }
 
+fn check_room(state: &mut State, operation: &'static str, jobs: &[NewJob]) -> Result<(), BackendError> {
+    if state.has_room(jobs) {
+        return Ok(());
+    }
+    let capacity = state.capacity;
+    let text = format!(
+        "the store is full: it holds at most {capacity} jobs and keys, see MemoryBackend::with_capacity"
+    );
+    Err(BackendError::new(NAME, operation, ErrorKind::Transient, Effect::NotApplied, text))
+}
+
 impl Default for MemoryBackend {
     fn default() -> Self {
         Self::new()
@@ -76,18 +88,7 @@ impl Backend for MemoryBackend {
 
     async fn enqueue(&self, jobs: &[NewJob]) -> Result<Vec<Enqueued>, BackendError> {
         let mut state = self.state();
-        if !state.has_room(jobs) {
-            let capacity = state.capacity;
-            return Err(BackendError::new(
-                NAME,
-                "enqueue",
-                ErrorKind::Transient,
-                Effect::NotApplied,
-                format!(
-                    "the store is full: it holds at most {capacity} jobs and keys, see MemoryBackend::with_capacity"
-                ),
-            ));
-        }
+        check_room(&mut state, "enqueue", jobs)?;
         let now = state.clock.now();
         if let Some(taken) = state.refused(jobs, now) {
             return Err(BackendError::of_key_taken(NAME, taken));
@@ -159,6 +160,22 @@ impl Backend for MemoryBackend {
         let mut state = self.state();
         let now = state.clock.now();
         Ok(state.maintain(queue, request, now))
+    }
+
+    async fn put_schedules(&self, queue: &QueueName, schedules: &[ScheduleDef]) -> Result<(), BackendError> {
+        self.state().put_schedules(queue, schedules);
+        Ok(())
+    }
+
+    async fn schedules(&self, queue: &QueueName) -> Result<Schedules, BackendError> {
+        Ok(self.state().schedules(queue))
+    }
+
+    async fn fire(&self, queue: &QueueName, request: &FireRequest<'_>) -> Result<Fired, BackendError> {
+        let mut state = self.state();
+        check_room(&mut state, "fire", request.jobs)?;
+        let now = state.clock.now();
+        Ok(state.fire(queue, request, now))
     }
 
     async fn wait(&self, queue: &QueueName) -> Result<(), BackendError> {
@@ -261,6 +278,15 @@ impl Operate for MemoryBackend {
             }
         }
         Ok(())
+    }
+
+    async fn change_schedule(
+        &self,
+        queue: &QueueName,
+        name: &ScheduleName,
+        change: ScheduleChange,
+    ) -> Result<bool, BackendError> {
+        Ok(self.state().change_schedule(queue, name, change))
     }
 
     async fn stats(&self, queue: &QueueName) -> Result<QueueStats, BackendError> {

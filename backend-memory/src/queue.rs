@@ -6,7 +6,7 @@ use crate::lanes::Lanes;
 use crate::leases::Leases;
 use crate::sync::Notify;
 use crate::table::Table;
-use job_core::{Kind, QueueName, seeded_bug};
+use job_core::{Kind, QueueName, ScheduleEntry, ScheduleName, seeded_bug};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -27,6 +27,7 @@ pub(crate) struct Queue {
     /// Scheduled and retrying jobs by when they are due; the seq only tells equal instants apart.
     pub(crate) waiting: BTreeMap<(Tick, u64), u32>,
     pub(crate) leases: Leases,
+    pub(crate) schedules: BTreeMap<ScheduleName, ScheduleEntry>,
     pub(crate) wake: Arc<Notify>,
     /// How many callers are in `wait`.
     pub(crate) waiters: usize,
@@ -45,6 +46,7 @@ impl Queue {
             lanes: Vec::new(),
             waiting: BTreeMap::new(),
             leases: Leases::default(),
+            schedules: BTreeMap::new(),
             wake: Arc::default(),
             waiters: 0,
         }

@@ -2,7 +2,7 @@
 
 use crate::attempt::{Attempt, Ending};
 use crate::backend::ClaimedJob;
-use crate::new_job::Headers;
+use crate::new_job::{Headers, NewJob};
 use crate::notebook::Desk;
 use crate::runtime::Env;
 use crate::{BatchId, JobId, Kind, LeaseId, QueueName};
@@ -143,16 +143,24 @@ impl JobContext {
     /// [`with_state`](Self::with_state). Effects and checkpoints are remembered by this context and its clones alone.
     #[must_use]
     pub fn test() -> Self {
-        let id = JobId::new();
+        Self::alone(JobId::new(), Kind::from_static("test"), QueueName::from_static("test"), Headers::new())
+    }
+
+    /// Of the arguments of a schedule, which belong to no attempt.
+    pub(crate) fn of_schedule(job: &NewJob) -> Self {
+        Self::alone(job.id, job.kind.clone(), job.queue.clone(), job.headers.clone())
+    }
+
+    fn alone(id: JobId, kind: Kind, queue: QueueName, headers: Headers) -> Self {
         let inner = Inner {
             id,
-            kind: Kind::from_static("test"),
-            queue: QueueName::from_static("test"),
+            kind,
+            queue,
             attempt: 1,
             max_attempts: 1,
             idempotency_key: OnceLock::new(),
             enqueued_at: Timestamp::now(),
-            headers: Headers::new(),
+            headers,
             token: FencingToken { claims: 1, lease: LeaseId::random() },
             cancelled: CancellationToken::new(),
             states: None,

@@ -40,6 +40,7 @@ mod repeats;
 mod result;
 mod retry;
 mod runtime;
+mod schedule;
 mod sealed;
 mod verdict;
 
@@ -69,7 +70,7 @@ pub use id::{BatchId, JobId, LeaseId, ReplayId, WorkerId};
 pub use job::{Job, JobSpec, StateNeed, Upgrade};
 pub use key::{IdempotencyKey, KEY_BYTES_MAX, Key, KeyPart, UniqueKey};
 pub use middleware::{JobFuture, Middleware};
-pub use names::{InvalidName, Kind, QueueName};
+pub use names::{InvalidName, Kind, QueueName, ScheduleName};
 pub use new_job::{Headers, NewJob, Priority, When};
 pub use note::{Note, NoteEdit, Notes};
 pub use operate::{
@@ -81,6 +82,10 @@ pub use registry::Registration;
 pub use result::{HasResult, JobHandle, ResultError};
 pub use retry::{Backoff, FailureInfo, Jitter};
 pub use runtime::{Queue, Report, RunningRuntime, Runtime, RuntimeBuilder, RuntimeError};
+pub use schedule::{
+    FireRequest, Fired, Missed, Overlap, Schedule, ScheduleChange, ScheduleDef, ScheduleEntry, ScheduleError,
+    ScheduleRecord, ScheduleStore, Schedules,
+};
 pub use verdict::{DeadReason, ErrorReport, Kept, Settled, Settlement, Verdict};
 
 #[doc(hidden)]

@@ -201,14 +201,14 @@ impl NewJob {
         Ok(())
     }
 
-    /// Checks that what is to happen if a key is taken can happen.
-    /// Of a job that comes with a verdict: if a key is taken there is nobody to tell, so the holder answers.
+    /// Of a job that comes with a verdict or a tick: if a key is taken there is nobody to tell, so the holder answers.
     pub(crate) fn answer_conflicts(&mut self) {
         if self.on_conflict == OnConflict::Error {
             self.on_conflict = OnConflict::Existing;
         }
     }
 
+    /// Checks that what is to happen if a key is taken can happen.
     fn check_conflict(&self) -> Result<(), EnqueueError> {
         let reject = |text: String| Err(EnqueueError::rejected(text));
         if matches!(self.when, When::Batch { .. }) && (self.idempotency.is_some() || self.unique.is_some()) {

@@ -43,6 +43,14 @@ macro_rules! forward_operate {
             async fn set_kind_paused(&self, queue: &::job_core::QueueName, kind: &::job_core::Kind, paused: bool) -> Result<(), ::job_core::BackendError> {
                 self.$($field).+.set_kind_paused(queue, kind, paused).await
             }
+            async fn change_schedule(
+                &self,
+                queue: &::job_core::QueueName,
+                name: &::job_core::ScheduleName,
+                change: ::job_core::ScheduleChange,
+            ) -> Result<bool, ::job_core::BackendError> {
+                self.$($field).+.change_schedule(queue, name, change).await
+            }
             async fn stats(&self, queue: &::job_core::QueueName) -> Result<::job_core::QueueStats, ::job_core::BackendError> {
                 self.$($field).+.stats(queue).await
             }

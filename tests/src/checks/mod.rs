@@ -2,6 +2,7 @@
 
 pub mod alerts;
 pub mod c10_kinds;
+pub mod c11_schedules;
 pub mod c13_notes;
 pub mod c14_batches;
 pub mod c1_durability;
