@@ -4,6 +4,7 @@ use crate::queue::Queue;
 use crate::state::State;
 use crate::sync::{Mutex, MutexGuard};
 use async_trait::async_trait;
+use jiff::Timestamp;
 use job_core::{
     AlertReport, Amendment, Backend, BackendError, BackendInfo, BatchId, BatchRecord, Cancelled, Claim,
     ClaimRequest, DurabilityClass, Effect, Enqueued, ErrorKind, Extended, FireRequest, Fired, Gauges, Hold,
@@ -47,7 +48,18 @@ impl MemoryBackend {
     /// An empty store that holds at most `max_jobs` jobs, dead ones included.
     #[must_use]
     pub fn with_capacity(max_jobs: usize) -> Self {
-        let state = Mutex::new(State::new(max_jobs.min(u32::MAX as usize)));
+        Self::of(max_jobs, Timestamp::now())
+    }
+
+    /// An empty store whose clock shows this time now, and goes on from there: for tests of what the date decides, such as a
+    /// schedule at the end of a month.
+    #[must_use]
+    pub fn starting_at(now: Timestamp) -> Self {
+        Self::of(Self::CAPACITY, now)
+    }
+
+    fn of(max_jobs: usize, now: Timestamp) -> Self {
+        let state = Mutex::new(State::new(max_jobs.min(u32::MAX as usize), now));
         Self { shared: Arc::new(Shared { state }) }
     }
 

@@ -7,6 +7,7 @@ use crate::job::{Place, Stage};
 use crate::keys::Keys;
 use crate::queue::Queue;
 use crate::table::Table;
+use jiff::Timestamp;
 use job_core::{DeadReason, QueueName, seeded_bug};
 use std::collections::{BTreeMap, HashMap};
 
@@ -26,9 +27,9 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) fn new(capacity: usize) -> Self {
+    pub(crate) fn new(capacity: usize, wall: Timestamp) -> Self {
         Self {
-            clock: Clock::start(),
+            clock: Clock::start(wall),
             capacity,
             table: Table::default(),
             keys: Keys::default(),

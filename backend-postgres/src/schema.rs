@@ -38,7 +38,7 @@ impl Schema {
 }
 
 /// Every migration, in order; its number is its place, from 1.
-pub(crate) const MIGRATIONS: [&str; 13] = [
+pub(crate) const MIGRATIONS: [&str; 14] = [
     include_str!("../migrations/0001_tables.sql"),
     include_str!("../migrations/0002_enqueue.sql"),
     include_str!("../migrations/0003_settle.sql"),
@@ -52,6 +52,7 @@ pub(crate) const MIGRATIONS: [&str; 13] = [
     include_str!("../migrations/0011_controls.sql"),
     include_str!("../migrations/0012_keys.sql"),
     include_str!("../migrations/0013_alerts.sql"),
+    include_str!("../migrations/0020_schedules.sql"),
 ];
 
 macro_rules! statements {
@@ -78,6 +79,7 @@ statements! {
     get, list, replay, amend, discard, cancel, set_paused, set_kind_paused, stats, gauges, queues,
     advance, run_now, batch, wait_for_batch,
     report_alerts, alerts,
+    put_schedules, schedules, fire, change_schedule,
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@ pub use crate::into_outcome::{AsError, AsIntoJobError, AsNothing, AsValue, Error
 pub use crate::result::{ReturnValue, keep_result};
 pub use crate::{
     Backoff, Client, DeadJob, DeadLetter, EnqueueError, Enqueued, FailureInfo, HasResult, IdempotencyKey,
-    Jitter, Job, JobContext, JobError, JobSpec, Key, KeyPart, Kind, NewJob, OnConflict, Priority, QueueName,
-    State, StateNeed, UniqueKey, When,
+    Jitter, Job, JobContext, JobError, JobSpec, Key, KeyPart, Kind, Missed, NewJob, OnConflict, Overlap,
+    Priority, QueueName, Schedule, State, StateNeed, UniqueKey, When,
 };
 pub use jiff::Timestamp;
 pub use serde;
@@ -90,6 +90,20 @@ pub fn upgraded<E: UpgradeError>(result: Result<serde_json::Value, E>) -> Result
 /// A key made by the user's function.
 pub fn key_by<'a, A, K: Into<Key>>(args: &'a A, make: impl FnOnce(&'a A) -> K) -> Key {
     make(args).into()
+}
+
+/// A schedule that `#[job]` has checked.
+#[must_use]
+pub fn cron(
+    name: &str,
+    cron: &str,
+    zone: &str,
+    missed: Missed,
+    overlap: Overlap,
+    jitter: Duration,
+) -> Schedule {
+    let schedule = Schedule::new(name, cron).and_then(|s| s.tz(zone)).and_then(|s| s.jitter(jitter));
+    schedule.expect("checked when it was compiled").missed(missed).overlap(overlap)
 }
 
 /// The constant of a `queue = PATH`: a `&str`, checked when compiled, or a `QueueName`.

@@ -7,6 +7,7 @@ use crate::key::{IdempotencyKey, UniqueKey};
 use crate::new_job::{Priority, When};
 use crate::outcome::JobError;
 use crate::retry::Backoff;
+use crate::schedule::Schedule;
 use crate::{Kind, QueueName};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -84,6 +85,9 @@ pub struct JobSpec {
     /// How long a completed job is kept to be looked at, with what its handler returned if that is kept; `None` does not
     /// keep it, unless its queue does.
     pub keep: Option<Duration>,
+    /// When it comes by the clock, without arguments: each runtime that has the type has these schedules. Their names are unique
+    /// within the queue.
+    pub schedules: Vec<Schedule>,
     /// The handler runs on the blocking pool: it cannot be dropped, so it keeps its lease until it ends.
     pub blocking: bool,
     /// What the handler takes from the runtime.
@@ -118,6 +122,7 @@ impl JobSpec {
             shown: None,
             dead_letter: DeadLetter::Keep,
             keep: None,
+            schedules: Vec::new(),
             blocking: false,
             states: Vec::new(),
         }

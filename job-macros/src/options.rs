@@ -1,12 +1,14 @@
 //! The options, each checked by itself.
 
 mod conflict;
+pub(crate) mod cron;
 mod dead_letter;
 mod keys;
 mod redact;
 mod values;
 
 pub(crate) use conflict::ConflictValue;
+pub(crate) use cron::{CronValue, MissedValue};
 pub(crate) use dead_letter::DeadLetterValue;
 pub(crate) use keys::{KeyOption, Scope};
 pub(crate) use values::{DurationValue, duration, integer, is_wire_name, string};
@@ -19,7 +21,7 @@ use proc_macro2::{Ident, TokenStream};
 use quote::ToTokens;
 use syn::{Expr, ExprPath, Lit, LitStr, Path};
 
-const NAMES: [&str; 24] = [
+const NAMES: [&str; 25] = [
     "name",
     "aliases",
     "queue",
@@ -38,6 +40,7 @@ const NAMES: [&str; 24] = [
     "version",
     "upgrade",
     "redact",
+    "cron",
     "dead_letter",
     "keep",
     "result",
@@ -47,8 +50,7 @@ const NAMES: [&str; 24] = [
 ];
 
 /// Designed, and refused by name until they do something.
-const LATER: [&str; 14] = [
-    "cron",
+const LATER: [&str; 13] = [
     "concurrency",
     "rate_limit",
     "limit",
@@ -86,6 +88,7 @@ pub(crate) struct Options {
     pub(crate) upgrade: Option<ExprPath>,
     /// The arguments that are named, as they are named.
     pub(crate) redact: Vec<Ident>,
+    pub(crate) crons: Vec<CronValue>,
     pub(crate) dead_letter: Option<DeadLetterValue>,
     /// How long a completed job is kept.
     pub(crate) keep: Option<DurationValue>,
@@ -119,7 +122,8 @@ pub(crate) fn parse(tokens: TokenStream, errors: &mut Errors) -> Options {
             errors.at(&arg.key, format!("`{name}` is not available in this version"));
             continue;
         }
-        if seen.contains(&name) {
+        // A job may come by several schedules.
+        if seen.contains(&name) && name != "cron" {
             errors.at(&arg.key, format!("`{name}` is set twice"));
             continue;
         }
@@ -178,6 +182,7 @@ fn set(options: &mut Options, name: &str, arg: &Arg, errors: &mut Errors) -> syn
         "version" => options.version = Some(version(arg.expr("version = 2")?)?),
         "upgrade" => options.upgrade = Some(upgrade(arg.expr("upgrade = path::to::function")?)?),
         "redact" => options.redact = redact::parse(arg.expr(r#"redact = ["card_number"]"#)?, errors)?,
+        "cron" => options.crons.push(cron::parse(arg, errors)?),
         "dead_letter" => {
             options.dead_letter = Some(dead_letter::parse(arg.expr("dead_letter = discard")?)?);
         }

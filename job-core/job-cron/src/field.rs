@@ -95,7 +95,8 @@ impl Field {
         };
         let step = step.unwrap_or(1);
         if step > last - first && step > 1 {
-            let text = format!("the step {step} is longer than the {name}s {first}-{last}, so only {first} is left");
+            let text =
+                format!("the step {step} is longer than the {name}s {first}-{last}, so only {first} is left");
             return Err(CronError::new(text).help(format!("write {first}, or a shorter step")));
         }
         for number in (first..=last).step_by(step as usize) {
@@ -106,7 +107,9 @@ impl Field {
 
     fn step(&self, text: &str) -> Result<u32, CronError> {
         match text.parse::<u32>() {
-            Ok(0) => Err(CronError::new(format!("the step of the {}s is 0", self.name)).help("write 1 or more")),
+            Ok(0) => {
+                Err(CronError::new(format!("the step of the {}s is 0", self.name)).help("write 1 or more"))
+            }
             Ok(step) => Ok(step),
             Err(_) => Err(CronError::new(format!("{text:?} is no step of {}s", self.name))
                 .help("write a number after the slash, for example */5")),

@@ -74,8 +74,9 @@ impl Cron {
             rest if rest.len() == 5 => ("0", rest),
             _ => {
                 let text = format!("{} fields instead of 5 (or 6 with seconds)", words.len());
-                return Err(CronError::new(text)
-                    .help("write `minute hour day month weekday`, for example \"0 3 * * *\" for 03:00 every day"));
+                return Err(CronError::new(text).help(
+                    "write `minute hour day month weekday`, for example \"0 3 * * *\" for 03:00 every day",
+                ));
             }
         };
         let [minute, hour, day, month, weekday] = rest else { unreachable!("counted above") };

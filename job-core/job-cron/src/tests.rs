@@ -66,7 +66,10 @@ fn mistakes_say_where_and_what_to_write() {
     assert_eq!(bad("0 0 * * 8").0, r#"weekday 8 is out of range 0-7 in cron "0 0 * * 8""#);
     assert_eq!(
         bad("0 0 * * wen"),
-        (r#""wen" is no weekday in cron "0 0 * * wen""#.into(), "write 0-7, or a name from sun to sat".into())
+        (
+            r#""wen" is no weekday in cron "0 0 * * wen""#.into(),
+            "write 0-7, or a name from sun to sat".into()
+        )
     );
     assert_eq!(bad("0 22-4 * * *").1, "write 22-23,0-4");
     assert!(bad("* * * *").0.starts_with("4 fields instead of 5"));
@@ -75,7 +78,9 @@ fn mistakes_say_where_and_what_to_write() {
     assert!(bad("*/0 * * * *").0.starts_with("the step of the minutes is 0"));
     assert!(bad("*/90 * * * *").0.contains("only 0 is left"));
     assert!(bad("*/x * * * *").1.contains("*/5"));
-    for text in ["1, * * * *", ", * * * *", "-1 * * * *", "1- * * * *", "1-2-3 * * * *", "? * * * *", "0 0 L L *"] {
+    for text in
+        ["1, * * * *", ", * * * *", "-1 * * * *", "1- * * * *", "1-2-3 * * * *", "? * * * *", "0 0 L L *"]
+    {
         bad(text);
     }
 }

@@ -2,6 +2,7 @@
 
 use super::Runtime;
 use super::core::{CoreConfig, QueueCore};
+use super::declared::Declared;
 use super::shared::{Env, QueueShared, Timing};
 use crate::alerts::{Alerts, Board};
 use crate::backend::DurabilityClass;
@@ -12,8 +13,9 @@ use crate::job::Job;
 use crate::middleware::{Layers, Middleware};
 use crate::operate::Operate;
 use crate::registry::Registration;
+use crate::schedule::ScheduleDef;
 use crate::{Kind, QueueName, WorkerId};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -77,9 +79,10 @@ impl Default for Queue {
 #[derive(Debug)]
 pub struct RuntimeBuilder {
     backend: Arc<dyn Operate>,
-    registrations: Vec<Registration>,
+    pub(super) registrations: Vec<Registration>,
+    pub(super) declared: Vec<Declared>,
     states: States,
-    layers: Layers,
+    pub(super) layers: Layers,
     queues: Vec<(String, Queue)>,
     default_queue: Queue,
     only: Option<Vec<String>>,
@@ -91,7 +94,7 @@ pub struct RuntimeBuilder {
     require: Option<DurabilityClass>,
     chance: Chance,
     alerts: Alerts,
-    problems: Vec<String>,
+    pub(super) problems: Vec<String>,
 }
 
 const LEASE_MIN: Duration = Duration::from_millis(100);
@@ -102,6 +105,7 @@ impl RuntimeBuilder {
         Self {
             backend,
             registrations: Vec::new(),
+            declared: Vec::new(),
             states: States::default(),
             layers: Layers::default(),
             queues: Vec::new(),
@@ -242,7 +246,7 @@ impl RuntimeBuilder {
     pub fn build(mut self) -> Result<Runtime, BuildError> {
         self.check_times();
         let handlers = self.check_handlers();
-        let queues = self.check_queues();
+        let (queues, mut schedules) = self.check_queues();
         self.check_durability();
         self.problems.extend(self.alerts.problems());
         if !self.problems.is_empty() {
@@ -283,7 +287,8 @@ impl RuntimeBuilder {
                 poll_max: self.poll_max,
             };
             let core = QueueCore::new(config, Instant::now());
-            Arc::new(QueueShared::new(name, Arc::clone(&env), core, &options))
+            let schedules = schedules.remove(&name).unwrap_or_default();
+            Arc::new(QueueShared::new(name, Arc::clone(&env), core, &options, schedules))
         });
         let queues = queues.collect();
         Ok(Runtime { env, queues, alerts: self.alerts, board: Board::default() })
@@ -338,7 +343,7 @@ impl RuntimeBuilder {
         handlers
     }
 
-    fn check_queues(&mut self) -> BTreeMap<QueueName, Queue> {
+    fn check_queues(&mut self) -> (BTreeMap<QueueName, Queue>, BTreeMap<QueueName, Vec<ScheduleDef>>) {
         let mut queues: BTreeMap<QueueName, Queue> = BTreeMap::new();
         let listed = std::mem::take(&mut self.queues);
         let all = listed.iter().map(|(name, options)| (format!("queue {name}"), options));
@@ -366,7 +371,8 @@ impl RuntimeBuilder {
         for registration in &self.registrations {
             queues.entry(registration.spec().queue.clone()).or_insert_with(|| self.default_queue.clone());
         }
-        let Some(only) = self.only.take() else { return queues };
+        let all: HashSet<_> = queues.keys().cloned().collect();
+        let only = self.only.take().unwrap_or_else(|| all.iter().map(ToString::to_string).collect());
         for name in only.iter().filter(|name| !queues.contains_key(name.as_str())) {
             let known = queues.keys().map(QueueName::as_str).collect::<Vec<_>>().join(", ");
             self.problems.push(format!(
@@ -374,7 +380,8 @@ impl RuntimeBuilder {
             ));
         }
         queues.retain(|name, _| only.iter().any(|o| o == name.as_str()));
-        queues
+        let schedules = self.check_schedules(&all, &queues);
+        (queues, schedules)
     }
 
     fn check_durability(&mut self) {

@@ -13,6 +13,7 @@ use crate::context::States;
 use crate::middleware::Layers;
 use crate::operate::Operate;
 use crate::registry::Registration;
+use crate::schedule::ScheduleDef;
 use crate::{Kind, QueueName, WorkerId};
 use ractor::ActorRef;
 use std::collections::HashMap;
@@ -77,6 +78,8 @@ pub(crate) struct QueueShared {
     pub(super) keep: Option<Duration>,
     /// How long dead jobs are kept, if not for ever.
     pub(crate) dead_kept: Option<Duration>,
+    /// Those that are part of this program.
+    pub(super) schedules: Vec<ScheduleDef>,
     core: Mutex<QueueCore>,
     claimer: Mutex<Option<Bell>>,
     settler: Mutex<Option<Bell>>,
@@ -120,12 +123,19 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl QueueShared {
-    pub(crate) fn new(name: QueueName, env: Arc<Env>, core: QueueCore, options: &Queue) -> Self {
+    pub(crate) fn new(
+        name: QueueName,
+        env: Arc<Env>,
+        core: QueueCore,
+        options: &Queue,
+        schedules: Vec<ScheduleDef>,
+    ) -> Self {
         Self {
             name,
             env,
             keep: options.keep_completed,
             dead_kept: options.dead_kept,
+            schedules,
             core: Mutex::new(core),
             claimer: Mutex::default(),
             settler: Mutex::default(),

@@ -111,7 +111,9 @@ impl Definition {
             return Err(refused(format!("schedule {name}: {} {text}", job.kind)));
         }
         if matches!(job.when, When::At(_) | When::Batch { .. }) {
-            return Err(refused(format!("schedule {name}: the schedule says when the job runs, so it can have no time")));
+            return Err(refused(format!(
+                "schedule {name}: the schedule says when the job runs, so it can have no time"
+            )));
         }
         let mut job = job.clone();
         (job.id, job.idempotency) = (schedule_id(&job.queue, name), None);
@@ -139,7 +141,8 @@ impl Definition {
         let definition = serde_json::to_string(&text).map_err(json)?;
         let job = serde_json::to_string(&JobText::of(&job)).map_err(json)?;
         if job.len() > JOB_BYTES_MAX {
-            let text = format!("schedule {name}: its job is {} bytes, the limit is {JOB_BYTES_MAX}", job.len());
+            let text =
+                format!("schedule {name}: its job is {} bytes, the limit is {JOB_BYTES_MAX}", job.len());
             return Err(refused(format!("{text}: store the data elsewhere")));
         }
         Ok(ScheduleDef { name: name.clone(), definition, job })
@@ -209,7 +212,9 @@ impl JobText {
     fn into_job(self, queue: &QueueName) -> Result<NewJob, String> {
         let payload = match (self.payload, self.payload_hex) {
             (Some(text), _) => Bytes::from(text),
-            (None, Some(digits)) => Bytes::from(unhex(&digits).ok_or("its arguments are no hexadecimal digits")?),
+            (None, Some(digits)) => {
+                Bytes::from(unhex(&digits).ok_or("its arguments are no hexadecimal digits")?)
+            }
             (None, None) => return Err("it has no arguments".to_owned()),
         };
         let max_wait = Duration::from_millis(self.max_wait_ms.unwrap_or(u64::MAX));
@@ -238,7 +243,8 @@ mod tests {
     use super::*;
 
     fn nightly() -> Schedule {
-        let schedule = Schedule::new("nightly", "0 3 * * *").expect("good").tz("Europe/Berlin").expect("a zone");
+        let schedule =
+            Schedule::new("nightly", "0 3 * * *").expect("good").tz("Europe/Berlin").expect("a zone");
         schedule.missed(Missed::skip()).jitter(Duration::from_secs(30)).expect("short")
     }
 
@@ -285,18 +291,22 @@ mod tests {
         assert_ne!(first.job, urgent.job);
         let other = NewJob { payload: Bytes::from_static(b"{}"), ..job() };
         assert_ne!(first.definition, def(&nightly(), &other).expect("good").definition);
-        assert_ne!(first.definition, def(&nightly().overlap(Overlap::Skip), &job()).expect("good").definition);
+        assert_ne!(
+            first.definition,
+            def(&nightly().overlap(Overlap::Skip), &job()).expect("good").definition
+        );
         assert_eq!(first, def(&nightly(), &job()).expect("good"), "the same each time");
     }
 
     #[test]
     fn what_cannot_be_is_refused() {
         let text = |schedule: &Schedule, job: &NewJob| def(schedule, job).expect_err("refused").to_string();
-        let keyed =
-            NewJob { unique: Some(UniqueKey { scope: "s".into(), key: "k".into() }), ..job() };
+        let keyed = NewJob { unique: Some(UniqueKey { scope: "s".into(), key: "k".into() }), ..job() };
         assert!(text(&nightly().overlap(Overlap::Queue), &keyed).contains("unique key"));
         assert!(text(&nightly().missed(Missed::All { max: 0 }), &job()).contains("1 to 1000"));
-        assert!(text(&nightly(), &NewJob { when: When::At(jiff::Timestamp::MAX), ..job() }).contains("no time"));
+        assert!(
+            text(&nightly(), &NewJob { when: When::At(jiff::Timestamp::MAX), ..job() }).contains("no time")
+        );
         let large = NewJob { payload: Bytes::from(vec![b'x'; JOB_BYTES_MAX]), ..job() };
         assert!(text(&nightly(), &large).contains("elsewhere"));
     }

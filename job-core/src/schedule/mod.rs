@@ -15,5 +15,5 @@ pub use spec::{Schedule, ScheduleError};
 pub use store::{FireRequest, Fired, ScheduleChange, ScheduleDef, ScheduleEntry, Schedules};
 
 pub(crate) use definition::{Definition, Origin};
-pub(crate) use plan::{age, due};
-pub(crate) use tick::{set_overlap, jobs_of};
+pub(crate) use plan::{between, due};
+pub(crate) use tick::jobs_of;

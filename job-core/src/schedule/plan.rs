@@ -18,7 +18,7 @@ pub(crate) struct Plan {
 pub(crate) fn due(calendar: &Calendar, missed: Missed, watermark: Timestamp, now: Timestamp) -> Option<Plan> {
     let latest = calendar.latest(watermark, now)?;
     let ticks = match missed {
-        Missed::Skip { grace } if age(latest, now) > grace => Vec::new(),
+        Missed::Skip { grace } if between(latest, now) > grace => Vec::new(),
         Missed::Skip { .. } | Missed::Once => vec![latest],
         Missed::All { max } => {
             let mut ticks = vec![latest];
@@ -39,9 +39,9 @@ fn before(calendar: &Calendar, watermark: Timestamp, tick: Timestamp) -> Option<
     (watermark < until).then(|| calendar.latest(watermark, until)).flatten()
 }
 
-/// For how long a tick has been due.
-pub(crate) fn age(tick: Timestamp, now: Timestamp) -> Duration {
-    Duration::try_from(now.duration_since(tick)).unwrap_or_default()
+/// The time from one instant to a later one; none if it is not later.
+pub(crate) fn between(from: Timestamp, to: Timestamp) -> Duration {
+    Duration::try_from(to.duration_since(from)).unwrap_or_default()
 }
 
 #[cfg(test)]

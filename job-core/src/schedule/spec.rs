@@ -4,7 +4,7 @@ use super::calendar::Calendar;
 use super::policy::{Missed, Overlap};
 use crate::ScheduleName;
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
+use jiff::tz::{TimeZone, TimeZoneDatabase};
 use job_cron::Cron;
 use std::fmt;
 use std::time::Duration;
@@ -31,7 +31,7 @@ pub struct Schedule {
     pub(super) name: ScheduleName,
     pub(super) cron: String,
     pub(super) zone: String,
-    pub(super) missed: Missed,
+    pub(crate) missed: Missed,
     pub(super) overlap: Overlap,
     pub(super) jitter: Duration,
     parsed: Cron,
@@ -88,9 +88,13 @@ impl Schedule {
     /// [`ScheduleError`] if there is no such zone.
     pub fn tz(mut self, zone: impl Into<String>) -> Result<Self, ScheduleError> {
         let zone = zone.into();
-        self.found = TimeZone::get(&zone).map_err(|_| {
+        // A zone that is younger than those of the system may be among our own.
+        let found = TimeZone::get(&zone).or_else(|_| TimeZoneDatabase::bundled().get(&zone));
+        self.found = found.map_err(|_| {
             let shown: String = zone.chars().take(100).collect();
-            ScheduleError::new(format!("there is no time zone {shown:?}: write an IANA name such as Europe/Berlin"))
+            ScheduleError::new(format!(
+                "there is no time zone {shown:?}: write an IANA name such as Europe/Berlin"
+            ))
         })?;
         self.zone = zone;
         Ok(self)

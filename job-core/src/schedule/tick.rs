@@ -63,7 +63,8 @@ pub(crate) fn set_overlap(job: &mut NewJob, name: &ScheduleName, overlap: Overla
         Overlap::Skip => OnConflict::Existing,
         Overlap::Queue => OnConflict::Latest,
     };
-    job.unique = Some(UniqueKey { scope: "schedule".to_owned(), key: format!("{}/{name}", job.queue).into() });
+    job.unique =
+        Some(UniqueKey { scope: "schedule".to_owned(), key: format!("{}/{name}", job.queue).into() });
     job.on_conflict = on_conflict;
 }
 
@@ -105,7 +106,8 @@ mod tests {
 
     fn entry(schedule: &Schedule, version: u64) -> ScheduleEntry {
         let job = NewJob::new(Kind::from_static("k"), QUEUE, "{}");
-        let def = Definition::def_of(schedule, &job, Origin::Client, &Layers::default(), 1_000).expect("good");
+        let def =
+            Definition::def_of(schedule, &job, Origin::Client, &Layers::default(), 1_000).expect("good");
         ScheduleEntry { def, version, watermark: Timestamp::UNIX_EPOCH, paused: false }
     }
 
@@ -119,7 +121,8 @@ mod tests {
     #[test]
     fn a_tick_has_one_id_whoever_makes_it() {
         let minutely = Schedule::new("s", "* * * * *").expect("good");
-        let ids = |version, ticks: &[i64]| jobs(&minutely, version, ticks).iter().map(|j| j.id).collect::<Vec<_>>();
+        let ids =
+            |version, ticks: &[i64]| jobs(&minutely, version, ticks).iter().map(|j| j.id).collect::<Vec<_>>();
         assert_eq!(ids(1, &[60, 120]), ids(1, &[60, 120]));
         let all = [ids(1, &[60, 120]), ids(2, &[60, 120])].concat();
         assert_eq!(all.iter().collect::<std::collections::HashSet<_>>().len(), 4, "{all:?}");
@@ -129,7 +132,8 @@ mod tests {
 
     #[test]
     fn jitter_spreads_runs_and_is_the_same_for_everybody() {
-        let spread = Schedule::new("s", "* * * * *").expect("good").jitter(Duration::from_secs(30)).expect("short");
+        let spread =
+            Schedule::new("s", "* * * * *").expect("good").jitter(Duration::from_secs(30)).expect("short");
         let ticks: Vec<i64> = (1..=200).map(|n| n * 60).collect();
         let delays: Vec<i64> = jobs(&spread, 1, &ticks)
             .iter()
@@ -150,7 +154,10 @@ mod tests {
         let queued = Schedule::new("s", "* * * * *").expect("good").overlap(Overlap::Queue);
         let job = jobs(&queued, 1, &[60]).remove(0);
         assert_eq!(job.headers[NewJob::TICK_HEADER], "1970-01-01T00:01:00Z");
-        assert_eq!((job.headers[NewJob::SCHEDULE_HEADER].as_str(), job.on_conflict), ("s", OnConflict::Latest));
+        assert_eq!(
+            (job.headers[NewJob::SCHEDULE_HEADER].as_str(), job.on_conflict),
+            ("s", OnConflict::Latest)
+        );
         assert_eq!(job.unique.as_ref().map(|k| k.key.as_str()), Some("q/s"));
         let allowed = jobs(&Schedule::new("s", "* * * * *").expect("good"), 1, &[60]).remove(0);
         assert_eq!(allowed.unique, None);

@@ -1,13 +1,13 @@
 //! The wrapper.
 
 use super::call::{Call, ClaimJobs, Enqueue, Extend, Maintain, ReadNotes, Save, Settle, SettleAndClaim};
-use super::schedules::{Fire, PutSchedules, ReadSchedules};
 use super::fault::{Drawn, Fault, Faults, Operation, Tally};
+use super::schedules::{Fire, PutSchedules, ReadSchedules};
 use async_trait::async_trait;
 use job_core::{
     Backend, BackendError, BackendInfo, Claim, ClaimRequest, Effect, Enqueued, ErrorKind, Extended,
-    FireRequest, Fired, Hold, IntoBackend, LeaseId, LeaseStatus, MaintainRequest, Maintained, NewJob, NoteEdit,
-    Notes, Operate, QueueName, ScheduleDef, Schedules, Settled, Settlement,
+    FireRequest, Fired, Hold, IntoBackend, LeaseId, LeaseStatus, MaintainRequest, Maintained, NewJob,
+    NoteEdit, Notes, Operate, QueueName, ScheduleDef, Schedules, Settled, Settlement,
 };
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};

@@ -2,8 +2,8 @@
 
 use super::call::{Answered, Call};
 use super::fault::Operation;
-use job_core::{FireRequest, Fired, NewJob, Operate, QueueName, ScheduleDef, ScheduleName, Schedules};
 use jiff::Timestamp;
+use job_core::{FireRequest, Fired, NewJob, Operate, QueueName, ScheduleDef, ScheduleName, Schedules};
 
 pub(super) struct PutSchedules(pub(super) QueueName, pub(super) Vec<ScheduleDef>);
 

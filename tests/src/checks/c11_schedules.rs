@@ -182,7 +182,11 @@ pub async fn a_tick_does_not_come_early(h: &Harness) {
     let in_an_hour = Timestamp::from_second(seen.now.as_second() + 3600).expect("in range");
     assert_eq!(fire(h, &seen.entries[0], in_an_hour, &[job()]).await, Fired::Early);
     let after = entry(h).await;
-    assert_eq!((after.watermark, ready(h).await.len()), (seen.entries[0].watermark, 0), "nothing was changed");
+    assert_eq!(
+        (after.watermark, ready(h).await.len()),
+        (seen.entries[0].watermark, 0),
+        "nothing was changed"
+    );
 }
 
 /// The same definition changes nothing but the job; another one makes a version that only grows, and begins now.

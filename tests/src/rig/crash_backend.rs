@@ -7,8 +7,8 @@ use crate::judge::point::Point;
 use async_trait::async_trait;
 use job_core::{
     Backend, BackendError, BackendInfo, Claim, ClaimRequest, Effect, Enqueued, ErrorKind, Extended,
-    FireRequest, Fired, Hold, LeaseId, LeaseStatus, MaintainRequest, Maintained, NewJob, NoteEdit, Notes, Operate,
-    QueueName, ScheduleDef, Schedules, Settled, Settlement,
+    FireRequest, Fired, Hold, LeaseId, LeaseStatus, MaintainRequest, Maintained, NewJob, NoteEdit, Notes,
+    Operate, QueueName, ScheduleDef, Schedules, Settled, Settlement,
 };
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};

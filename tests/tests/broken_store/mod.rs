@@ -6,7 +6,12 @@ mod operate;
 use async_trait::async_trait;
 use backend_memory::MemoryBackend;
 pub(super) use defect::Defect;
-use job_core::{Backend, BackendError, BackendInfo, Claim, ClaimRequest, ClaimedJob, Enqueued, ErrorReport, Extended, FireRequest, Fired, Hold, JobId, Kind, LeaseId, LeaseStatus, MaintainRequest, Maintained, NewJob, NoteEdit, Notes, Operate, Priority, QueueName, ScheduleDef, Schedules, Settled, Settlement, UniqueKey, Verdict, When};
+use job_core::{
+    Backend, BackendError, BackendInfo, Claim, ClaimRequest, ClaimedJob, Enqueued, ErrorReport, Extended,
+    FireRequest, Fired, Hold, JobId, Kind, LeaseId, LeaseStatus, MaintainRequest, Maintained, NewJob,
+    NoteEdit, Notes, Operate, Priority, QueueName, ScheduleDef, Schedules, Settled, Settlement, UniqueKey,
+    Verdict, When,
+};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;

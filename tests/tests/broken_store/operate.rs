@@ -2,7 +2,10 @@
 
 use super::{Broken, Defect};
 use async_trait::async_trait;
-use job_core::{AlertReport, Amendment, BackendError, BatchId, BatchRecord, Cancelled, Gauges, JobId, JobRecord, Kind, ListFilter, Operate, Page, QueueName, QueueStats, RaisedAlert, ScheduleChange, ScheduleName};
+use job_core::{
+    AlertReport, Amendment, BackendError, BatchId, BatchRecord, Cancelled, Gauges, JobId, JobRecord, Kind,
+    ListFilter, Operate, Page, QueueName, QueueStats, RaisedAlert, ScheduleChange, ScheduleName,
+};
 
 #[async_trait]
 impl Operate for Broken {

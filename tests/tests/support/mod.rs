@@ -4,10 +4,11 @@
 use async_trait::async_trait;
 use job_core::{
     AlertReport, Amendment, Backend, BackendError, BackendInfo, BatchId, BatchRecord, Cancelled, Claim,
-    ClaimRequest, Client, Effect, Enqueued, ErrorKind, Extended, FireRequest, Fired, Gauges, Hold, Job, JobContext, JobError,
-    JobId, JobRecord, JobSpec, JobState, Kind, LeaseId, LeaseStatus, ListFilter, MaintainRequest, Maintained,
-    NewJob, NoteEdit, Notes, Operate, Page, Queue, QueueName, QueueStats, RaisedAlert, Runtime,
-    RuntimeBuilder, ScheduleChange, ScheduleDef, ScheduleName, Schedules, Settled, Settlement,
+    ClaimRequest, Client, Effect, Enqueued, ErrorKind, Extended, FireRequest, Fired, Gauges, Hold, Job,
+    JobContext, JobError, JobId, JobRecord, JobSpec, JobState, Kind, LeaseId, LeaseStatus, ListFilter,
+    MaintainRequest, Maintained, NewJob, NoteEdit, Notes, Operate, Page, Queue, QueueName, QueueStats,
+    RaisedAlert, Runtime, RuntimeBuilder, ScheduleChange, ScheduleDef, ScheduleName, Schedules, Settled,
+    Settlement,
 };
 use serde::{Deserialize, Serialize};
 use std::fmt;

@@ -60,7 +60,7 @@ impl Contents {
         suffix: &str,
     ) -> RedisResult<()> {
         match suffix {
-            "q" | "kinds" => {}
+            "q" | "kinds" | "s" => {}
             "j" => self.jobs.extend(ask::<Vec<Bytes>>(server, cmd("HKEYS").arg(key)).await?),
             "m" => self.metas.extend(ask::<BTreeMap<_, _>>(server, cmd("HGETALL").arg(key)).await?),
             "e" => self.errors.extend(ask::<Vec<Bytes>>(server, cmd("HKEYS").arg(key)).await?),
