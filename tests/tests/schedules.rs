@@ -189,7 +189,7 @@ async fn clocks_that_jump_lose_no_run_and_repeat_none() {
     let night = Schedule::new("night", "30 2 * * *").expect("good").tz("Europe/Berlin").expect("a zone");
     let mut runs = Vec::new();
     for (from, to) in
-        [("2026-03-28T12:00:00Z", "2026-03-30T12:00:00Z"), ("2026-10-24T12:00:00Z", "2026-10-26T12:00:00Z")]
+        [("2026-03-29T00:10:00Z", "2026-03-29T02:10:00Z"), ("2026-10-25T00:10:00Z", "2026-10-25T02:10:00Z")]
     {
         let world = World::at(from);
         let seen = Seen::default();
@@ -416,6 +416,30 @@ async fn a_kind_that_nobody_handles_waits() {
     let ready = world.store.list(&ListFilter::new(QUEUE, JobState::Ready)).await.expect("list").jobs;
     assert_eq!(ready.len(), 1, "one waits, and with it the ticks that may not overlap");
     running.shutdown().await.expect("ends");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tick_that_nobody_fires_is_told() {
+    let world = World::at("2026-05-04T10:00:30Z");
+    let schedules = world.client().schedules(QUEUE);
+    schedules.put(&every_minute("s"), &Act { n: 1 }).await.expect("put");
+    schedules.put(&every_minute("paused"), &Act { n: 1 }).await.expect("put");
+    assert!(schedules.pause(&name("paused")).await.expect("pause"));
+    // It works on another queue.
+    let watcher = Runtime::builder(Arc::clone(&world.store)).jobs(jobs![in_other_queue]);
+    let watcher = watcher.build().expect("builds").start();
+    let told = || watcher.alerts().iter().map(|alert| alert.key.clone()).collect::<Vec<_>>();
+    world.until("2026-05-04T10:05:55Z").await;
+    assert_eq!(told(), [""; 0]);
+    world.until("2026-05-04T10:06:15Z").await;
+    assert_eq!(told(), ["missed_schedule/default/act"]);
+    let running = Seen::default().runtime(&world.store, Duration::ZERO).build().expect("builds").start();
+    world.until("2026-05-04T10:06:40Z").await;
+    assert_eq!(told(), [""; 0], "somebody fires it");
+    world.until("2026-05-04T10:30:40Z").await;
+    assert_eq!(told(), [""; 0], "nothing is said of what is paused");
+    running.shutdown().await.expect("ends");
+    watcher.shutdown().await.expect("ends");
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,6 +3,7 @@
 mod admin;
 mod calendar;
 mod definition;
+mod late;
 mod plan;
 mod policy;
 mod spec;
@@ -15,5 +16,6 @@ pub use spec::{Schedule, ScheduleError};
 pub use store::{FireRequest, Fired, ScheduleChange, ScheduleDef, ScheduleEntry, Schedules};
 
 pub(crate) use definition::{Definition, Origin};
+pub(crate) use late::late;
 pub(crate) use plan::{between, due};
 pub(crate) use tick::jobs_of;
