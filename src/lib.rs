@@ -30,6 +30,9 @@ mod pages {
     #[doc = include_str!("../docs/keys.md")]
     struct Keys;
 
+    #[doc = include_str!("../docs/schedules.md")]
+    struct Schedules;
+
     #[cfg(feature = "postgres")]
     #[doc = include_str!("../docs/effects.md")]
     struct Effects;

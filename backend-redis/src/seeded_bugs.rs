@@ -21,6 +21,9 @@ const PRUNE_DEAD: &str = "backend-redis/scripts/prune_dead.lua";
 const REAP: &str = "backend-redis/scripts/reap.lua";
 const REPLAY: &str = "backend-redis/scripts/replay.lua";
 const NOTES: &str = "backend-redis/scripts/lib/notes.lua";
+const FIRE: &str = "backend-redis/scripts/fire.lua";
+const PUT_SCHEDULES: &str = "backend-redis/scripts/put_schedules.lua";
+const CHANGE_SCHEDULE: &str = "backend-redis/scripts/change_schedule.lua";
 const SAVE: &str = "backend-redis/scripts/save.lua";
 
 /// The text of a script with the defect of this process, if it has one there.
@@ -155,6 +158,18 @@ const BUGS: &[TextBug] = &[
         &[("if #over > 0 then", "if false then")]),
     bug("lua_alerts_end_together", "a report of alerts forgets those of other workers", ALERTS,
         &[("  if ends and tonumber(ends) > now then", "  if ends and tonumber(ends) > now and #ARGV == 0 then")]),
+    bug("lua_fires_twice", "a tick fires whatever has become of the watermark since", FIRE,
+        &[("if it.watermark ~= tonumber(ARGV[3]) or to", "if to")]),
+    bug("lua_fires_early", "a tick fires before its time", FIRE,
+        &[("  if to > now_ms() then return { 4 } end\n", "")]),
+    bug("lua_fires_while_paused", "a paused schedule fires", FIRE,
+        &[("tonumber(ARGV[2]) or it.paused then", "tonumber(ARGV[2]) then")]),
+    bug("lua_watermark_stays", "a tick is fired and not noted", FIRE,
+        &[("  it.watermark = to\n", "")]),
+    bug("lua_definition_made_up_for", "ticks from before a change fire", PUT_SCHEDULES,
+        &[("watermark = now,", "watermark = it and it.watermark or now,")]),
+    bug("lua_pause_made_up_for", "ticks of a pause fire when it ends", CHANGE_SCHEDULE,
+        &[("if change == 'resume' and it.paused then", "if false then")]),
     bug("lua_types_not_looked_at", "a key of another type is found after the first write", HEAD,
         &[("if type ~= 'none' and", "if false and")]),
 ];

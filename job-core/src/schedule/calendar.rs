@@ -4,6 +4,7 @@
 //! the jump; one that exists twice comes once, the first time. An expression that names every hour is about time that passes,
 //! so it comes in both of two equal hours: nobody wants an hour without what runs every five minutes.
 
+use crate::seeded_bug;
 use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
 use jiff::{SignedDuration, Timestamp};
@@ -77,6 +78,9 @@ impl Calendar {
 
     /// True if the clocks show this for the second time, at this offset.
     fn is_repeated(&self, shown: DateTime, offset: Offset) -> bool {
+        if seeded_bug!("repeated_time_fires_twice") {
+            return false;
+        }
         let ambiguous = self.zone.to_ambiguous_timestamp(shown).offset();
         matches!(ambiguous, AmbiguousOffset::Fold { after, .. } if after == offset)
     }

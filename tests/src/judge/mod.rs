@@ -9,6 +9,7 @@ mod recovery;
 mod rules;
 pub mod storm;
 mod summary;
+pub mod ticks;
 #[cfg(test)]
 mod tests;
 

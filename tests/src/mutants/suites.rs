@@ -33,6 +33,8 @@ pub enum Suite {
     Expiry,
     /// The dead-letter queue.
     DeadLetters,
+    /// Schedules in whole runtimes.
+    Schedules,
     /// Bugs of the runtime itself.
     Guard,
     /// The kit on the memory store.
@@ -57,7 +59,7 @@ pub enum Suite {
 
 impl Suite {
     /// Every suite.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Core,
         Self::Runtime,
         Self::Shutdown,
@@ -69,6 +71,7 @@ impl Suite {
         Self::GivenUp,
         Self::Expiry,
         Self::DeadLetters,
+        Self::Schedules,
         Self::Guard,
         Self::Memory,
         Self::MemoryModel,
@@ -96,6 +99,7 @@ impl Suite {
             Self::GivenUp => "job-conformance/given_up",
             Self::Expiry => "job-conformance/expiry",
             Self::DeadLetters => "job-conformance/dead_letters",
+            Self::Schedules => "job-conformance/schedules",
             Self::Guard => "job-conformance/guard",
             Self::Memory => "backend-memory/conformance",
             Self::MemoryModel => "backend-memory/model",
@@ -129,6 +133,7 @@ impl Suite {
             | Self::GivenUp
             | Self::Expiry
             | Self::DeadLetters
+            | Self::Schedules
             | Self::Log
             | Self::Redis => 60,
             Self::MemoryModel | Self::Complete | Self::Server | Self::Stress | Self::Postgres => 120,
