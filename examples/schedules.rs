@@ -45,7 +45,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     println!("── What is there");
     for schedule in schedules.list().await? {
-        let next = schedule.next.first().map_or_else(|| "paused".to_owned(), |tick| format!("next at {tick}"));
+        let next =
+            schedule.next.first().map_or_else(|| "paused".to_owned(), |tick| format!("next at {tick}"));
         println!("  {} ({}, {}): {next}", schedule.name, schedule.cron, schedule.zone);
     }
 

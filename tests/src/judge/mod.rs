@@ -9,9 +9,9 @@ mod recovery;
 mod rules;
 pub mod storm;
 mod summary;
-pub mod ticks;
 #[cfg(test)]
 mod tests;
+pub mod ticks;
 
 pub use recovery::Recovery;
 pub use summary::{Floors, Losses, Summary};

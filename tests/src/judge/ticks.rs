@@ -20,7 +20,9 @@ pub fn check(first: Timestamp, last: Timestamp, found: &[Timestamp]) -> Vec<Stri
             None => wrong.push(format!("the tick {tick} was not enqueued, and the watermark is past it")),
         }
     }
-    wrong.extend(count.keys().map(|tick| format!("{tick} was enqueued, and is no decided tick of the schedule")));
+    wrong.extend(
+        count.keys().map(|tick| format!("{tick} was enqueued, and is no decided tick of the schedule")),
+    );
     wrong
 }
 

@@ -9,8 +9,8 @@ use crate::judge::point::{Action, Order, Point, SCHEDULER};
 use crate::judge::ticks;
 use jiff::Timestamp;
 use job_core::{
-    Client, Job, JobContext, JobError, JobSpec, JobState, Kind, ListFilter, Missed, NewJob, Operate, Queue, QueueName,
-    Runtime, Schedule, ScheduleEntry,
+    Client, Job, JobContext, JobError, JobSpec, JobState, Kind, ListFilter, Missed, NewJob, Operate, Queue,
+    QueueName, Runtime, Schedule, ScheduleEntry,
 };
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
