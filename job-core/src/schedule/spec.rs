@@ -158,6 +158,14 @@ impl Schedule {
 mod tests {
     use super::*;
 
+    /// For containers without zones of their own.
+    #[test]
+    fn zones_come_with_the_program() {
+        for zone in ["Europe/Berlin", "Australia/Lord_Howe", "UTC"] {
+            assert!(TimeZoneDatabase::bundled().get(zone).is_ok(), "{zone}");
+        }
+    }
+
     #[test]
     fn mistakes_say_what_to_write() {
         let text = |result: Result<Schedule, ScheduleError>| result.expect_err("a mistake").to_string();
