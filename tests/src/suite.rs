@@ -203,6 +203,20 @@ macro_rules! __checks {
                 version_and_headers_come_back,
                 a_nul_in_a_header_is_kept_or_refused,
             }
+            c11_schedules {
+                what_is_put_is_there,
+                a_tick_is_fired_with_its_jobs,
+                a_tick_that_is_left_out_moves_the_watermark,
+                a_repeated_step_is_answered_as_before,
+                many_schedulers_fire_a_tick_once,
+                a_stale_step_fires_nothing,
+                a_tick_does_not_come_early,
+                another_definition_begins_anew,
+                a_paused_schedule_fires_nothing,
+                a_removed_schedule_is_gone,
+                a_tick_meets_a_live_job,
+                a_wait_ends_with_a_tick,
+            }
             c12_limits {
                 no_more_are_claimed_than_allowed,
                 every_verdict_frees_a_slot,

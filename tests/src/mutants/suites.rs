@@ -35,6 +35,8 @@ pub enum Suite {
     Limits,
     /// The dead-letter queue.
     DeadLetters,
+    /// Schedules in whole runtimes.
+    Schedules,
     /// Bugs of the runtime itself.
     Guard,
     /// The kit on the memory store.
@@ -61,7 +63,7 @@ pub enum Suite {
 
 impl Suite {
     /// Every suite.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::Core,
         Self::Runtime,
         Self::Shutdown,
@@ -74,6 +76,7 @@ impl Suite {
         Self::Expiry,
         Self::Limits,
         Self::DeadLetters,
+        Self::Schedules,
         Self::Guard,
         Self::Memory,
         Self::MemoryModel,
@@ -103,6 +106,7 @@ impl Suite {
             Self::Expiry => "job-conformance/expiry",
             Self::Limits => "job-conformance/limits",
             Self::DeadLetters => "job-conformance/dead_letters",
+            Self::Schedules => "job-conformance/schedules",
             Self::Guard => "job-conformance/guard",
             Self::Memory => "backend-memory/conformance",
             Self::MemoryModel => "backend-memory/model",
@@ -138,6 +142,7 @@ impl Suite {
             | Self::Expiry
             | Self::Limits
             | Self::DeadLetters
+            | Self::Schedules
             | Self::Log
             | Self::Redis
             | Self::RedisLines => 60,

@@ -67,7 +67,7 @@ impl Contents {
         suffix: &str,
     ) -> RedisResult<()> {
         match suffix {
-            "q" | "kinds" | "ls" => {}
+            "q" | "kinds" | "ls" | "s" => {}
             "lk" => self.lined.extend(ask::<Vec<Bytes>>(server, cmd("HKEYS").arg(key)).await?),
             "lw" => self.in_lines += ask::<i64>(server, cmd("ZCARD").arg(key)).await?,
             "lo" => self.open_lines += ask::<i64>(server, cmd("ZCARD").arg(key)).await?,
