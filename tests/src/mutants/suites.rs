@@ -45,6 +45,8 @@ pub enum Suite {
     Postgres,
     /// The ready log.
     Log,
+    /// Lines and limits on PostgreSQL where transactions, marks and statistics come in.
+    Lines,
     /// Completions in transactions of an application.
     Complete,
     /// Servers that go away.
@@ -59,7 +61,7 @@ pub enum Suite {
 
 impl Suite {
     /// Every suite.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Core,
         Self::Runtime,
         Self::Shutdown,
@@ -77,6 +79,7 @@ impl Suite {
         Self::MemoryModel,
         Self::Postgres,
         Self::Log,
+        Self::Lines,
         Self::Complete,
         Self::Server,
         Self::Stress,
@@ -105,6 +108,7 @@ impl Suite {
             Self::MemoryModel => "backend-memory/model",
             Self::Postgres => "backend-postgres/conformance",
             Self::Log => "backend-postgres/log",
+            Self::Lines => "backend-postgres/lines",
             Self::Complete => "backend-postgres/complete",
             Self::Server => "backend-postgres/server",
             Self::Stress => "backend-postgres/stress",
@@ -135,6 +139,7 @@ impl Suite {
             | Self::Limits
             | Self::DeadLetters
             | Self::Log
+            | Self::Lines
             | Self::Redis => 60,
             Self::MemoryModel | Self::Complete | Self::Server | Self::Stress | Self::Postgres => 120,
         })
