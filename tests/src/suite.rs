@@ -239,9 +239,6 @@ macro_rules! __checks {
                 a_line_has_an_order,
                 a_line_gives_no_more_than_it_may,
                 a_crash_gives_a_line_back,
-                an_ordered_line_waits_for_the_job_before,
-                an_ordered_line_keeps_its_order_over_a_crash,
-                what_is_gone_holds_no_line,
                 a_line_has_a_rate_of_its_own,
                 lines_and_lanes_share_a_claim,
                 limits_bind_lines,
@@ -252,6 +249,11 @@ macro_rules! __checks {
                 a_suspect_of_a_line_runs_alone,
                 lines_hear_of_a_new_declaration,
                 what_is_cancelled_waits_no_more,
+            }
+            c12_order {
+                an_ordered_line_waits_for_the_job_before,
+                an_ordered_line_keeps_its_order_over_a_crash,
+                what_is_gone_holds_no_line,
             }
             c13_notes {
                 notes_reach_the_next_attempt,

@@ -170,7 +170,7 @@ impl Bug {
             "backend-memory" => &[Suite::Memory, Suite::MemoryModel],
             "backend-redis" => &[Suite::Redis, Suite::RedisFsck, Suite::RedisLines],
             _ if RARE.contains(&self.name) => &[Suite::Log, Suite::Postgres, Suite::Stress],
-            _ if self.name.starts_with("sql_") => &[Suite::Postgres, Suite::Log],
+            _ if self.name.starts_with("sql_") => &[Suite::Postgres, Suite::Log, Suite::Lines],
             _ => &[Suite::Postgres, Suite::Log, Suite::Server],
         }
     }

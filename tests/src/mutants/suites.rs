@@ -47,6 +47,8 @@ pub enum Suite {
     Postgres,
     /// The ready log.
     Log,
+    /// Lines and limits on PostgreSQL where transactions, marks and statistics come in.
+    Lines,
     /// Completions in transactions of an application.
     Complete,
     /// Servers that go away.
@@ -63,7 +65,7 @@ pub enum Suite {
 
 impl Suite {
     /// Every suite.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::Core,
         Self::Runtime,
         Self::Shutdown,
@@ -82,6 +84,7 @@ impl Suite {
         Self::MemoryModel,
         Self::Postgres,
         Self::Log,
+        Self::Lines,
         Self::Complete,
         Self::Server,
         Self::Stress,
@@ -112,6 +115,7 @@ impl Suite {
             Self::MemoryModel => "backend-memory/model",
             Self::Postgres => "backend-postgres/conformance",
             Self::Log => "backend-postgres/log",
+            Self::Lines => "backend-postgres/lines",
             Self::Complete => "backend-postgres/complete",
             Self::Server => "backend-postgres/server",
             Self::Stress => "backend-postgres/stress",
@@ -144,6 +148,7 @@ impl Suite {
             | Self::DeadLetters
             | Self::Schedules
             | Self::Log
+            | Self::Lines
             | Self::Redis
             | Self::RedisLines => 60,
             Self::MemoryModel | Self::Complete | Self::Server | Self::Stress | Self::Postgres => 120,
