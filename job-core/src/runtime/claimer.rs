@@ -90,12 +90,16 @@ impl ClaimerState {
         match answer {
             Ok((settled, claim)) => {
                 self.backoff.succeeded(&self.queue.name, "claim");
+                let in_vain = plan.woken && claim.jobs.is_empty() && !claim.contended;
                 let late = plan.first_sent.elapsed() > self.queue.env.timing.lease_for / 5;
                 let (starts, nudge) = {
                     let mut core = self.queue.core();
                     let starts = core.claim_done(Instant::now(), &settled, claim);
                     (starts, core.nudge())
                 };
+                if in_vain {
+                    self.queue.look_for_due();
+                }
                 if late {
                     self.queue.tell_keeper();
                 }

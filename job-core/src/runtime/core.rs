@@ -41,6 +41,8 @@ pub(crate) struct ClaimPlan {
     pub(crate) solo: bool,
     pub(crate) first_sent: Instant,
     pub(crate) settlements: Arc<Vec<Settlement>>,
+    /// Somebody woke us for it.
+    pub(crate) woken: bool,
 }
 
 /// A job to run in a task.
@@ -159,11 +161,11 @@ impl QueueCore {
         if !self.wants_claim() {
             return None;
         }
-        self.woken = false;
+        let woken = std::mem::take(&mut self.woken);
         let settlements = self.take_verdicts();
         let repeated = self.claim_unknown.take().filter(|p| now < p.first_sent + self.config.lease_for / 2);
         let plan = match repeated {
-            Some(plan) => ClaimPlan { settlements, ..plan },
+            Some(plan) => ClaimPlan { settlements, woken, ..plan },
             None => {
                 let wanted = self.wanted(0);
                 let suspects = self.suspects.allowance().min(wanted);
@@ -174,6 +176,7 @@ impl QueueCore {
                     solo: self.suspects.running() == 0,
                     first_sent: now,
                     settlements,
+                    woken,
                 }
             }
         };

@@ -5,20 +5,28 @@ use super::bounded::bounded;
 use super::shared::QueueShared;
 use crate::backend::MaintainRequest;
 use crate::{fault_point, seeded_bug};
-use ractor::{ActorProcessingErr, ActorRef};
+use ractor::{ActorProcessingErr, ActorRef, MessagingErr};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 #[derive(Debug)]
 pub(crate) enum MaintainerMsg {
+    /// The timer.
     Tick,
+    /// Somebody was woken and found nothing: there may be jobs that are due before the next round.
+    Look,
 }
+
+/// The least time between rounds that are made for that.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 pub(crate) struct Maintainer;
 
 pub(crate) struct MaintainerState {
     queues: Vec<QueueRound>,
+    timer: Option<JoinHandle<Result<(), MessagingErr<MaintainerMsg>>>>,
 }
 
 struct QueueRound {
@@ -27,6 +35,8 @@ struct QueueRound {
     /// After an outage nobody could extend, so leases get another lease of time before they are ended.
     reap_from: Instant,
     due: Instant,
+    /// When the last round began.
+    began: Instant,
     failing: bool,
 }
 
@@ -39,9 +49,12 @@ impl Maintainer {
     ) -> Result<MaintainerState, ActorProcessingErr> {
         let now = Instant::now();
         let round =
-            |queue| QueueRound { queue, last_success: None, reap_from: now, due: now, failing: false };
+            |queue| QueueRound { queue, last_success: None, reap_from: now, due: now, began: now, failing: false };
+        for queue in &queues {
+            queue.set_maintainer(myself.clone());
+        }
         let _ = myself.cast(MaintainerMsg::Tick);
-        Ok(MaintainerState { queues: queues.into_iter().map(round).collect() })
+        Ok(MaintainerState { queues: queues.into_iter().map(round).collect(), timer: None })
     }
 
     async fn handle(
@@ -51,6 +64,9 @@ impl Maintainer {
         state: &mut MaintainerState,
     ) -> Result<(), ActorProcessingErr> {
         for round in &mut state.queues {
+            if round.queue.take_look() && !seeded_bug!("due_jobs_wait_for_a_round") {
+                round.due = round.due.min(round.began + LOOK_EVERY);
+            }
             if round.due <= Instant::now() {
                 let _ = fault_point!(round.queue.name.as_str(), "maintainer.tick");
                 round.run().await;
@@ -58,7 +74,9 @@ impl Maintainer {
         }
         if let Some(due) = state.queues.iter().map(|r| r.due).min() {
             let wait = due.saturating_duration_since(Instant::now());
-            myself.send_after(wait, || MaintainerMsg::Tick);
+            if let Some(timer) = state.timer.replace(myself.send_after(wait, || MaintainerMsg::Tick)) {
+                timer.abort();
+            }
         }
         Ok(())
     }
@@ -69,6 +87,7 @@ impl QueueRound {
         let env = &self.queue.env;
         let timing = &env.timing;
         let now = Instant::now();
+        self.began = now;
         if let Some(last) = self.last_success
             && now.duration_since(last) > timing.lease_for / 2
             && !seeded_bug!("no_outage_grace")

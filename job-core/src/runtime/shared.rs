@@ -6,6 +6,7 @@ use super::core::{Nudge, QueueCore, Start};
 use super::declaration::Declaration;
 use super::execution;
 use super::lease_keeper::KeeperMsg;
+use super::maintainer::MaintainerMsg;
 use super::queue::Queue;
 use super::seat::Seat;
 use super::settler::SettlerMsg;
@@ -90,6 +91,9 @@ pub(crate) struct QueueShared {
     claimer: Mutex<Option<Bell>>,
     settler: Mutex<Option<Bell>>,
     keeper: Mutex<Option<ActorRef<KeeperMsg>>>,
+    maintainer: Mutex<Option<ActorRef<MaintainerMsg>>>,
+    /// Somebody was woken and found nothing.
+    look: AtomicBool,
     /// There is one claimer at a time, one settler, one keeper.
     pub(super) seats: Seats,
     pub(crate) tasks: TaskTracker,
@@ -148,6 +152,8 @@ impl QueueShared {
             claimer: Mutex::default(),
             settler: Mutex::default(),
             keeper: Mutex::default(),
+            maintainer: Mutex::default(),
+            look: AtomicBool::new(false),
             seats: Seats::default(),
             tasks: TaskTracker::new(),
             abort: CancellationToken::new(),
@@ -158,6 +164,24 @@ impl QueueShared {
 
     pub(crate) fn core(&self) -> MutexGuard<'_, QueueCore> {
         lock(&self.core)
+    }
+
+    pub(super) fn set_maintainer(&self, actor: ActorRef<MaintainerMsg>) {
+        *lock(&self.maintainer) = Some(actor);
+    }
+
+    /// Woken, and nothing to claim: there may be jobs that are due before anybody else would look.
+    pub(super) fn look_for_due(&self) {
+        if !self.look.swap(true, Ordering::AcqRel)
+            && let Some(maintainer) = &*lock(&self.maintainer)
+        {
+            let _ = maintainer.cast(MaintainerMsg::Look);
+        }
+    }
+
+    /// True once for each time that somebody asked for it.
+    pub(super) fn take_look(&self) -> bool {
+        self.look.swap(false, Ordering::AcqRel)
     }
 
     pub(crate) fn set_claimer(&self, actor: ActorRef<ClaimerMsg>) {
