@@ -51,7 +51,8 @@ fn concurrency(facts: &Facts, found: &mut Found) {
 
 /// A job of an ordered line is claimed only when the one that the same producer enqueued before it has ended.
 fn lines(facts: &Facts, found: &mut Found) {
-    let mut by_line: BTreeMap<(u64, &str), Vec<(u64, JobId, &JobFacts)>> = BTreeMap::new();
+    type Claimed<'a> = (u64, JobId, &'a JobFacts);
+    let mut by_line: BTreeMap<(u64, &str), Vec<Claimed<'_>>> = BTreeMap::new();
     for (&id, job) in &facts.jobs {
         let Some(asked) = job.asked.as_ref().filter(|_| job.acked && !job.maybe) else { continue };
         let Some(line) = asked.under.line.as_deref() else { continue };
