@@ -7,6 +7,10 @@ use crate::replace::Turn;
 use crate::state::State;
 use jiff::Timestamp;
 use job_core::{Enqueued, NewJob, When, seeded_bug};
+use std::time::Duration;
+
+/// Who waits for work hears of what is due within this time, too.
+const SOON: Duration = Duration::from_secs(1);
 
 impl State {
     /// True if these jobs surely fit. Jobs that turn out to be duplicates by key are counted too.
@@ -50,7 +54,7 @@ impl State {
         answers
     }
 
-    /// Stores one job; answers its queue as well if it is ready.
+    /// Stores one job; answers its queue as well if those who wait for work are to hear of it.
     fn enqueue_one(&mut self, new: &NewJob, now: Tick, wall: Timestamp) -> (Enqueued, Option<u32>) {
         if let Some(known) = self.table.known(new.id) {
             return (self.table.answer(new.id, known), None);
@@ -112,7 +116,14 @@ impl State {
             unique,
             rare: Rare::of(new, line),
         };
-        let ready = (job.place == Place::Ready).then_some(queue_no);
+        // Nobody may look again before it is due.
+        let soon = |due: Tick| due <= now.saturating_add(SOON) && !seeded_bug!("memory_due_soon_unheard");
+        let news = match job.place {
+            Place::Ready => true,
+            Place::Waiting { due, .. } => soon(due),
+            _ => false,
+        };
+        let ready = news.then_some(queue_no);
         match start.slot {
             Some(slot) => {
                 if let Some(line) = line {

@@ -137,7 +137,7 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// same jobs is answered as the first call was, whatever has become of the schedule since (C5).
     async fn fire(&self, queue: &QueueName, request: &FireRequest<'_>) -> Result<Fired, BackendError>;
 
-    /// Returns when there may be something to claim. Only a hint: it may return for nothing or miss a wake-up; a
+    /// Returns when there may be something to claim, or a job has come that is due within a second. Only a hint: it may return for nothing or miss a wake-up; a
     /// store without wake-ups never returns.
     async fn wait(&self, queue: &QueueName) -> Result<(), BackendError>;
 }

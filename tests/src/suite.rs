@@ -177,6 +177,7 @@ macro_rules! __checks {
                 a_far_future_is_no_problem,
                 retry_and_snooze_wait,
                 maintenance_says_what_is_due_next,
+                a_wait_ends_with_a_job_that_is_due_soon,
                 the_last_attempt_makes_it_dead,
                 unlimited_attempts_never_run_out,
             }

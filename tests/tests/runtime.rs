@@ -273,3 +273,27 @@ async fn every_mistake_of_the_configuration_is_reported_at_once() {
     let missing = Runtime::builder(MemoryBackend::new()).build().expect_err("no job");
     assert!(missing.to_string().contains("no job is registered"), "{missing}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_job_starts_within_100_ms_of_its_time() {
+    let log: Arc<std::sync::Mutex<Vec<Instant>>> = Arc::default();
+    let seen = Arc::clone(&log);
+    let script = Script::new(move |_, _| {
+        seen.lock().unwrap().push(Instant::now());
+        async { Ok(()) }
+    });
+    let running = runtime(memory(), script).build().unwrap().start();
+    let client = running.client();
+    for n in 0..60 {
+        // At any moment between two rounds of maintenance, and due before the next one or long after it.
+        sleep(Duration::from_millis(700 + 37 * n)).await;
+        let delay = Duration::from_millis(20 + 31 * n % 1_300);
+        let due = Instant::now() + delay;
+        client.enqueue(Act { n }).delay(delay).await.unwrap();
+        until_drained(client).await;
+        let started = *log.lock().unwrap().last().unwrap();
+        let late = started.saturating_duration_since(due);
+        assert!(started >= due && late < Duration::from_millis(100), "a delay of {delay:?}, {late:?} late");
+    }
+    running.shutdown().await.unwrap();
+}

@@ -90,7 +90,7 @@ end
 -- Then the writes; true if somebody may wait for one of these jobs. Lines are kept by whoever calls.
 local function store(it, lane_of)
   take_keys(it)
-  local seq, stored, lanes, stamp = draw(#it.handles), {}, {}, whole(it.now)
+  local seq, stored, lanes, stamp, soon = draw(#it.handles), {}, {}, whole(it.now), false
   for i, handle in ipairs(it.handles) do
     local start = it.starts[i]
     if not it.live[i] and not it.holders[i] and start ~= false then
@@ -102,6 +102,8 @@ local function store(it, lane_of)
         redis.call('ZADD', WS, whole(NEVER), handle)
       elseif start and start.due then
         redis.call('ZADD', WS, whole(start.due), handle)
+        -- Nobody may look again before it is due.
+        soon = soon or start.due - it.now <= 1000
       else
         local kind = kind_of(handle)
         local lane = lanes[kind]
@@ -118,7 +120,7 @@ local function store(it, lane_of)
     end
   end
   many('HSET', J, stored)
-  local news = false
+  local news = soon
   for kind, list in pairs(lanes) do
     news = news or (list.plain and redis.call('ZCOUNT', lane_of[kind], '-inf', '(' .. whole(SUSPECT)) == 0)
     many('ZADD', lane_of[kind], list)

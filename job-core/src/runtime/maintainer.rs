@@ -48,8 +48,14 @@ impl Maintainer {
         queues: Vec<Arc<QueueShared>>,
     ) -> Result<MaintainerState, ActorProcessingErr> {
         let now = Instant::now();
-        let round =
-            |queue| QueueRound { queue, last_success: None, reap_from: now, due: now, began: now, failing: false };
+        let round = |queue| QueueRound {
+            queue,
+            last_success: None,
+            reap_from: now,
+            due: now,
+            began: now,
+            failing: false,
+        };
         for queue in &queues {
             queue.set_maintainer(myself.clone());
         }

@@ -153,3 +153,21 @@ pub async fn unlimited_attempts_never_run_out(h: &Harness) {
     let expected: Vec<_> = [1, 2, 5, 6, 7, 8, 9, 10, 11, 12].map(|n| (n, format!("e{n}"))).to_vec();
     assert_eq!(errors, expected, "the first 2 and the last 8 failures are kept");
 }
+
+/// A waiter wakes when a job comes that is due soon: it may have looked at what is due just before.
+pub async fn a_wait_ends_with_a_job_that_is_due_soon(h: &Harness) {
+    if !h.wakes() {
+        return;
+    }
+    // A wake-up that is left over ends a wait at once, so the wait starts until one lasts.
+    let queue = QUEUE;
+    let mut waiting = h.backend.wait(&queue);
+    while tokio::time::timeout(h.units(2), &mut waiting).await.is_ok() {
+        waiting = h.backend.wait(&queue);
+    }
+    let mut soon = job();
+    soon.when = When::After(Duration::from_millis(200));
+    h.enqueue_one(&soon).await;
+    let woken = tokio::time::timeout(LONG, waiting).await;
+    woken.expect("who waits hears of it").expect("wait works");
+}

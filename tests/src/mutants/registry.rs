@@ -92,6 +92,8 @@ const IN_CODE: &[Bug] = &[
     bug("dry_run_replays", "job-core/src/dead/sweep.rs", "a dry run replays"),
     bug("replay_without_cutoff", "job-core/src/dead/sweep.rs", "a replay replays what died after it began"),
     bug("alert_of_paused_kind", "job-core/src/alerts/evaluate.rs", "an alert says that jobs of a paused kind are not taken"),
+    bug("due_jobs_wait_for_a_round", "job-core/src/runtime/maintainer.rs", "a job that comes due before the next round of maintenance waits for it"),
+    bug("memory_due_soon_unheard", "backend-memory/src/enqueue.rs", "who waits for work does not hear of a job that is due soon"),
     bug("limits_wait_for_polls", "job-core/src/runtime/core.rs", "a job that ends under a limit lets no other start before the next poll"),
     bug("claims_before_limits", "job-core/src/runtime/declaration.rs", "jobs are claimed before the store knows their limits"),
     bug("breaker_never_opens", "job-core/src/runtime/breakers.rs", "failures in a row close no limit"),
