@@ -1,6 +1,6 @@
 //! C7: only the store's clock decides.
 
-use crate::{Harness, QUEUE, job, jobs, report};
+use crate::{Harness, LONG, QUEUE, job, jobs, report};
 use jiff::{SignedDuration, Timestamp};
 use job_core::{JobState, Verdict, When};
 use std::time::Duration;
