@@ -63,7 +63,7 @@ const IN_CODE: &[Bug] = &[
     bug("expiry_by_local_clock", "job-core/src/runtime/expiry.rs", "the worker's clock decides whether a job is too late"),
     bug("deadline_does_not_stop", "job-core/src/runtime/expiry.rs", "an attempt goes on past the deadline"),
     bug("comes_back_too_late", "job-core/src/runtime/expiry.rs", "a retry comes after the deadline"),
-    bug("replay_expires_again", "job-core/src/runtime/execution.rs", "a job that failed and is replayed is too late for its ttl"),
+    bug("replay_expires_again", "job-core/src/runtime/expiry.rs", "a job that failed and is replayed is too late for its ttl"),
     bug("snoozes_for_ever", "job-core/src/runtime/execution.rs", "a job is put off for ever and nobody sees it"),
     bug("panic_is_success", "job-core/src/runtime/execution.rs", "a handler that panics has completed its job"),
     bug("permanent_retried", "job-core/src/runtime/execution.rs", "a permanent error is retried"),
