@@ -6,6 +6,7 @@ use job_core::{
     NoteEdit, UniqueKey, Verdict,
 };
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// Enqueues a job and kills it; a note is left on it.
 async fn bury(h: &Harness, new: &NewJob) -> JobId {
@@ -161,11 +162,13 @@ pub async fn old_dead_jobs_are_removed(h: &Harness) {
     h.pass(h.units(10)).await;
     let young = job();
     h.enqueue_one(&young).await;
+    let began = Instant::now();
     let hold = h.take(1).jobs().await.remove(0).hold;
     h.apply(hold, Verdict::Dead { reason: DeadReason::Permanent, error: report("e") }).await;
     assert_eq!(h.maintain().await.dead_pruned, 0, "for ever unless asked");
-    let request =
-        |limit| MaintainRequest { limit, dead_kept: Some(h.units(5)), ..MaintainRequest::default() };
+    // Longer than the young one has been dead, however slow the store is, and shorter than the old ones have.
+    let kept = || Some(began.elapsed() + h.units(8));
+    let request = |limit| MaintainRequest { limit, dead_kept: kept(), ..MaintainRequest::default() };
     let mut removed = 0;
     for round in 0.. {
         let done = h.backend.maintain(&QUEUE, &request(2)).await.expect("maintain works");
