@@ -2,6 +2,7 @@
 
 pub mod args;
 mod drain;
+pub mod limits;
 pub mod memory;
 mod noop;
 mod peers;
