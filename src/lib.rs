@@ -32,6 +32,8 @@ mod pages {
 
     #[doc = include_str!("../docs/limits.md")]
     struct Limits;
+    #[doc = include_str!("../docs/schedules.md")]
+    struct Schedules;
 
     #[cfg(feature = "postgres")]
     #[doc = include_str!("../docs/effects.md")]

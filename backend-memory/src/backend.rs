@@ -4,12 +4,13 @@ use crate::queue::Queue;
 use crate::state::State;
 use crate::sync::{Mutex, MutexGuard};
 use async_trait::async_trait;
+use jiff::Timestamp;
 use job_core::{
     AlertReport, Amendment, Backend, BackendError, BackendInfo, BatchId, BatchRecord, Cancelled, Claim,
-    ClaimRequest, Declared, DurabilityClass, Effect, Enqueued, ErrorKind, Extended, Gauges, Hold, JobId,
-    JobRecord, Kind, LeaseId, LeaseStatus, LimitName, LimitRecord, LimitRule, LineRecord, ListFilter,
-    MaintainRequest, Maintained, NewJob, NoteEdit, Notes, Operate, Page, QueueName, QueueStats, RaisedAlert,
-    Settled, Settlement,
+    ClaimRequest, Declared, DurabilityClass, Effect, Enqueued, ErrorKind, Extended, FireRequest, Fired,
+    Gauges, Hold, JobId, JobRecord, Kind, LeaseId, LeaseStatus, LimitName, LimitRecord, LimitRule,
+    LineRecord, ListFilter, MaintainRequest, Maintained, NewJob, NoteEdit, Notes, Operate, Page, QueueName,
+    QueueStats, RaisedAlert, ScheduleChange, ScheduleDef, ScheduleName, Schedules, Settled, Settlement,
 };
 use std::fmt;
 use std::sync::{Arc, PoisonError};
@@ -47,7 +48,18 @@ impl MemoryBackend {
     /// An empty store that holds at most `max_jobs` jobs, dead ones included.
     #[must_use]
     pub fn with_capacity(max_jobs: usize) -> Self {
-        let state = Mutex::new(State::new(max_jobs.min(u32::MAX as usize)));
+        Self::of(max_jobs, Timestamp::now())
+    }
+
+    /// An empty store whose clock shows this time now, and goes on from there: for tests of what the date decides, such as a
+    /// schedule at the end of a month.
+    #[must_use]
+    pub fn starting_at(now: Timestamp) -> Self {
+        Self::of(Self::CAPACITY, now)
+    }
+
+    fn of(max_jobs: usize, now: Timestamp) -> Self {
+        let state = Mutex::new(State::new(max_jobs.min(u32::MAX as usize), now));
         Self { shared: Arc::new(Shared { state }) }
     }
 
@@ -55,6 +67,17 @@ impl MemoryBackend {
         // Nothing panics under the lock but a broken allocator; then the rest is as good as before.
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn check_room(state: &mut State, operation: &'static str, jobs: &[NewJob]) -> Result<(), BackendError> {
+    if state.has_room(jobs) {
+        return Ok(());
+    }
+    let capacity = state.capacity;
+    let text = format!(
+        "the store is full: it holds at most {capacity} jobs and keys, see MemoryBackend::with_capacity"
+    );
+    Err(BackendError::new(NAME, operation, ErrorKind::Transient, Effect::NotApplied, text))
 }
 
 impl Default for MemoryBackend {
@@ -87,18 +110,7 @@ impl Backend for MemoryBackend {
 
     async fn enqueue(&self, jobs: &[NewJob]) -> Result<Vec<Enqueued>, BackendError> {
         let mut state = self.state();
-        if !state.has_room(jobs) {
-            let capacity = state.capacity;
-            return Err(BackendError::new(
-                NAME,
-                "enqueue",
-                ErrorKind::Transient,
-                Effect::NotApplied,
-                format!(
-                    "the store is full: it holds at most {capacity} jobs and keys, see MemoryBackend::with_capacity"
-                ),
-            ));
-        }
+        check_room(&mut state, "enqueue", jobs)?;
         let now = state.clock.now();
         if let Some(taken) = state.refused(jobs, now) {
             return Err(BackendError::of_key_taken(NAME, taken));
@@ -170,6 +182,22 @@ impl Backend for MemoryBackend {
         let mut state = self.state();
         let now = state.clock.now();
         Ok(state.maintain(queue, request, now))
+    }
+
+    async fn put_schedules(&self, queue: &QueueName, schedules: &[ScheduleDef]) -> Result<(), BackendError> {
+        self.state().put_schedules(queue, schedules);
+        Ok(())
+    }
+
+    async fn schedules(&self, queue: &QueueName) -> Result<Schedules, BackendError> {
+        Ok(self.state().schedules(queue))
+    }
+
+    async fn fire(&self, queue: &QueueName, request: &FireRequest<'_>) -> Result<Fired, BackendError> {
+        let mut state = self.state();
+        check_room(&mut state, "fire", request.jobs)?;
+        let now = state.clock.now();
+        Ok(state.fire(queue, request, now))
     }
 
     async fn wait(&self, queue: &QueueName) -> Result<(), BackendError> {
@@ -303,6 +331,15 @@ impl Operate for MemoryBackend {
     ) -> Result<Vec<LineRecord>, BackendError> {
         Ok(self.state().lines(queue, after, limit))
     }
+    async fn change_schedule(
+        &self,
+        queue: &QueueName,
+        name: &ScheduleName,
+        change: ScheduleChange,
+    ) -> Result<bool, BackendError> {
+        Ok(self.state().change_schedule(queue, name, change))
+    }
+
     async fn stats(&self, queue: &QueueName) -> Result<QueueStats, BackendError> {
         Ok(self.state().stats(queue))
     }

@@ -15,8 +15,8 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    pub(crate) fn start() -> Self {
-        Self { start: Instant::now(), wall: Timestamp::now() }
+    pub(crate) fn start(wall: Timestamp) -> Self {
+        Self { start: Instant::now(), wall }
     }
 
     pub(crate) fn now(&self) -> Tick {

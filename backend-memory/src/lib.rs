@@ -31,6 +31,7 @@ mod operate;
 mod queue;
 mod refuse;
 mod replace;
+mod schedules;
 mod settle;
 mod state;
 mod sync;

@@ -132,6 +132,7 @@ impl State {
     pub(crate) fn gauges(&mut self, queue: &QueueName) -> Gauges {
         let mut gauges = Gauges::default();
         let Some(number) = self.queue_number(queue) else { return gauges };
+        let schedules = self.schedules(queue);
         let (now, last) = (self.clock.wall(self.clock.now()), self.last_seq());
         let queue = &mut self.queues[number as usize];
         gauges.paused = queue.paused;
@@ -150,6 +151,7 @@ impl State {
             gauges.kinds.push(KindGauge { kind, part: 0, number, since_enqueued });
         }
         gauges.kinds.sort_unstable_by(|a, b| a.kind.cmp(&b.kind));
+        gauges.schedules = schedules;
         gauges
     }
 

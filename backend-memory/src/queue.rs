@@ -8,7 +8,7 @@ use crate::limits::{LimitSet, Limiters};
 use crate::lines::Lines;
 use crate::sync::Notify;
 use crate::table::Table;
-use job_core::{Kind, LimitName, QueueName, seeded_bug};
+use job_core::{Kind, LimitName, QueueName, ScheduleEntry, ScheduleName, seeded_bug};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -34,6 +34,7 @@ pub(crate) struct Queue {
     /// Scheduled and retrying jobs by when they are due; the seq only tells equal instants apart.
     pub(crate) waiting: BTreeMap<(Tick, u64), u32>,
     pub(crate) leases: Leases,
+    pub(crate) schedules: BTreeMap<ScheduleName, ScheduleEntry>,
     pub(crate) wake: Arc<Notify>,
     /// How many callers are in `wait`.
     pub(crate) waiters: usize,
@@ -55,6 +56,7 @@ impl Queue {
             odd_to_line: false,
             waiting: BTreeMap::new(),
             leases: Leases::default(),
+            schedules: BTreeMap::new(),
             wake: Arc::default(),
             waiters: 0,
         }

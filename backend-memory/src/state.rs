@@ -8,6 +8,7 @@ use crate::keys::Keys;
 use crate::limits::Limiters;
 use crate::queue::{Queue, is_innocent};
 use crate::table::{Gone, Table};
+use jiff::Timestamp;
 use job_core::{DeadReason, QueueName, seeded_bug};
 use std::collections::{BTreeMap, HashMap};
 
@@ -28,9 +29,9 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) fn new(capacity: usize) -> Self {
+    pub(crate) fn new(capacity: usize, wall: Timestamp) -> Self {
         Self {
-            clock: Clock::start(),
+            clock: Clock::start(wall),
             capacity,
             table: Table::default(),
             keys: Keys::default(),

@@ -63,12 +63,12 @@ create function {schema}.forget_limits(p_names text[]) returns void language sql
     and coalesce(l.closed_until <= clock_timestamp(), true)
 $$;
 
--- Sets one of the two rules of a limit, null for none. Writes nothing if it is so already.
-create function {schema}.set_rule(p_name text, p_by_people boolean, p_rule jsonb) returns void language plpgsql as $$
+-- Sets one of the two rules of a limit, null for none. Writes nothing if it is so already; else its bucket is to be refitted.
+create function {schema}.put_rule(p_name text, p_by_people boolean, p_rule jsonb) returns int language plpgsql as $$
 declare l {schema}.limiter;
 begin
   select * into l from {schema}.limiter x where x.name = p_name;
-  if (case when p_by_people then l.by_people else l.by_code end) is not distinct from p_rule then return; end if;
+  if (case when p_by_people then l.by_people else l.by_code end) is not distinct from p_rule then return null; end if;
   if p_by_people then
     insert into {schema}.limiter as x (name, by_people) values (p_name, p_rule)
       on conflict (name) do update set by_people = excluded.by_people returning * into l;
@@ -76,8 +76,16 @@ begin
     insert into {schema}.limiter as x (name, by_code) values (p_name, p_rule)
       on conflict (name) do update set by_code = excluded.by_code returning * into l;
   end if;
-  perform {schema}.refit(l.id);
-  perform {schema}.forget_limits(array[p_name]);
+  return l.id;
+end $$;
+
+create function {schema}.set_rule(p_name text, p_rule jsonb) returns void language plpgsql as $$
+declare l int := {schema}.put_rule(p_name, true, p_rule);
+begin
+  if l is not null then
+    perform {schema}.refit(l);
+    perform {schema}.forget_limits(array[p_name]);
+  end if;
 end $$;
 
 create function {schema}.close_limit(p_name text, p_for bigint) returns void language sql as $$
@@ -202,9 +210,14 @@ create function {schema}.counts_under(a {schema}.allowance[], p_lanes int[]) ret
 declare all_kinds text[]; ns bigint[]; x {schema}.allowance; counts bigint[] := '{}';
 begin
   if a = '{}' then return counts; end if;
-  select array_agg(n.kind), array_agg(c.n) into all_kinds, ns
-    from (select u.lane, count(*) as n from unnest(p_lanes) u(lane) group by u.lane) c
-      cross join lateral (select l.kind from {schema}.lane l where l.id = c.lane limit 1) n;
+  if p_lanes[1] = all (p_lanes) then
+    ns := array[cardinality(p_lanes)];
+    all_kinds := array(select l.kind from {schema}.lane l where l.id = p_lanes[1]);
+  else
+    select array_agg(n.kind), array_agg(c.n) into all_kinds, ns
+      from (select u.lane, count(*) as n from unnest(p_lanes) u(lane) group by u.lane) c
+        cross join lateral (select l.kind from {schema}.lane l where l.id = c.lane limit 1) n;
+  end if;
   foreach x in array a loop
     counts := counts || (
       select coalesce(sum(u.n), 0)::bigint from unnest(all_kinds, ns) u(kind, n) where u.kind = any(x.kinds));

@@ -391,17 +391,21 @@ begin
     where not exists (select from {schema}.turn t where t.line = x.line);
 end $$;
 
--- What code says of limits, and of kinds in one queue; a limit with a null rule is taken back. Writes nothing that is so already.
+-- What code says of limits, and of kinds in one queue; a limit with a null rule is taken back. Writes nothing that is so already. Locks
+-- in the order of claims: first the queue, then limits by number.
 create function {schema}.declare(p_queue text, p_names text[], p_rules jsonb[], p_kinds text[], p_limits jsonb[], p_lines jsonb[],
   p_ordered boolean[]) returns void language plpgsql set enable_seqscan = off as $$
-declare q int; d record;
+declare q int; d record; changed int[] := '{}';
 begin
-  for d in select x.n, x.r from unnest(p_names, p_rules) x(n, r) order by x.n collate "C" loop
-    perform {schema}.set_rule(d.n, false, d.r);
-  end loop;
-  if cardinality(p_kinds) = 0 then return; end if;
-  select r.queue_id into q from {schema}.register(p_queue, '{}', '{}') r limit 1;
+  if cardinality(p_kinds) > 0 then
+    select r.queue_id into q from {schema}.register(p_queue, '{}', '{}') r limit 1;
+  end if;
   for d in select * from unnest(p_kinds, p_limits, p_lines, p_ordered) x(kind, limits, line, ordered) order by x.kind collate "C" loop
     perform {schema}.declare_kind(q, d.kind, array(select jsonb_array_elements_text(d.limits)), d.line, d.ordered);
   end loop;
+  for d in select x.n, x.r from unnest(p_names, p_rules) x(n, r) order by x.n collate "C" loop
+    changed := changed || {schema}.put_rule(d.n, false, d.r);
+  end loop;
+  perform {schema}.refit(x.id) from (select u from unnest(changed) u where u is not null order by u) x(id);
+  perform {schema}.forget_limits(p_names);
 end $$;

@@ -85,7 +85,7 @@ begin
   );
 end $$;
 
--- What a claim takes: as `look` answers, for the jobs of its own lease, and for suspects.
+-- What a claim takes: as `look` answers, for the jobs of its own lease, and for suspects; and when lines are worth another look.
 create type {schema}.taken as (normal {schema}.looked, odd {schema}.looked, retry_us bigint);
 
 -- When it makes sense to ask again, in microseconds from now, if limits were what left some jobs.
@@ -162,20 +162,24 @@ begin
   return array(select l - c from unnest(p_left, p_counts) with ordinality u(l, c, n) order by n);
 end $$;
 
+create function {schema}.room_in(a {schema}.allowance[]) returns bigint[] language plpgsql immutable as $$
+declare x {schema}.allowance; room bigint[] := '{}';
+begin
+  foreach x in array a loop
+    room := room || case when x.opens is null then least(x.slots, x.tokens, 1000000) else 0 end;
+  end loop;
+  return room;
+end $$;
+
 -- Looks through lanes and lines, for half of the jobs each if both have some, then for suspects.
 create function {schema}.take(q {schema}.queue, s {schema}.mark, p_held bigint[], p_kinds text[], p_want int, p_suspects int,
-  p_solo boolean) returns {schema}.taken language plpgsql as $$
+  p_solo boolean, a {schema}.allowance[]) returns {schema}.taken language plpgsql as $$
 declare
-  normal {schema}.looked; odd {schema}.looked; x {schema}.looked; f {schema}.fed; a {schema}.allowance[] := '{}';
-  rooms {schema}.kind_room[]; room bigint[]; counts bigint[]; line record; notes bigint; half int := p_want; got int;
-  lined boolean := false; binds boolean; retry bigint; held bigint[] := p_held;
+  normal {schema}.looked; odd {schema}.looked; x {schema}.looked; f {schema}.fed; rooms {schema}.kind_room[]; line record;
+  room bigint[] := {schema}.room_in(a); notes bigint; half int := p_want; got int; lined boolean := false; retry bigint;
+  binds boolean := p_want + p_suspects > any(room); held bigint[] := p_held;
 begin
-  if exists (select from {schema}.limiter) then a := {schema}.allowances(q, p_kinds, p_want + p_suspects); end if;
-  room := array(
-    select case when z.opens is null then least(z.slots, z.tokens, 1000000) else 0 end
-    from unnest(a) with ordinality z(l, k, slots, tokens, opens, i, d, b, tat, n) order by z.n);
-  binds := p_want + p_suspects > any(room);
-  if binds or q.lined then rooms := {schema}.rooms(q.id, s, p_kinds, a); end if;
+  rooms := {schema}.rooms(q.id, s, p_kinds, a);
   if q.lined then
     notes := {schema}.fold(q.id, coalesce((select m.low from unnest(s.lanes, s.lows) m(lane, low) where m.lane = - 2 * q.id), 0));
     lined := exists (
@@ -231,17 +235,11 @@ begin
       odd := x;
       normal.lanes := normal.lanes || x.lanes; normal.tops := normal.tops || x.tops;
     end loop;
-    held := held || (odd.found).seqs;
   end if;
 
-  if a <> '{}' then
-    counts := {schema}.counts_under(a, (normal.found).lanes || (odd.found).lanes);
-    perform {schema}.charge(a, counts);
-    retry := {schema}.retry_after(q.id, s, held, a, counts);
-  end if;
   if q.lined then
     if coalesce(cardinality((normal.found).seqs), 0) < p_want then
-      retry := least(retry, {schema}.next_line(q.id, rooms, f));
+      retry := {schema}.next_line(q.id, rooms, f);
     end if;
     if notes is not null then retry := 0; end if;
     if clock_timestamp() - s.marked_at >= interval '300 ms' then
@@ -261,8 +259,8 @@ language plpgsql set jit = off set enable_seqscan = off set enable_bitmapscan = 
   set plan_cache_mode = force_generic_plan as $$
 declare
   q {schema}.queue; s {schema}.mark; last bigint; snapshot pg_snapshot; held bigint[]; answers smallint[];
-  normal {schema}.looked; odd {schema}.looked; taken {schema}.taken; limited boolean; c {schema}.claimed; wanted uuid[];
-  expires timestamptz; n int;
+  normal {schema}.looked; odd {schema}.looked; taken {schema}.taken; limited boolean; a {schema}.allowance[] := '{}'; counts bigint[];
+  c {schema}.claimed; wanted uuid[]; expires timestamptz; n int;
 begin
   if current_setting('transaction_isolation') <> 'read committed' then
     raise exception 'a claim needs isolation level read committed' using errcode = '25001';
@@ -308,9 +306,13 @@ begin
       where n.queue_id = q.id and n.kind = any(p_kinds));
   expires := clock_timestamp() + p_lease_us * interval '1 microsecond';
 
-  limited := q.lined or exists (select from {schema}.limiter);
+  if exists (select from {schema}.limiter) then
+    a := {schema}.allowances(q, p_kinds, p_limit + cardinality(p_suspects));
+  end if;
+  -- Limits that do not bind change nothing but what is counted.
+  limited := q.lined or a <> '{}' and p_limit + cardinality(p_suspects) > any({schema}.room_in(a));
   if limited then
-    taken := {schema}.take(q, s, held, p_kinds, p_limit, cardinality(p_suspects), p_solo);
+    taken := {schema}.take(q, s, held, p_kinds, p_limit, cardinality(p_suspects), p_solo, a);
     normal := taken.normal; odd := taken.odd;
   else
     normal := {schema}.look(q.id, s, held, p_kinds, '{0,1}', p_limit);
@@ -347,6 +349,11 @@ begin
   c.answers := answers;
   c.contended := false;
   c.retry_us := taken.retry_us;
+  if a <> '{}' then
+    counts := {schema}.counts_under(a, c.lanes);
+    perform {schema}.charge(a, counts);
+    c.retry_us := least(c.retry_us, {schema}.retry_after(q.id, s, held || c.seqs, a, counts));
+  end if;
   if c.seqs is not null then
     c.now_us := (date_part('epoch', clock_timestamp()) * 1000000)::bigint;
     c.payloads := {schema}.small_payloads(c.payloads, c.sizes);
@@ -361,3 +368,6 @@ begin
   end if;
   return c;
 end $$;
+-- For a thousand verdicts a plan that knows how many there are is worth its planning; a claim keeps one plan for everything else.
+alter function {schema}.settle(int, int[], bigint[], bigint[], uuid[], smallint[], bigint[], text[], text[])
+  set plan_cache_mode = auto;

@@ -297,7 +297,8 @@ declare q {schema}.queue;
 begin
   delete from {schema}.bucket b using {schema}.limiter l where b.limiter = l.id
     and b.no < (select x.no from {schema}.bucket x where x.limiter = l.id order by x.no desc limit 1);
-  perform {schema}.forget_limits(array(select l.name from {schema}.limiter l limit p_limit));
+  perform {schema}.forget_limits(array(select l.name from {schema}.limiter l));
+  delete from {schema}.bucket b where not exists (select from {schema}.limiter l where l.id = b.limiter);
   select * into q from {schema}.queue k where k.name = p_queue;
   if q.lined then perform {schema}.forget_lines(q.id, p_limit); end if;
 end $$;

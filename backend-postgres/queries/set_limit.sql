@@ -1,1 +1,1 @@
-select {schema}.set_rule($1, true, $2::text::jsonb)
+select {schema}.set_rule($1, $2::text::jsonb)

@@ -5,7 +5,7 @@ use crate::call::Calls;
 use crate::chores::Chores;
 use crate::claim::{ClaimArgs, Claimed, claim, payloads};
 use crate::connect::{pool, prepare};
-use crate::enqueue::{Batch, Lanes, Register, answers, distinct, enqueue, explain, micros, register};
+use crate::enqueue::{Batch, Lanes, Register, answers, distinct, enqueue, explain, micros, queues, register};
 use crate::error::{NAME, refused};
 use crate::maintain::{audit, extend, promote, prune, prune_dead, reap};
 use crate::notes::{Save, Spot, notes, save};
@@ -16,8 +16,8 @@ use crate::wake::Wake;
 use async_trait::async_trait;
 use job_core::{
     Backend, BackendError, BackendInfo, Claim, ClaimRequest, Declared, DurabilityClass, Enqueued, ErrorKind,
-    Extended, Hold, JobId, LeaseId, LeaseStatus, LimitName, MaintainRequest, Maintained, NewJob, NoteEdit,
-    Notes, OwnThread, QueueName, Settled, Settlement,
+    Extended, FireRequest, Fired, Hold, JobId, LeaseId, LeaseStatus, LimitName, MaintainRequest, Maintained,
+    NewJob, NoteEdit, Notes, OwnThread, QueueName, ScheduleDef, Schedules, Settled, Settlement,
 };
 use sqlx::PgPool;
 use std::collections::{HashMap, HashSet};
@@ -117,13 +117,6 @@ impl PostgresBackend {
     pub(crate) fn ring(&self, queue: &QueueName) {
         self.inner.wake.bells.ring(queue);
     }
-}
-
-pub(crate) fn queues<'a>(jobs: &[&'a NewJob]) -> Vec<&'a QueueName> {
-    let mut queues: Vec<_> = jobs.iter().map(|j| &j.queue).collect();
-    queues.sort_unstable();
-    queues.dedup();
-    queues
 }
 
 impl Inner {
@@ -356,6 +349,18 @@ impl Backend for PostgresBackend {
             inner.wake.bells.ring(queue);
         }
         Ok(done)
+    }
+
+    async fn put_schedules(&self, queue: &QueueName, schedules: &[ScheduleDef]) -> Result<(), BackendError> {
+        self.inner.put_schedules(queue, schedules).await
+    }
+
+    async fn schedules(&self, queue: &QueueName) -> Result<Schedules, BackendError> {
+        self.inner.schedules(queue).await
+    }
+
+    async fn fire(&self, queue: &QueueName, request: &FireRequest<'_>) -> Result<Fired, BackendError> {
+        self.inner.fire(queue, request).await
     }
 
     async fn wait(&self, queue: &QueueName) -> Result<(), BackendError> {

@@ -278,10 +278,18 @@ async fn store(
     statements: &Statements,
     connection: &mut PgConnection,
 ) -> Result<Option<Vec<Option<Uuid>>>, sqlx::Error> {
-    let row = sqlx::query(statements.enqueue.clone())
+    let row = bind(sqlx::query(statements.enqueue.clone()), args).fetch_one(connection).await?;
+    row.try_get(0)
+}
+
+type Query<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>;
+
+/// Adds the columns of a batch, which are the first parameters of whatever stores one.
+pub(crate) fn bind<'q>(query: Query<'q>, args: &'q Batch) -> Query<'q> {
+    query
         .bind(&args.channel)
         .bind(&args.notify)
-        .bind(args.ids[0])
+        .bind(args.ids.first())
         .bind(&args.lanes)
         .bind(&args.ids)
         .bind(&args.payloads)
@@ -298,15 +306,20 @@ async fn store(
         .bind(&args.on_conflicts)
         .bind(&args.max_waits)
         .bind(args.own)
-        .fetch_one(connection)
-        .await?;
-    row.try_get(0)
 }
 
 /// The jobs without repetitions of an id.
 pub(crate) fn distinct(jobs: &[NewJob]) -> Vec<&NewJob> {
     let mut seen = HashSet::with_capacity(jobs.len());
     jobs.iter().filter(|j| seen.insert(j.id)).collect()
+}
+
+/// The queues of these jobs.
+pub(crate) fn queues<'a>(jobs: &[&'a NewJob]) -> Vec<&'a QueueName> {
+    let mut queues: Vec<_> = jobs.iter().map(|j| &j.queue).collect();
+    queues.sort_unstable();
+    queues.dedup();
+    queues
 }
 
 /// The answers for every job of the request from those for its distinct ones.

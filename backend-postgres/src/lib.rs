@@ -46,6 +46,7 @@ mod nodelay;
 mod notes;
 mod operate;
 mod options;
+mod schedules;
 mod schema;
 #[cfg(feature = "faults")]
 #[doc(hidden)]

@@ -14,7 +14,8 @@ use jiff::Timestamp;
 use job_core::{
     AlertReport, Amendment, AttemptError, BackendError, BatchId, BatchRecord, Cancelled, Cursor, DeadReason,
     ErrorKind, Gauges, JobId, JobRecord, JobState, Kind, KindGauge, LimitName, LimitRecord, LimitRule,
-    LineRecord, ListFilter, Operate, Page, Priority, QueueName, QueueStats, RaisedAlert,
+    LineRecord, ListFilter, Operate, Page, Priority, QueueName, QueueStats, RaisedAlert, ScheduleChange,
+    ScheduleName,
 };
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
@@ -132,13 +133,24 @@ impl Operate for PostgresBackend {
     ) -> Result<Vec<LineRecord>, BackendError> {
         self.inner().lines(queue, after, limit).await
     }
+    async fn change_schedule(
+        &self,
+        queue: &QueueName,
+        name: &ScheduleName,
+        change: ScheduleChange,
+    ) -> Result<bool, BackendError> {
+        self.inner().change_schedule(queue, name, change).await
+    }
+
     async fn stats(&self, queue: &QueueName) -> Result<QueueStats, BackendError> {
         self.calls().run("stats", queue.as_str().to_owned(), stats).await
     }
 
     async fn gauges(&self, queue: &QueueName, count_to: u32) -> Result<Gauges, BackendError> {
         let count_to = i32::try_from(count_to).unwrap_or(i32::MAX);
-        self.calls().run("gauges", (queue.as_str().to_owned(), count_to), gauges).await
+        let mut gauges = self.calls().run("gauges", (queue.as_str().to_owned(), count_to), gauges).await?;
+        gauges.schedules = self.inner().schedules(queue).await?;
+        Ok(gauges)
     }
 
     async fn queues(&self) -> Result<Vec<QueueName>, BackendError> {

@@ -38,7 +38,7 @@ impl Schema {
 }
 
 /// Every migration, in order; its number is its place, from 1.
-pub(crate) const MIGRATIONS: [&str; 17] = [
+pub(crate) const MIGRATIONS: [&str; 18] = [
     include_str!("../migrations/0001_tables.sql"),
     include_str!("../migrations/0002_enqueue.sql"),
     include_str!("../migrations/0003_settle.sql"),
@@ -56,6 +56,7 @@ pub(crate) const MIGRATIONS: [&str; 17] = [
     include_str!("../migrations/0015_lines.sql"),
     include_str!("../migrations/0016_claim.sql"),
     include_str!("../migrations/0017_looks.sql"),
+    include_str!("../migrations/0020_schedules.sql"),
 ];
 
 macro_rules! statements {
@@ -82,7 +83,7 @@ statements! {
     get, list, replay, amend, discard, cancel, set_paused, set_kind_paused, stats, gauges, queues,
     advance, run_now, batch, wait_for_batch,
     report_alerts, alerts,
-    declare, close_limit, open_limit, set_limit, limits, set_weight, lines, open_lines, prune_limits,
+    declare, close_limit, open_limit, set_limit, limits, set_weight, lines, open_lines, prune_limits, put_schedules, schedules, fire, change_schedule,
 }
 
 #[cfg(test)]

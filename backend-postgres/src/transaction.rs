@@ -1,7 +1,7 @@
 //! What an application does in a transaction of its own: enqueue, and complete.
 
-use crate::backend::{BATCH_MAX, PostgresBackend, queues};
-use crate::enqueue::{Batch, answers, distinct, enqueue_within, explain, in_transaction};
+use crate::backend::{BATCH_MAX, PostgresBackend};
+use crate::enqueue::{Batch, answers, distinct, enqueue_within, explain, in_transaction, queues};
 use crate::error::failed;
 use crate::notes::Spot;
 use job_core::{EnqueueError, Enqueued, Job, JobContext, JobError, NewJob};

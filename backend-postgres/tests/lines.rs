@@ -4,8 +4,9 @@ mod support;
 
 use backend_postgres::PostgresBackend;
 use job_core::{
-    Backend, Claim, ClaimRequest, Declared, JobId, Kind, KindLimits, LeaseId, Limit, LimitName, LimitRule,
-    MaintainRequest, NewJob, Operate, QueueName, Settled, Settlement, Verdict, WorkerId,
+    Backend, Claim, ClaimRequest, Declared, Enqueued, JobId, Kind, KindLimits, LeaseId, Limit, LimitName,
+    LimitRule, MaintainRequest, NewJob, OnConflict, Operate, QueueName, Settled, Settlement, UniqueKey,
+    Verdict, WorkerId,
 };
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use std::collections::HashSet;
@@ -15,6 +16,7 @@ use tokio::time::Instant;
 
 const QUEUE: QueueName = QueueName::from_static("q");
 const KIND: Kind = Kind::from_static("k");
+const OTHER: Kind = Kind::from_static("other");
 const PATIENCE: Duration = Duration::from_secs(20);
 
 struct Store {
@@ -55,7 +57,7 @@ impl Store {
         let request = ClaimRequest {
             lease: LeaseId::random(),
             worker: WorkerId::random(),
-            kinds: &[KIND],
+            kinds: &[KIND, OTHER],
             limit,
             lease_for: Duration::from_secs(60),
             suspect_leases: &[],
@@ -175,31 +177,66 @@ async fn a_row_made_by_hand_goes_into_its_line() {
     store.drain(2, 10).await;
 }
 
-/// What a limit has left below other jobs is found when there is room, although the mark has moved.
+/// What a limit has left is found when there is room, although the mark has moved.
 #[tokio::test]
 async fn what_a_limit_left_is_found() {
-    const OTHER: Kind = Kind::from_static("other");
     let mut store = Store::new().await;
     let name = LimitName::new("narrow").expect("valid");
-    let limits = vec![(name.clone(), Some(Limit::concurrency(1).rule().expect("valid")))];
-    store.declare(limits, KindLimits { limits: vec![name], ..KindLimits::none(KIND) }).await;
-    let jobs: Vec<_> = (0..20).map(|_| NewJob::new(KIND, QUEUE, "{}")).collect();
+    let under = |kind| KindLimits { limits: vec![name.clone()], ..KindLimits::none(kind) };
+    let declared = Declared {
+        limits: vec![(name.clone(), Some(Limit::concurrency(2).rule().expect("valid")))],
+        kinds: vec![under(KIND), under(OTHER)],
+    };
+    store.backend.declare(&QUEUE, &declared).await.expect("declare works");
+    let jobs: Vec<_> = (0..30).map(|n| NewJob::new([KIND, OTHER][n % 2].clone(), QUEUE, "{}")).collect();
     store.enqueue(&jobs).await;
     let deadline = Instant::now() + PATIENCE;
     let mut seen = HashSet::new();
     while seen.len() < jobs.len() {
-        // A job of another kind keeps the queue busy.
-        store.enqueue(&[NewJob::new(OTHER, QUEUE, "{}")]).await;
         let claim = store.claim(5).await;
-        assert!(claim.jobs.len() <= 1, "{claim:?}");
+        assert!(claim.jobs.len() <= 2, "{claim:?}");
         store.complete(&claim).await;
         seen.extend(claim.jobs.iter().map(|j| j.hold.job));
         assert!(Instant::now() < deadline, "{} jobs came", seen.len());
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        // The mark moves three times a second at most.
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert!(store.marks().await > 2, "the mark has moved");
     let done = store.backend.maintain(&QUEUE, &MaintainRequest::default()).await.expect("maintain works");
     assert_eq!(done.repaired, 0);
+}
+
+fn unique(key: &str, on_conflict: OnConflict) -> NewJob {
+    let mut job = in_line(key);
+    job.unique = Some(UniqueKey { scope: "s".into(), key: "u".into() });
+    job.on_conflict = on_conflict;
+    job
+}
+
+/// A job that takes the place of one in a line has that very place, and goes behind if it is of another line.
+#[tokio::test]
+async fn a_replacement_keeps_the_place_in_line() {
+    let store = Store::new().await;
+    store.declare(vec![], one_at_a_time()).await;
+    let (old, behind) = (unique("a", OnConflict::Existing), in_line("a"));
+    store.enqueue(&[old.clone(), behind.clone()]).await;
+    let new = unique("a", OnConflict::Replace);
+    let told = store.backend.enqueue(std::slice::from_ref(&new)).await.expect("enqueue works");
+    assert_eq!(told, [Enqueued::replacing(new.id, old.id)]);
+    let elsewhere = unique("b", OnConflict::Latest);
+    let told = store.backend.enqueue(std::slice::from_ref(&elsewhere)).await.expect("enqueue works");
+    assert_eq!(told, [Enqueued::replacing(elsewhere.id, new.id)]);
+    let back = unique("a", OnConflict::Latest);
+    store.enqueue(std::slice::from_ref(&back)).await;
+    let again = unique("a", OnConflict::Latest);
+    store.enqueue(std::slice::from_ref(&again)).await;
+    let first = store.claim(9).await;
+    assert_eq!(first.jobs.iter().map(|j| j.hold.job).collect::<Vec<_>>(), [behind.id]);
+    store.complete(&first).await;
+    let second = store.claim(9).await;
+    assert_eq!(second.jobs.iter().map(|j| j.hold.job).collect::<Vec<_>>(), [again.id]);
+    store.complete(&second).await;
+    assert_eq!(store.backend.stats(&QUEUE).await.expect("stats work").ready, 0);
 }
 
 /// Claims from lines and under limits read what they take and no more, whatever the statistics say.

@@ -43,7 +43,8 @@ end
 -- Whether the line of a job knows where it is.
 local function look_at_line(id, handle, name)
   local letter = Lines.letter_of(id)
-  if name == '' then return end
+  -- One that has completed and is kept is of no line any more.
+  if name == '' or redis.call('ZSCORE', C, handle) then return end
   local score = tonumber(redis.call('ZSCORE', lane_of(handle), handle) or 0)
   local line, member = Lines.at(name), nil
   local is = (redis.call('HEXISTS', RUN, id) == 1 or score >= SUSPECT and score < LINE) and 'o' or score >= LINE and 'w' or 'n'

@@ -14,8 +14,8 @@ use crate::wake::Wake;
 use async_trait::async_trait;
 use job_core::{
     Backend, BackendError, BackendInfo, Claim, ClaimRequest, Declared, DurabilityClass, Effect, Enqueued,
-    ErrorKind, Extended, Hold, LeaseId, LeaseStatus, LimitName, MaintainRequest, Maintained, NewJob,
-    NoteEdit, Notes, OwnThread, QueueName, Settled, Settlement,
+    ErrorKind, Extended, FireRequest, Fired, Hold, LeaseId, LeaseStatus, LimitName, MaintainRequest,
+    Maintained, NewJob, NoteEdit, Notes, OwnThread, QueueName, ScheduleDef, Schedules, Settled, Settlement,
 };
 use redis::Value;
 use std::collections::HashMap;
@@ -311,6 +311,19 @@ impl Backend for RedisBackend {
         let mut done = self.inner.maintain(&queue, request).await?;
         done.repaired = repaired;
         Ok(done)
+    }
+
+    async fn put_schedules(&self, queue: &QueueName, schedules: &[ScheduleDef]) -> Result<(), BackendError> {
+        self.inner.put_schedules(queue, schedules).await
+    }
+
+    async fn schedules(&self, queue: &QueueName) -> Result<Schedules, BackendError> {
+        self.inner.schedules(queue).await
+    }
+
+    async fn fire(&self, queue: &QueueName, request: &FireRequest<'_>) -> Result<Fired, BackendError> {
+        self.inner.ready("fire")?;
+        self.inner.fire(queue, request).await
     }
 
     async fn wait(&self, queue: &QueueName) -> Result<(), BackendError> {

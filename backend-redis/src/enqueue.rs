@@ -7,8 +7,11 @@ use crate::lines::line_of;
 use crate::queue::{Queue, Shard, number_of};
 use crate::record::{at_ms, conflict, encode, ms, place};
 use crate::reply;
-use crate::script::{Call, ENQUEUE_};
-use job_core::{BackendError, Enqueued, ErrorKind, JobId, KeyName, KeyTaken, Kind, NewJob, QueueName, When};
+use crate::schedules::Step;
+use crate::script::{Call, ENQUEUE_, FIRE};
+use job_core::{
+    BackendError, Enqueued, ErrorKind, Fired, JobId, KeyName, KeyTaken, Kind, NewJob, QueueName, When,
+};
 use redis::Value;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -32,8 +35,11 @@ impl Inner {
         let mut answers = HashMap::new();
         for (number, ((name, shard), part)) in parts.into_iter().enumerate() {
             let queue = self.queue(name).await?;
-            let stored = self.enqueue_part(name, &queue.shards[shard], &part).await;
-            let stored = stored.map_err(|e| if number > 0 { e.in_part() } else { e })?;
+            let stored = self.enqueue_part(name, &queue.shards[shard], &part, None).await;
+            let stored = match stored.map_err(|e| if number > 0 { e.in_part() } else { e })? {
+                Fired::Applied(stored) => stored,
+                Fired::Stale | Fired::Early => return Err(unreadable("enqueue").in_part()),
+            };
             self.wake.bells.ring(name);
             // Not before they are there.
             self.wait_for_batches(&part).await.map_err(BackendError::in_part)?;
@@ -51,12 +57,14 @@ impl Inner {
         Ok(jobs.iter().map(|j| answers.get(&j.id).copied().unwrap_or(Enqueued::stored(j.id))).collect())
     }
 
-    async fn enqueue_part(
+    /// Stores jobs of one shard; those of a step of a schedule together with the step, or not at all.
+    pub(crate) async fn enqueue_part(
         &self,
         queue: &QueueName,
         shard: &Shard,
         jobs: &[&NewJob],
-    ) -> Result<Vec<Enqueued>, BackendError> {
+        step: Option<&Step>,
+    ) -> Result<Fired, BackendError> {
         const OPERATION: &str = "enqueue";
         let mut kinds: Vec<&Kind> = Vec::new();
         for job in jobs {
@@ -66,7 +74,7 @@ impl Inner {
         }
         // Only somebody who empties the server meanwhile can make this go round again.
         for _ in 0..4 {
-            let call = self.enqueue_call(queue, shard, jobs, &kinds);
+            let call = self.enqueue_call(queue, shard, jobs, &kinds, step);
             let (answer, kept) = self.run_and_keep(call, "stored").await?;
             let mut items = reply::array(answer).ok_or_else(|| unreadable(OPERATION))?.into_iter();
             match (items.next().as_ref().and_then(reply::int), items.next()) {
@@ -74,22 +82,33 @@ impl Inner {
                     kept?;
                     let letters = reply::bytes(letters).ok_or_else(|| unreadable(OPERATION))?;
                     let mut letters = letters.chunks_exact(17);
-                    return Ok(jobs.iter().map(|job| enqueued(job.id, letters.next())).collect());
+                    let answers = jobs.iter().map(|job| enqueued(job.id, letters.next())).collect();
+                    return Ok(Fired::Applied(answers));
                 }
                 (Some(2), Some(number)) => {
                     return Err(refusal(jobs, &number, items).ok_or_else(|| unreadable(OPERATION))?);
                 }
                 (Some(1), None) => self.learn_kinds(shard).await?,
+                (Some(3), None) => return Ok(Fired::Stale),
+                (Some(4), None) => return Ok(Fired::Early),
                 _ => return Err(unreadable(OPERATION)),
             }
         }
         Err(refused(OPERATION, ErrorKind::Transient, "the kinds of the queue cannot be numbered"))
     }
 
-    fn enqueue_call(&self, queue: &QueueName, shard: &Shard, jobs: &[&NewJob], kinds: &[&Kind]) -> Call {
+    fn enqueue_call(
+        &self,
+        queue: &QueueName,
+        shard: &Shard,
+        jobs: &[&NewJob],
+        kinds: &[&Kind],
+        step: Option<&Step>,
+    ) -> Call {
         let known = shard.kinds();
         let numbers: Vec<u16> = kinds.iter().map(|k| number_of(&known, k)).collect();
-        let mut keys = vec![shard.tag.receipt(jobs[0].id.as_uuid())];
+        let mut keys: Vec<_> = step.map(|_| shard.tag.schedules()).into_iter().collect();
+        keys.push(shard.tag.receipt(jobs[0].id.as_uuid()));
         keys.extend(kinds.iter().map(|k| shard.tag.lane(k)));
         let mut places = HashMap::new();
         for key in jobs.iter().filter_map(|j| j.idempotency.as_ref()) {
@@ -99,8 +118,11 @@ impl Inner {
                 shard.tag.head().len() + keys.len()
             });
         }
-        let mut call = ENQUEUE_.call(&shard.tag, &keys);
+        let mut call = if step.is_some() { &FIRE } else { &ENQUEUE_ }.call(&shard.tag, &keys);
         let cmd = &mut call.cmd;
+        if let Some(step) = step {
+            step.add_to(cmd);
+        }
         cmd.arg(ms(self.options.receipts)).arg(self.wake.channel()).arg(queue.as_str()).arg(kinds.len());
         for kind in kinds {
             cmd.arg(kind.as_str());

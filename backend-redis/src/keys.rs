@@ -121,6 +121,11 @@ impl Tag {
         format!("{}req:{}", self.text, first.simple())
     }
 
+    /// The schedules of a queue, in its first shard.
+    pub(crate) fn schedules(&self) -> String {
+        format!("{}s", self.text)
+    }
+
     /// Of an idempotency key.
     pub(crate) fn idempotency(&self, scope: &str, key: &str) -> String {
         format!("{}k:{}", self.text, joined(scope, key))

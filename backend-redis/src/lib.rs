@@ -89,6 +89,7 @@ mod queue;
 mod record;
 mod reply;
 mod rights;
+mod schedules;
 mod script;
 #[cfg(feature = "faults")]
 #[doc(hidden)]

@@ -16,7 +16,7 @@ use futures_util::future::try_join_all;
 use job_core::{
     AlertReport, Amendment, AttemptError, BackendError, BatchId, BatchRecord, Cancelled, DeadReason,
     ErrorKind, Gauges, JobId, JobRecord, JobState, Kind, LimitName, LimitRecord, LimitRule, LineRecord,
-    ListFilter, Operate, Page, QueueName, QueueStats, RaisedAlert, WorkerId,
+    ListFilter, Operate, Page, QueueName, QueueStats, RaisedAlert, ScheduleChange, ScheduleName, WorkerId,
 };
 use redis::{Cmd, Value};
 use std::sync::Arc;
@@ -162,6 +162,15 @@ impl Operate for RedisBackend {
     ) -> Result<Vec<LineRecord>, BackendError> {
         self.inner().lines(queue, after, limit).await
     }
+    async fn change_schedule(
+        &self,
+        queue: &QueueName,
+        name: &ScheduleName,
+        change: ScheduleChange,
+    ) -> Result<bool, BackendError> {
+        self.inner().change_schedule(queue, name, change).await
+    }
+
     async fn stats(&self, queue: &QueueName) -> Result<QueueStats, BackendError> {
         let queue = self.inner().queue(queue).await?;
         let mut stats = QueueStats::default();
@@ -188,6 +197,7 @@ impl Operate for RedisBackend {
         for shard in &queue.shards {
             self.inner().add_gauges(shard, &mut gauges).await?;
         }
+        gauges.schedules = self.inner().schedules(&queue.name).await?;
         Ok(gauges)
     }
 
@@ -197,8 +207,8 @@ impl Operate for RedisBackend {
         for queue in inner.all_queues().await? {
             for shard in &queue.shards {
                 let mut cmd = redis::cmd("EXISTS");
-                cmd.arg(shard.tag.key(Part::Kinds));
-                if reply::int(&inner.link.command("queues", cmd).await?) == Some(1) {
+                cmd.arg(shard.tag.key(Part::Kinds)).arg(shard.tag.schedules());
+                if reply::int(&inner.link.command("queues", cmd).await?) != Some(0) {
                     names.push(queue.name.clone());
                     break;
                 }

@@ -26,6 +26,8 @@ const CLAIM: &str = include_str!("../scripts/lib/claim.lua");
 const ROWS: &str = include_str!("../scripts/lib/rows.lua");
 const REPLACE: &str = include_str!("../scripts/lib/replace.lua");
 const STORE: &str = include_str!("../scripts/lib/store.lua");
+const ENQUEUE: &str = include_str!("../scripts/lib/enqueue.lua");
+const SCHEDULES_LIB: &str = include_str!("../scripts/lib/schedules.lua");
 const SETTLE: &str = include_str!("../scripts/lib/settle.lua");
 
 macro_rules! scripts {
@@ -38,7 +40,8 @@ macro_rules! scripts {
 }
 
 scripts! {
-    ENQUEUE_ = "enqueue", "enqueue.lua", [KINDS, BUCKET, LINES, FINISH, REPLACE, STORE];
+    ENQUEUE_ = "enqueue", "enqueue.lua", [KINDS, BUCKET, LINES, FINISH, REPLACE, STORE, ENQUEUE];
+    FIRE = "fire", "fire.lua", [KINDS, BUCKET, LINES, FINISH, REPLACE, STORE, ENQUEUE, SCHEDULES_LIB];
     CLAIM_ = "claim", "claim.lua", [BUCKET, LINES, LIMITS, SLOTS, BUDGETS, SERVE, CLAIM];
     SETTLE_ = "settle", "settle.lua", [BUCKET, LINES, LIMITS, SLOTS, FINISH, NOTES_LIB, REPLACE, STORE, SETTLE];
     SETTLE_AND_CLAIM = "settle and claim", "settle_and_claim.lua",
@@ -65,6 +68,9 @@ scripts! {
     STATS = "stats", "stats.lua", [];
     ALERTS = "alerts", "alerts.lua", [];
     GAUGES = "gauges", "gauges.lua", [];
+    PUT_SCHEDULES = "put schedules", "put_schedules.lua", [SCHEDULES_LIB];
+    SCHEDULES = "schedules", "schedules.lua", [SCHEDULES_LIB];
+    CHANGE_SCHEDULE = "change schedule", "change_schedule.lua", [SCHEDULES_LIB];
     PAUSE = "pause", "pause.lua", [];
     PAUSE_KIND = "pause", "pause_kind.lua", [];
     FSCK_JOBS = "fsck", "fsck_jobs.lua", [BUCKET, LINES];

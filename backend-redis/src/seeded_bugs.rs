@@ -20,7 +20,7 @@ const ALERTS: &str = "backend-redis/scripts/alerts.lua";
 const BATCH: &str = "backend-redis/scripts/batch.lua";
 const AMEND: &str = "backend-redis/scripts/amend.lua";
 const CANCEL: &str = "backend-redis/scripts/cancel.lua";
-const ENQUEUE: &str = "backend-redis/scripts/enqueue.lua";
+const ENQUEUE: &str = "backend-redis/scripts/lib/enqueue.lua";
 const PAUSE_KIND: &str = "backend-redis/scripts/pause_kind.lua";
 const EXTEND: &str = "backend-redis/scripts/extend.lua";
 const PROMOTE: &str = "backend-redis/scripts/promote.lua";
@@ -28,6 +28,9 @@ const PRUNE_DEAD: &str = "backend-redis/scripts/prune_dead.lua";
 const REAP: &str = "backend-redis/scripts/reap.lua";
 const REPLAY: &str = "backend-redis/scripts/replay.lua";
 const NOTES: &str = "backend-redis/scripts/lib/notes.lua";
+const FIRE: &str = "backend-redis/scripts/fire.lua";
+const PUT_SCHEDULES: &str = "backend-redis/scripts/put_schedules.lua";
+const CHANGE_SCHEDULE: &str = "backend-redis/scripts/change_schedule.lua";
 const SAVE: &str = "backend-redis/scripts/save.lua";
 
 /// The text of a script with the defect of this process, if it has one there.
@@ -223,6 +226,18 @@ const BUGS: &[TextBug] = &[
         &[("    for _, entry in ipairs(due) do Lines.touch(Lines.at(Lines.name_in(entry))) end\n    if look", "    if look")]),
     bug("lua_rule_change_unheard", "lines that stood still under what was declared before go on standing", SERVE,
         &[("      for _, entry in ipairs(some) do Lines.touch(Lines.at(Lines.name_in(entry))) end\n", "")]),
+    bug("lua_fires_twice", "a tick fires whatever has become of the watermark since", FIRE,
+        &[("if it.watermark ~= tonumber(ARGV[3]) or to", "if to")]),
+    bug("lua_fires_early", "a tick fires before its time", FIRE,
+        &[("  if to > now_ms() then return { 4 } end\n", "")]),
+    bug("lua_fires_while_paused", "a paused schedule fires", FIRE,
+        &[("tonumber(ARGV[2]) or it.paused then", "tonumber(ARGV[2]) then")]),
+    bug("lua_watermark_stays", "a tick is fired and not noted", FIRE,
+        &[("  it.watermark = to\n", "")]),
+    bug("lua_definition_made_up_for", "ticks from before a change fire", PUT_SCHEDULES,
+        &[("watermark = now,", "watermark = it and it.watermark or now,")]),
+    bug("lua_pause_made_up_for", "ticks of a pause fire when it ends", CHANGE_SCHEDULE,
+        &[("if change == 'resume' and it.paused then", "if false then")]),
     bug("lua_types_not_looked_at", "a key of another type is found after the first write", HEAD,
         &[("if type ~= 'none' and", "if false and")]),
 ];

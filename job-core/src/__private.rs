@@ -4,8 +4,8 @@ pub use crate::into_outcome::{AsError, AsIntoJobError, AsNothing, AsValue, Error
 pub use crate::result::{ReturnValue, keep_result};
 pub use crate::{
     Backoff, Client, DeadJob, DeadLetter, EnqueueError, Enqueued, FailureInfo, HasResult, IdempotencyKey,
-    Jitter, Job, JobContext, JobError, JobSpec, Key, KeyPart, Kind, LimitName, LimitRule, NewJob, OnConflict,
-    Priority, QueueName, Rate, State, StateNeed, UniqueKey, When,
+    Jitter, Job, JobContext, JobError, JobSpec, Key, KeyPart, Kind, LimitName, LimitRule, Missed, NewJob,
+    OnConflict, Overlap, Priority, QueueName, Rate, Schedule, State, StateNeed, UniqueKey, When,
 };
 pub use jiff::Timestamp;
 pub use serde;
@@ -96,6 +96,20 @@ pub fn key_by<'a, A, K: Into<Key>>(args: &'a A, make: impl FnOnce(&'a A) -> K) -
 #[must_use]
 pub fn limit_name(name: &str) -> LimitName {
     LimitName::new(name).expect("the attribute has checked it")
+}
+
+/// A schedule that `#[job]` has checked.
+#[must_use]
+pub fn cron(
+    name: &str,
+    cron: &str,
+    zone: &str,
+    missed: Missed,
+    overlap: Overlap,
+    jitter: Duration,
+) -> Schedule {
+    let schedule = Schedule::new(name, cron).and_then(|s| s.tz(zone)).and_then(|s| s.jitter(jitter));
+    schedule.expect("checked when it was compiled").missed(missed).overlap(overlap)
 }
 
 /// The constant of a `queue = PATH`: a `&str`, checked when compiled, or a `QueueName`.

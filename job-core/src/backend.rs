@@ -4,6 +4,7 @@ use crate::error::BackendError;
 use crate::limits::{Declared, LimitName};
 use crate::new_job::{Headers, NewJob, Priority};
 use crate::note::{NoteEdit, Notes};
+use crate::schedule::{FireRequest, Fired, ScheduleDef, Schedules};
 use crate::verdict::{Settled, Settlement};
 use crate::{JobId, Kind, LeaseId, QueueName, WorkerId};
 use async_trait::async_trait;
@@ -47,6 +48,10 @@ use std::time::Duration;
 ///   gives no more than its kind's [`KindLimits::line`](crate::KindLimits::line) allows, counting what has left it and has neither
 ///   ended nor come back; one that is `ordered` stands still from a claim until that job has ended or is dead. If both jobs
 ///   in lines and jobs without are ready, each get about half of a claim, however small.
+/// - **C11** A tick of a schedule is fired at most once for each version of it, by any number of processes: its jobs are stored in
+///   the step that moves the watermark past it, and that step is refused if version or watermark are not those that were
+///   looked at, if the schedule is paused, or if the store's clock has not come so far. Another definition, like the end of a
+///   pause, moves the watermark to now: nothing from before is made up for.
 /// - **C13** Notes are written under the lease of their job, all of a call or none; a lease that is no longer current
 ///   changes nothing. They live as long as the job: until it completes, is cancelled or is discarded.
 /// - **C14** The end of a job that belongs to a batch counts there exactly once, however it ends: its verdict, a reap, a cancel,
@@ -120,6 +125,17 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
         queue: &QueueName,
         request: &MaintainRequest,
     ) -> Result<Maintained, BackendError>;
+
+    /// Keeps these schedules of a queue, all or none. One that is there with the same definition stays as it is, but for its job,
+    /// which is replaced; another definition makes another version, and moves the watermark to now (C11). A pause stays.
+    async fn put_schedules(&self, queue: &QueueName, schedules: &[ScheduleDef]) -> Result<(), BackendError>;
+
+    /// The schedules of a queue by name, and what the store's clock says. Every runtime asks for them every second.
+    async fn schedules(&self, queue: &QueueName) -> Result<Schedules, BackendError>;
+
+    /// One step of a schedule: moves its watermark and stores the jobs of its ticks, both or neither (C11). A repetition with the
+    /// same jobs is answered as the first call was, whatever has become of the schedule since (C5).
+    async fn fire(&self, queue: &QueueName, request: &FireRequest<'_>) -> Result<Fired, BackendError>;
 
     /// Returns when there may be something to claim. Only a hint: it may return for nothing or miss a wake-up; a
     /// store without wake-ups never returns.

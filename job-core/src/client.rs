@@ -140,6 +140,15 @@ impl Client {
         self.layers.enqueue(job)
     }
 
+    pub(crate) fn layers(&self) -> &Layers {
+        &self.layers
+    }
+
+    /// The most bytes of arguments.
+    pub(crate) fn payload_limit(&self) -> usize {
+        self.payload_max
+    }
+
     /// What spreads its repeated calls.
     pub(crate) fn chance(&self) -> &Chance {
         &self.chance

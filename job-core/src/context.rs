@@ -4,7 +4,7 @@ use crate::attempt::{Attempt, Ending};
 use crate::backend::{ClaimedJob, Hold};
 use crate::error::{BackendError, Effect, ErrorKind};
 use crate::limits::LimitName;
-use crate::new_job::Headers;
+use crate::new_job::{Headers, NewJob};
 use crate::notebook::Desk;
 use crate::runtime::{Env, bounded};
 use crate::{BatchId, JobId, Kind, LeaseId, QueueName};
@@ -168,15 +168,24 @@ impl JobContext {
     /// [`with_state`](Self::with_state). Effects and checkpoints are remembered by this context and its clones alone.
     #[must_use]
     pub fn test() -> Self {
-        let hold = Hold { job: JobId::new(), lease: LeaseId::random(), claims: 1, locator: [0; 3] };
+        Self::alone(JobId::new(), Kind::from_static("test"), QueueName::from_static("test"), Headers::new())
+    }
+
+    /// Of the arguments of a schedule, which belong to no attempt.
+    pub(crate) fn of_schedule(job: &NewJob) -> Self {
+        Self::alone(job.id, job.kind.clone(), job.queue.clone(), job.headers.clone())
+    }
+
+    fn alone(id: JobId, kind: Kind, queue: QueueName, headers: Headers) -> Self {
+        let hold = Hold { job: id, lease: LeaseId::random(), claims: 1, locator: [0; 3] };
         let inner = Inner {
-            kind: Kind::from_static("test"),
-            queue: QueueName::from_static("test"),
+            kind,
+            queue,
             attempt: 1,
             max_attempts: 1,
             idempotency_key: OnceLock::new(),
             enqueued_at: Timestamp::now(),
-            headers: Headers::new(),
+            headers,
             cancelled: CancellationToken::new(),
             states: None,
             desk: Desk { hold, env: None },

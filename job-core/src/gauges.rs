@@ -1,6 +1,7 @@
 //! What an alert looks at: numbers of a queue that are read in the same time however many jobs it has.
 
 use crate::Kind;
+use crate::schedule::Schedules;
 use std::time::Duration;
 
 /// A few numbers of a queue. [`Operate::gauges`](crate::Operate::gauges) reads them.
@@ -21,6 +22,8 @@ pub struct Gauges {
     pub given: Vec<u64>,
     /// Every kind that has ready jobs, in each part that has some.
     pub kinds: Vec<KindGauge>,
+    /// The schedules.
+    pub schedules: Schedules,
 }
 
 /// The ready job of a kind that became ready first.

@@ -8,6 +8,7 @@ use crate::limits::JobLimits;
 use crate::new_job::{Priority, When};
 use crate::outcome::JobError;
 use crate::retry::Backoff;
+use crate::schedule::Schedule;
 use crate::{Kind, QueueName};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -91,6 +92,9 @@ pub struct JobSpec {
     /// How long a completed job is kept to be looked at, with what its handler returned if that is kept; `None` does not
     /// keep it, unless its queue does.
     pub keep: Option<Duration>,
+    /// When it comes by the clock, without arguments: each runtime that has the type has these schedules. Their names are unique
+    /// within the queue.
+    pub schedules: Vec<Schedule>,
     /// The handler runs on the blocking pool: it cannot be dropped, so it keeps its lease until it ends.
     pub blocking: bool,
     /// What it may take of what others need too.
@@ -127,6 +131,7 @@ impl JobSpec {
             shown: None,
             dead_letter: DeadLetter::Keep,
             keep: None,
+            schedules: Vec::new(),
             blocking: false,
             limits: JobLimits::default(),
             states: Vec::new(),

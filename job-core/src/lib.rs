@@ -41,6 +41,7 @@ mod repeats;
 mod result;
 mod retry;
 mod runtime;
+mod schedule;
 mod sealed;
 mod verdict;
 
@@ -73,7 +74,7 @@ pub use limits::{
     Declared, InvalidLimit, JobLimits, KindLimits, Limit, LimitName, LimitRecord, LimitRule, LineRecord, Rate,
 };
 pub use middleware::{JobFuture, Middleware};
-pub use names::{InvalidName, Kind, QueueName};
+pub use names::{InvalidName, Kind, QueueName, ScheduleName};
 pub use new_job::{Headers, NewJob, Priority, When};
 pub use note::{Note, NoteEdit, Notes};
 pub use operate::{
@@ -85,6 +86,10 @@ pub use registry::Registration;
 pub use result::{HasResult, JobHandle, ResultError};
 pub use retry::{Backoff, FailureInfo, Jitter};
 pub use runtime::{Queue, Report, RunningRuntime, Runtime, RuntimeBuilder, RuntimeError};
+pub use schedule::{
+    FireRequest, Fired, Missed, Overlap, Schedule, ScheduleChange, ScheduleDef, ScheduleEntry, ScheduleError,
+    ScheduleRecord, ScheduleStore, Schedules,
+};
 pub use verdict::{DeadReason, ErrorReport, Kept, Settled, Settlement, Verdict};
 
 #[doc(hidden)]

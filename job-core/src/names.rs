@@ -151,6 +151,10 @@ name! {
     /// The wire name of a job type: 1-128 of `a-z 0-9 _ - .`, never a module path.
     Kind, "job name", 128
 }
+name! {
+    /// The name of a schedule within its queue: 1-128 of `a-z 0-9 _ - .`.
+    ScheduleName, "schedule name", 128
+}
 
 #[cfg(test)]
 mod tests {

@@ -217,11 +217,15 @@ impl NewJob {
     pub(crate) fn follow(&mut self, parent: JobId, layers: Option<&Layers>) -> Result<(), EnqueueError> {
         self.headers.entry(Self::PARENT_HEADER.to_owned()).or_insert_with(|| parent.to_string());
         self.check(Self::PAYLOAD_BYTES_MAX)?;
-        // If a key is taken there is nobody to tell, so the holder answers.
+        self.answer_conflicts();
+        layers.map_or(Ok(()), |layers| layers.enqueue(self))
+    }
+
+    /// Of a job that comes with a verdict or a tick: if a key is taken there is nobody to tell, so the holder answers.
+    pub(crate) fn answer_conflicts(&mut self) {
         if self.on_conflict == OnConflict::Error {
             self.on_conflict = OnConflict::Existing;
         }
-        layers.map_or(Ok(()), |layers| layers.enqueue(self))
     }
 
     /// Checks that what is to happen if a key is taken can happen.

@@ -9,8 +9,9 @@ use crate::gauges::Gauges;
 use crate::limits::{LimitName, LimitRecord, LimitRule, LineRecord};
 use crate::new_job::{Headers, Priority};
 use crate::note::Note;
+use crate::schedule::ScheduleChange;
 use crate::verdict::DeadReason;
-use crate::{BatchId, JobId, Kind, QueueName, WorkerId};
+use crate::{BatchId, JobId, Kind, QueueName, ScheduleName, WorkerId};
 use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -118,6 +119,14 @@ pub trait Operate: Backend {
         after: Option<(&Kind, &str)>,
         limit: u32,
     ) -> Result<Vec<LineRecord>, BackendError>;
+    /// Changes one schedule of a queue; false if it is not there, or not as it was seen. Pausing one that is paused changes nothing,
+    /// nor does resuming one that is not.
+    async fn change_schedule(
+        &self,
+        queue: &QueueName,
+        name: &ScheduleName,
+        change: ScheduleChange,
+    ) -> Result<bool, BackendError>;
 
     /// The numbers of one queue. May scan; not for a hot path.
     async fn stats(&self, queue: &QueueName) -> Result<QueueStats, BackendError>;
@@ -126,7 +135,7 @@ pub trait Operate: Backend {
     /// grow with the number of jobs. Counts may stop at `count_to`; those that are cheap may go on.
     async fn gauges(&self, queue: &QueueName, count_to: u32) -> Result<Gauges, BackendError>;
 
-    /// Every queue that ever had a job, by name.
+    /// Every queue that ever had a job or a schedule, by name.
     async fn queues(&self) -> Result<Vec<QueueName>, BackendError>;
 
     /// Keeps what a worker has raised, in place of what it reported before, for as long as the report says by the store's

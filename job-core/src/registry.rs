@@ -1,12 +1,15 @@
 //! Which handler runs which kind.
 
 use crate::context::JobContext;
+use crate::error::EnqueueError;
 use crate::job::{Job, JobSpec, Upgrade};
 use crate::middleware::JobFuture;
+use crate::new_job::NewJob;
 use crate::{sealed, seeded_bug};
 use bytes::Bytes;
 use std::fmt;
 
+type Scheduled = fn() -> Result<NewJob, EnqueueError>;
 type Start = fn(Bytes, JobContext) -> Result<JobFuture, String>;
 
 /// One type of job for a runtime: its options and its handler. `jobs![send_invoice, …]` makes a list of them.
@@ -14,19 +17,25 @@ type Start = fn(Bytes, JobContext) -> Result<JobFuture, String>;
 pub struct Registration {
     spec: &'static JobSpec,
     start: Start,
+    scheduled: Scheduled,
 }
 
 impl Registration {
     /// The registration of `J`.
     #[must_use]
     pub fn of<J: Job>() -> Self {
-        Self { spec: J::spec(), start: start::<J> }
+        Self { spec: J::spec(), start: start::<J>, scheduled: scheduled::<J> }
     }
 
     /// The options.
     #[must_use]
     pub fn spec(&self) -> &'static JobSpec {
         self.spec
+    }
+
+    /// The job that a schedule of its type enqueues: one without arguments.
+    pub(crate) fn scheduled(&self) -> Result<NewJob, EnqueueError> {
+        (self.scheduled)()
     }
 
     /// Decodes arguments of this version or an older one and makes the handler's future; the error says where the arguments
@@ -45,6 +54,16 @@ impl fmt::Debug for Registration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Registration").field(&self.spec.kind).finish()
     }
+}
+
+fn scheduled<J: Job>() -> Result<NewJob, EnqueueError> {
+    let job: J = serde_json::from_str("{}").map_err(|e| {
+        EnqueueError::rejected(format!(
+            "a job with a schedule has no arguments, but {} needs some: {e}",
+            J::spec().kind
+        ))
+    })?;
+    NewJob::of(&job)
 }
 
 fn upgraded(version: u32, payload: &[u8], upgrade: Upgrade) -> Result<Bytes, String> {

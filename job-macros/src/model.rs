@@ -70,6 +70,9 @@ impl Model {
             );
         }
         let arg_names: Vec<Ident> = params.args.iter().map(|arg| arg.name.clone()).collect();
+        let own_key = options.unique.as_ref().map(|key| key.name.clone());
+        let stored: Vec<String> = arg_names.iter().map(plain).collect();
+        options::cron::check(&options.crons, &stored, own_key.as_deref(), errors);
         let names = Names { args: &arg_names, injected: &params.injected, complete: signature_ok };
         let redacted = redacted(&options, &names, errors);
         let mut read = |option: Option<KeyOption>| {

@@ -1,6 +1,7 @@
 //! The options, each checked by itself.
 
 mod conflict;
+pub(crate) mod cron;
 mod dead_letter;
 mod keys;
 mod limits;
@@ -8,6 +9,7 @@ mod redact;
 mod values;
 
 pub(crate) use conflict::ConflictValue;
+pub(crate) use cron::{CronValue, MissedValue};
 pub(crate) use dead_letter::DeadLetterValue;
 pub(crate) use keys::{KeyOption, Scope};
 pub(crate) use limits::{LimitsValue, RateValue, RuleValue};
@@ -21,7 +23,7 @@ use proc_macro2::{Ident, TokenStream};
 use quote::ToTokens;
 use syn::{Expr, ExprPath, Lit, LitStr, Path};
 
-const NAMES: [&str; 29] = [
+const NAMES: [&str; 30] = [
     "name",
     "aliases",
     "queue",
@@ -45,6 +47,7 @@ const NAMES: [&str; 29] = [
     "version",
     "upgrade",
     "redact",
+    "cron",
     "dead_letter",
     "keep",
     "result",
@@ -54,8 +57,7 @@ const NAMES: [&str; 29] = [
 ];
 
 /// Designed, and refused by name until they do something.
-const LATER: [&str; 11] = [
-    "cron",
+const LATER: [&str; 10] = [
     "limit",
     "deadline",
     "delay",
@@ -91,6 +93,7 @@ pub(crate) struct Options {
     pub(crate) upgrade: Option<ExprPath>,
     /// The arguments that are named, as they are named.
     pub(crate) redact: Vec<Ident>,
+    pub(crate) crons: Vec<CronValue>,
     pub(crate) dead_letter: Option<DeadLetterValue>,
     /// How long a completed job is kept.
     pub(crate) keep: Option<DurationValue>,
@@ -128,7 +131,8 @@ pub(crate) fn parse(tokens: TokenStream, errors: &mut Errors) -> Options {
         let keyed =
             matches!(name.as_str(), "concurrency" | "rate_limit") && matches!(arg.value, Value::Group(_));
         let slot = if keyed { format!("{name}(…)") } else { name.clone() };
-        if seen.contains(&slot) {
+        // A job may come by several schedules.
+        if seen.contains(&slot) && name != "cron" {
             errors.at(&arg.key, format!("`{name}` is set twice"));
             continue;
         }
@@ -192,6 +196,7 @@ fn set(options: &mut Options, name: &str, arg: &Arg, errors: &mut Errors) -> syn
         "version" => options.version = Some(version(arg.expr("version = 2")?)?),
         "upgrade" => options.upgrade = Some(upgrade(arg.expr("upgrade = path::to::function")?)?),
         "redact" => options.redact = redact::parse(arg.expr(r#"redact = ["card_number"]"#)?, errors)?,
+        "cron" => options.crons.push(cron::parse(arg, errors)?),
         "dead_letter" => {
             options.dead_letter = Some(dead_letter::parse(arg.expr("dead_letter = discard")?)?);
         }

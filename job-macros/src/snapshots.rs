@@ -135,3 +135,12 @@ fn return_types() {
 fn a_wrong_signature_leaves_a_stand_in() {
     check("fallback", "retries = 3", "fn send(to: &str, id: u64) {}");
 }
+
+#[test]
+fn cron() {
+    check(
+        "cron",
+        r#"cron("0 3 * * *", tz = "Europe/Berlin", overlap = skip, missed = all(10), jitter = "30s"), cron = "@hourly""#,
+        "async fn digest() {}",
+    );
+}

@@ -69,6 +69,14 @@ macro_rules! forward_operate {
             ) -> Result<Vec<::job_core::LineRecord>, ::job_core::BackendError> {
                 self.$($field).+.lines(queue, after, limit).await
             }
+            async fn change_schedule(
+                &self,
+                queue: &::job_core::QueueName,
+                name: &::job_core::ScheduleName,
+                change: ::job_core::ScheduleChange,
+            ) -> Result<bool, ::job_core::BackendError> {
+                self.$($field).+.change_schedule(queue, name, change).await
+            }
             async fn stats(&self, queue: &::job_core::QueueName) -> Result<::job_core::QueueStats, ::job_core::BackendError> {
                 self.$($field).+.stats(queue).await
             }

@@ -203,6 +203,20 @@ macro_rules! __checks {
                 version_and_headers_come_back,
                 a_nul_in_a_header_is_kept_or_refused,
             }
+            c11_schedules {
+                what_is_put_is_there,
+                a_tick_is_fired_with_its_jobs,
+                a_tick_that_is_left_out_moves_the_watermark,
+                a_repeated_step_is_answered_as_before,
+                many_schedulers_fire_a_tick_once,
+                a_stale_step_fires_nothing,
+                a_tick_does_not_come_early,
+                another_definition_begins_anew,
+                a_paused_schedule_fires_nothing,
+                a_removed_schedule_is_gone,
+                a_tick_meets_a_live_job,
+                a_wait_ends_with_a_tick,
+            }
             c12_limits {
                 no_more_are_claimed_than_allowed,
                 every_verdict_frees_a_slot,
@@ -225,9 +239,6 @@ macro_rules! __checks {
                 a_line_has_an_order,
                 a_line_gives_no_more_than_it_may,
                 a_crash_gives_a_line_back,
-                an_ordered_line_waits_for_the_job_before,
-                an_ordered_line_keeps_its_order_over_a_crash,
-                what_is_gone_holds_no_line,
                 a_line_has_a_rate_of_its_own,
                 lines_and_lanes_share_a_claim,
                 limits_bind_lines,
@@ -238,6 +249,11 @@ macro_rules! __checks {
                 a_suspect_of_a_line_runs_alone,
                 lines_hear_of_a_new_declaration,
                 what_is_cancelled_waits_no_more,
+            }
+            c12_order {
+                an_ordered_line_waits_for_the_job_before,
+                an_ordered_line_keeps_its_order_over_a_crash,
+                what_is_gone_holds_no_line,
             }
             c13_notes {
                 notes_reach_the_next_attempt,

@@ -14,7 +14,7 @@ use support::{Act, Fault, Faulty, Log, Script, dead_of, runtime, until, until_dr
 use tokio::time::{Instant, sleep};
 
 /// Where to panic, and where else so that the first place is reached.
-const POINTS: [(&str, Option<&str>); 16] = [
+const POINTS: [(&str, Option<&str>); 17] = [
     ("claimer.wake", None),
     ("claimer.poll", None),
     ("claimer.planned", None),
@@ -26,6 +26,7 @@ const POINTS: [(&str, Option<&str>); 16] = [
     ("keeper.extended", None),
     ("maintainer.tick", None),
     ("maintainer.answered", None),
+    ("scheduler.tick", None),
     ("listener.woken", None),
     ("queue_supervisor.start", None),
     ("queue_supervisor.event", Some("claimer.wake")),

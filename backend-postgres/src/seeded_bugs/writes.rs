@@ -7,6 +7,7 @@ const ALERTS: &str = "backend-postgres/migrations/0013_alerts.sql";
 const AMEND: &str = "backend-postgres/migrations/0009_amend.sql";
 const BATCHES: &str = "backend-postgres/migrations/0010_batches.sql";
 const KEYS: &str = "backend-postgres/migrations/0012_keys.sql";
+const SCHEDULES: &str = "backend-postgres/migrations/0020_schedules.sql";
 const SETTLE: &str = "backend-postgres/migrations/0003_settle.sql";
 
 pub(super) const BUGS: &[SqlBug] = &[
@@ -238,6 +239,43 @@ pub(super) const BUGS: &[SqlBug] = &[
             "perform {schema}.write_notes(p_id, p_names, p_values);",
             "perform {schema}.write_notes(p_id, n.names, n.values) from (select array_agg(e.name) as names, array_agg(e.value) as values from unnest(p_names, p_values) e(name, value) where e.value is not null) n where n.names is not null;",
         )],
+    ),
+    // ---- schedules
+    bug(
+        "sql_fires_twice",
+        "a tick fires whatever has become of the watermark since",
+        SCHEDULES,
+        &[("if s.watermark <> p_from or p_to", "if p_to")],
+    ),
+    bug(
+        "sql_fires_early",
+        "a tick fires before its time",
+        SCHEDULES,
+        &[("if p_to > clock_timestamp() then", "if false then")],
+    ),
+    bug(
+        "sql_fires_while_paused",
+        "a paused schedule fires",
+        SCHEDULES,
+        &[("is distinct from p_version or s.paused then", "is distinct from p_version then")],
+    ),
+    bug(
+        "sql_any_version_fires",
+        "a definition that has been changed fires on",
+        SCHEDULES,
+        &[("if s.version is distinct from p_version or", "if s.version is null or")],
+    ),
+    bug(
+        "sql_step_forgotten",
+        "a step whose answer was lost is refused when it is repeated",
+        SCHEDULES,
+        &[("where e.request = p_request;\n    if found", "where e.request = p_request;\n    if false")],
+    ),
+    bug(
+        "sql_definition_made_up_for",
+        "ticks from before a change fire",
+        SCHEDULES,
+        &[("job = excluded.job, watermark = clock_timestamp()", "job = excluded.job")],
     ),
     // ---- alerts
     bug(

@@ -5,6 +5,7 @@ use super::history::History;
 use super::latch::{Latch, Levels};
 use super::rule::{Measure, Rule};
 use crate::gauges::{Gauges, KindGauge};
+use crate::schedule::late;
 use crate::{Kind, QueueName, seeded_bug};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -32,7 +33,7 @@ impl Evaluation {
         let reach = |rule: &Rule| match rule.measure {
             Measure::DeadGrowth(within) => within,
             Measure::OldestReady | Measure::NoWorker => Duration::from_millis(rule.raises_at),
-            Measure::DeadDepth | Measure::QueueDepth => Duration::ZERO,
+            Measure::DeadDepth | Measure::QueueDepth | Measure::MissedSchedule => Duration::ZERO,
         };
         let keep = rules.iter().map(reach).max().unwrap_or_default();
         Self { rules, keep, queues: BTreeMap::new() }
@@ -106,6 +107,14 @@ fn measure(
             let ages = ages.map(|gauge| ms(history.ready_for(gauge, now)));
             whole(ages.max().unwrap_or(0))
         }
+        Measure::MissedSchedule => {
+            let mut values = BTreeMap::new();
+            for (kind, late) in late(&gauges.schedules) {
+                let value: &mut u64 = values.entry(Some(kind)).or_default();
+                *value = (*value).max(ms(late));
+            }
+            values
+        }
         Measure::NoWorker => {
             let mut values = BTreeMap::new();
             let foreign =
@@ -141,6 +150,10 @@ fn report(
         }
         (_, Measure::QueueDepth) => format!("queue {queue} has {value} ready jobs"),
         (_, Measure::OldestReady) => format!("queue {queue} has a job that has been ready for {seconds} s"),
+        (_, Measure::MissedSchedule) => {
+            let kind = kind.as_ref().map_or("-", Kind::as_str);
+            format!("queue {queue} has a schedule for {kind} whose tick nobody has fired for {seconds} s")
+        }
         (_, Measure::NoWorker) => {
             let kind = kind.as_ref().map_or("-", Kind::as_str);
             format!("queue {queue} has jobs of kind {kind} that no worker has taken for {seconds} s")

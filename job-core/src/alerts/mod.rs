@@ -35,6 +35,7 @@ use std::time::Duration;
 /// | `dead_depth` | a queue has a dead job |
 /// | `dead_growth` | 10 jobs died within 5 min |
 /// | `oldest_ready` | a job has been ready for 5 min |
+/// | `missed_schedule` | a tick of a schedule has been due for 5 min, and nobody has fired it |
 /// | `no_worker` | jobs of a kind that this runtime does not handle are ready, and nobody takes the first for 2 min |
 ///
 /// Several processes see the same and each says so: receivers tell repetitions by [`ActiveAlert::key`]. What is raised is
@@ -69,6 +70,7 @@ impl Default for Alerts {
             Rule::dead_growth(10, minutes(5)),
             Rule::oldest_ready(minutes(5)),
             Rule::no_worker(minutes(2)),
+            Rule::missed_schedule(minutes(5)),
         ];
         Self { rules, every: Duration::from_secs(10), sinks: Vec::new() }
     }

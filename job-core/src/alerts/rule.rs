@@ -30,7 +30,7 @@ pub struct Rule {
     pub(crate) queues: Vec<String>,
 }
 
-/// What a rule looks at. Rules about missed schedules will be one more.
+/// What a rule looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Measure {
     /// Dead jobs.
@@ -43,13 +43,15 @@ pub(crate) enum Measure {
     QueueDepth,
     /// For how many ms nobody has taken the first ready job of a kind that this runtime does not handle.
     NoWorker,
+    /// For how many ms the first tick of a schedule that has not been decided has been due.
+    MissedSchedule,
 }
 
 impl Measure {
     pub(crate) fn unit(self) -> &'static str {
         match self {
             Self::DeadDepth | Self::DeadGrowth(_) | Self::QueueDepth => "jobs",
-            Self::OldestReady | Self::NoWorker => "ms",
+            Self::OldestReady | Self::NoWorker | Self::MissedSchedule => "ms",
         }
     }
 }
@@ -88,6 +90,13 @@ impl Rule {
     #[must_use]
     pub fn no_worker(age: Duration) -> Self {
         Self::new("no_worker", Measure::NoWorker, ms(age))
+    }
+
+    /// A tick of a schedule has been due for this long, and nobody has fired it or left it out: no live worker works on the queue,
+    /// or none has the program that declares the schedule. Raised for the kind of its jobs. Says nothing of paused schedules.
+    #[must_use]
+    pub fn missed_schedule(age: Duration) -> Self {
+        Self::new("missed_schedule", Measure::MissedSchedule, ms(age))
     }
 
     fn new(name: &str, measure: Measure, raises_at: u64) -> Self {

@@ -2,6 +2,7 @@
 
 use super::Runtime;
 use super::core::{CoreConfig, QueueCore};
+use super::declared::Declared;
 use super::limits::{breakers, check, declared};
 use super::queue::Queue;
 use super::shared::{Env, QueueShared, Timing};
@@ -15,8 +16,9 @@ use crate::limits::{Limit, LimitName, LimitRule};
 use crate::middleware::{Layers, Middleware};
 use crate::operate::Operate;
 use crate::registry::Registration;
+use crate::schedule::ScheduleDef;
 use crate::{Kind, QueueName, WorkerId};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -26,9 +28,10 @@ use tokio::time::Instant;
 #[derive(Debug)]
 pub struct RuntimeBuilder {
     backend: Arc<dyn Operate>,
-    registrations: Vec<Registration>,
+    pub(super) registrations: Vec<Registration>,
+    pub(super) declared: Vec<Declared>,
     states: States,
-    layers: Layers,
+    pub(super) layers: Layers,
     queues: Vec<(String, Queue)>,
     default_queue: Queue,
     only: Option<Vec<String>>,
@@ -41,7 +44,7 @@ pub struct RuntimeBuilder {
     chance: Chance,
     alerts: Alerts,
     limits: Vec<(String, Limit)>,
-    problems: Vec<String>,
+    pub(super) problems: Vec<String>,
 }
 
 const LEASE_MIN: Duration = Duration::from_millis(100);
@@ -52,6 +55,7 @@ impl RuntimeBuilder {
         Self {
             backend,
             registrations: Vec::new(),
+            declared: Vec::new(),
             states: States::default(),
             layers: Layers::default(),
             queues: Vec::new(),
@@ -202,7 +206,7 @@ impl RuntimeBuilder {
     pub fn build(mut self) -> Result<Runtime, BuildError> {
         self.check_times();
         let handlers = self.check_handlers();
-        let queues = self.check_queues();
+        let (queues, mut schedules) = self.check_queues();
         self.check_durability();
         let limits = self.check_limits(&queues);
         self.problems.extend(self.alerts.problems());
@@ -245,8 +249,9 @@ impl RuntimeBuilder {
                 poll_max: self.poll_max,
             };
             let core = QueueCore::new(config, Instant::now());
-            let declared = declared(&name, &limits, &env.handlers);
-            Arc::new(QueueShared::new(name, Arc::clone(&env), core, &options, declared))
+            let limits = declared(&name, &limits, &env.handlers);
+            let schedules = schedules.remove(&name).unwrap_or_default();
+            Arc::new(QueueShared::new(name, Arc::clone(&env), core, &options, limits, schedules))
         });
         let queues = queues.collect();
         Ok(Runtime { env, queues, alerts: self.alerts, board: Board::default() })
@@ -301,7 +306,7 @@ impl RuntimeBuilder {
         handlers
     }
 
-    fn check_queues(&mut self) -> BTreeMap<QueueName, Queue> {
+    fn check_queues(&mut self) -> (BTreeMap<QueueName, Queue>, BTreeMap<QueueName, Vec<ScheduleDef>>) {
         let mut queues: BTreeMap<QueueName, Queue> = BTreeMap::new();
         let listed = std::mem::take(&mut self.queues);
         let all = listed.iter().map(|(name, options)| (format!("queue {name}"), options));
@@ -329,7 +334,8 @@ impl RuntimeBuilder {
         for registration in &self.registrations {
             queues.entry(registration.spec().queue.clone()).or_insert_with(|| self.default_queue.clone());
         }
-        let Some(only) = self.only.take() else { return queues };
+        let all: HashSet<_> = queues.keys().cloned().collect();
+        let only = self.only.take().unwrap_or_else(|| all.iter().map(ToString::to_string).collect());
         for name in only.iter().filter(|name| !queues.contains_key(name.as_str())) {
             let known = queues.keys().map(QueueName::as_str).collect::<Vec<_>>().join(", ");
             self.problems.push(format!(
@@ -337,7 +343,8 @@ impl RuntimeBuilder {
             ));
         }
         queues.retain(|name, _| only.iter().any(|o| o == name.as_str()));
-        queues
+        let schedules = self.check_schedules(&all, &queues);
+        (queues, schedules)
     }
 
     /// The limits of this runtime and of its queues, each readable.

@@ -1,10 +1,11 @@
-//! RuntimeSupervisor: the root. Starts maintenance, wake-ups and one supervisor per queue, starts them again within a
+//! RuntimeSupervisor: the root. Starts maintenance, schedules, wake-ups and one supervisor per queue, starts them again within a
 //! budget, and beyond it ends the runtime with an error.
 
 use super::listener::Listener;
 use super::maintainer::Maintainer;
 use super::queue_supervisor::QueueSupervisor;
 use super::restart::RestartBudget;
+use super::scheduler::Scheduler;
 use super::shared::{Env, QueueShared};
 use crate::fault_point;
 use ractor::{ActorCell, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
@@ -16,6 +17,7 @@ use tokio::time::Instant;
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Child {
     Maintainer,
+    Scheduler,
     Listener,
     Queue(usize),
 }
@@ -45,7 +47,8 @@ impl RuntimeSupervisor {
         myself: ActorRef<RuntimeSupervisorMsg>,
         (env, queues): (Arc<Env>, Vec<Arc<QueueShared>>),
     ) -> Result<RuntimeSupervisorState, ActorProcessingErr> {
-        let children = (0..queues.len()).map(Child::Queue).chain([Child::Listener, Child::Maintainer]);
+        let children =
+            (0..queues.len()).map(Child::Queue).chain([Child::Listener, Child::Maintainer, Child::Scheduler]);
         for child in children {
             let _ = myself.cast(RuntimeSupervisorMsg::Start(child));
         }
@@ -111,6 +114,9 @@ impl RuntimeSupervisorState {
             Child::Maintainer => {
                 ractor::Actor::spawn_linked(None, Maintainer, queues(), parent).await?.0.get_cell()
             }
+            Child::Scheduler => {
+                ractor::Actor::spawn_linked(None, Scheduler, queues(), parent).await?.0.get_cell()
+            }
             Child::Listener => {
                 ractor::Actor::spawn_linked(None, Listener, queues(), parent).await?.0.get_cell()
             }
@@ -128,7 +134,7 @@ impl RuntimeSupervisorState {
         if restart.too_often {
             let part = match child {
                 Child::Queue(at) => format!("the supervisor of queue {}", self.queues[at].name),
-                Child::Maintainer | Child::Listener => format!("{child:?}"),
+                Child::Maintainer | Child::Scheduler | Child::Listener => format!("{child:?}"),
             };
             self.env.fail(format!("{part} failed too often: {why}"));
         }

@@ -16,6 +16,7 @@ use crate::limits::Declared;
 use crate::middleware::Layers;
 use crate::operate::Operate;
 use crate::registry::Registration;
+use crate::schedule::ScheduleDef;
 use crate::{Kind, QueueName, WorkerId};
 use ractor::ActorRef;
 use std::collections::HashMap;
@@ -83,6 +84,8 @@ pub(crate) struct QueueShared {
     pub(super) limits: Declaration,
     /// How long dead jobs are kept, if not for ever.
     pub(crate) dead_kept: Option<Duration>,
+    /// Those that are part of this program.
+    pub(super) schedules: Vec<ScheduleDef>,
     core: Mutex<QueueCore>,
     claimer: Mutex<Option<Bell>>,
     settler: Mutex<Option<Bell>>,
@@ -132,6 +135,7 @@ impl QueueShared {
         core: QueueCore,
         options: &Queue,
         declared: Declared,
+        schedules: Vec<ScheduleDef>,
     ) -> Self {
         Self {
             name,
@@ -139,6 +143,7 @@ impl QueueShared {
             limits: Declaration::new(declared),
             keep: options.keep_completed,
             dead_kept: options.dead_kept,
+            schedules,
             core: Mutex::new(core),
             claimer: Mutex::default(),
             settler: Mutex::default(),

@@ -3,12 +3,14 @@
 use super::{at, keys, limits, private};
 use crate::backoff::BackoffValue;
 use crate::model::Model;
-use crate::options::{ConflictValue, DeadLetterValue, DurationValue, QueueValue, TimeoutValue};
+use crate::options::{
+    ConflictValue, CronValue, DeadLetterValue, DurationValue, MissedValue, QueueValue, TimeoutValue,
+};
 use crate::signature::{Arg, Param};
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{ExprPath, ReturnType, Type};
+use syn::{ExprPath, LitStr, ReturnType, Type};
 
 pub(super) fn implementation(job: &Model) -> TokenStream {
     let (name, cfgs) = (&job.args, job.cfgs());
@@ -142,6 +144,10 @@ fn spec(job: &Model, p: &TokenStream) -> TokenStream {
         let shown = job.params.args.iter().filter(|arg| !arg.redacted).flat_map(Arg::stored_names);
         set.push(quote!(spec.shown = ::core::option::Option::Some(::std::vec![#(#shown),*]);));
     }
+    if !options.crons.is_empty() {
+        let schedules = (1_u32..).zip(&options.crons).map(|(number, value)| cron(kind, number, value, p));
+        set.push(quote!(spec.schedules = ::std::vec![#(#schedules),*];));
+    }
     match &options.dead_letter {
         None | Some(DeadLetterValue::Keep) => {}
         Some(DeadLetterValue::Discard) => set.push(quote!(spec.dead_letter = #p::DeadLetter::Discard;)),
@@ -216,6 +222,29 @@ fn duration(value: &DurationValue) -> TokenStream {
         }
         DurationValue::Millis(millis) => quote!(::core::time::Duration::from_millis(#millis)),
         DurationValue::Const(path) => quote!(#path),
+    }
+}
+
+/// One schedule. The first has the name of the job, the others a number as well.
+fn cron(kind: &LitStr, number: u32, value: &CronValue, p: &TokenStream) -> TokenStream {
+    let name = if number == 1 { kind.value() } else { format!("{}.{number}", kind.value()) };
+    let (expression, jitter) = (&value.expression, value.jitter_ms);
+    let zone = value.zone.as_ref().map_or_else(|| "UTC".to_owned(), LitStr::value);
+    let overlap = match value.overlap.as_ref().map(ToString::to_string).as_deref() {
+        Some("skip") => quote!(Skip),
+        Some("queue") => quote!(Queue),
+        _ => quote!(Allow),
+    };
+    let missed = match value.missed {
+        None | Some(MissedValue::Once) => quote!(#p::Missed::Once),
+        Some(MissedValue::Skip(None)) => quote!(#p::Missed::skip()),
+        Some(MissedValue::Skip(Some(ms))) => {
+            quote!(#p::Missed::Skip { grace: ::core::time::Duration::from_millis(#ms) })
+        }
+        Some(MissedValue::All(max)) => quote!(#p::Missed::All { max: #max }),
+    };
+    quote! {
+        #p::cron(#name, #expression, #zone, #missed, #p::Overlap::#overlap, ::core::time::Duration::from_millis(#jitter))
     }
 }
 

@@ -2,11 +2,12 @@
 
 use super::call::{Call, ClaimJobs, Enqueue, Extend, Maintain, ReadNotes, Save, Settle, SettleAndClaim};
 use super::fault::{Drawn, Fault, Faults, Operation, Tally};
+use super::schedules::{Fire, PutSchedules, ReadSchedules};
 use async_trait::async_trait;
 use job_core::{
     Backend, BackendError, BackendInfo, Claim, ClaimRequest, Declared, Effect, Enqueued, ErrorKind, Extended,
-    Hold, IntoBackend, LeaseId, LeaseStatus, LimitName, MaintainRequest, Maintained, NewJob, NoteEdit, Notes,
-    Operate, QueueName, Settled, Settlement,
+    FireRequest, Fired, Hold, IntoBackend, LeaseId, LeaseStatus, LimitName, MaintainRequest, Maintained,
+    NewJob, NoteEdit, Notes, Operate, QueueName, ScheduleDef, Schedules, Settled, Settlement,
 };
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -301,6 +302,18 @@ impl Backend for ChaosBackend {
         request: &MaintainRequest,
     ) -> Result<Maintained, BackendError> {
         self.carry(Maintain(queue.clone(), request.clone())).await
+    }
+
+    async fn put_schedules(&self, queue: &QueueName, schedules: &[ScheduleDef]) -> Result<(), BackendError> {
+        self.carry(PutSchedules(queue.clone(), schedules.to_vec())).await
+    }
+
+    async fn schedules(&self, queue: &QueueName) -> Result<Schedules, BackendError> {
+        self.carry(ReadSchedules(queue.clone())).await
+    }
+
+    async fn fire(&self, queue: &QueueName, request: &FireRequest<'_>) -> Result<Fired, BackendError> {
+        self.carry(Fire::new(queue, request)).await
     }
 
     async fn wait(&self, queue: &QueueName) -> Result<(), BackendError> {

@@ -8,7 +8,7 @@ use job_core::{
 use std::future::Future;
 use std::time::Duration;
 
-type Answered<T> = Result<T, BackendError>;
+pub(super) type Answered<T> = Result<T, BackendError>;
 
 /// One call to a store.
 pub(super) trait Call: Send + Sync + 'static {

@@ -26,6 +26,12 @@ pub enum Operation {
     Notes,
     /// `maintain`.
     Maintain,
+    /// `put_schedules`.
+    PutSchedules,
+    /// `schedules`.
+    Schedules,
+    /// `fire`.
+    Fire,
     /// `wait`.
     Wait,
 }
@@ -43,6 +49,9 @@ impl Operation {
             Self::Save => "save",
             Self::Notes => "notes",
             Self::Maintain => "maintain",
+            Self::PutSchedules => "put_schedules",
+            Self::Schedules => "schedules",
+            Self::Fire => "fire",
             Self::Wait => "wait",
         }
     }

@@ -21,6 +21,7 @@
 mod backend;
 mod call;
 mod fault;
+mod schedules;
 
 pub use backend::ChaosBackend;
 pub use fault::{Fault, Faults, Operation, Tally};

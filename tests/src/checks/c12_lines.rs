@@ -20,12 +20,12 @@ fn changed(key: &str, change: impl FnOnce(&mut NewJob)) -> NewJob {
     job
 }
 
-fn line_of(key: &str, n: usize) -> Vec<NewJob> {
+pub(super) fn line_of(key: &str, n: usize) -> Vec<NewJob> {
     (0..n).map(|_| in_line(key)).collect()
 }
 
 /// Says what holds for the lines of [`KIND`].
-async fn declare(h: &Harness, line: LimitRule, ordered: bool) {
+pub(super) async fn declare(h: &Harness, line: LimitRule, ordered: bool) {
     let kinds = vec![KindLimits { line, ordered, ..KindLimits::none(KIND) }, KindLimits::none(OTHER_KIND)];
     h.backend.declare(&QUEUE, &Declared { limits: vec![], kinds }).await.expect("declare works");
 }
@@ -34,7 +34,7 @@ fn concurrency(jobs: u32) -> LimitRule {
     Limit::concurrency(jobs).rule().expect("a valid limit")
 }
 
-fn key_of(job: &ClaimedJob) -> &str {
+pub(super) fn key_of(job: &ClaimedJob) -> &str {
     job.headers.get(NewJob::LINE_HEADER).map_or("", String::as_str)
 }
 
@@ -42,7 +42,7 @@ fn keys(jobs: &[ClaimedJob]) -> String {
     jobs.iter().map(key_of).collect::<Vec<_>>().join("")
 }
 
-fn counts(jobs: &[ClaimedJob]) -> BTreeMap<&str, usize> {
+pub(super) fn counts(jobs: &[ClaimedJob]) -> BTreeMap<&str, usize> {
     let mut counts = BTreeMap::new();
     jobs.iter().for_each(|job| *counts.entry(key_of(job)).or_default() += 1);
     counts
@@ -163,70 +163,6 @@ pub async fn a_crash_gives_a_line_back(h: &Harness) {
         assert!(got.len() <= 1, "{got:?}");
     }
     assert_eq!(seen, 3);
-}
-
-/// An ordered line stands still until the job before has ended, whatever it goes through.
-pub async fn an_ordered_line_waits_for_the_job_before(h: &Harness) {
-    declare(h, LimitRule::default(), true).await;
-    let new = line_of("a", 4);
-    h.enqueue(&new).await;
-    h.enqueue(&line_of("b", 1)).await;
-    let got = h.take(9).jobs().await;
-    assert_eq!(counts(&got), BTreeMap::from([("a", 1), ("b", 1)]));
-    let mut held = got.into_iter().find(|j| key_of(j) == "a").expect("one of a");
-    assert_eq!(held.hold.job, new[0].id);
-    h.apply(held.hold, Verdict::Retry { after: h.units(3), error: report("e") }).await;
-    assert!(h.take(9).jobs().await.is_empty(), "it waits for its next attempt");
-    h.pass(h.units(3)).await;
-    h.promote(1).await;
-    held = h.take(9).jobs().await.remove(0);
-    assert_eq!((held.hold.job, held.attempt), (new[0].id, 2));
-    h.apply(held.hold, Verdict::Snooze { delay: h.units(3) }).await;
-    assert!(h.take(9).jobs().await.is_empty(), "it is put off");
-    h.pass(h.units(3)).await;
-    h.promote(1).await;
-    held = h.take(9).jobs().await.remove(0);
-    assert_eq!(held.hold.job, new[0].id);
-    h.apply(held.hold, Verdict::Release).await;
-    held = h.take(9).jobs().await.remove(0);
-    assert_eq!(held.hold.job, new[0].id);
-    h.apply(held.hold, Verdict::Complete).await;
-    let second = h.take(9).jobs().await;
-    assert_eq!(second.iter().map(|j| j.hold.job).collect::<Vec<_>>(), [new[1].id]);
-    h.apply(second[0].hold, Verdict::Dead { reason: DeadReason::Permanent, error: report("e") }).await;
-    let third = h.take(9).jobs().await;
-    assert_eq!(third.iter().map(|j| j.hold.job).collect::<Vec<_>>(), [new[2].id], "the dead hold nobody up");
-}
-
-/// A crash does not change the order of a line.
-pub async fn an_ordered_line_keeps_its_order_over_a_crash(h: &Harness) {
-    declare(h, LimitRule::default(), true).await;
-    let new = line_of("a", 3);
-    h.enqueue(&new).await;
-    assert_eq!(h.crash(h.take(3)).await, 1);
-    let mut order = Vec::new();
-    for _ in 0..3 {
-        let got = h.take(3).suspects(3).solo().jobs().await;
-        assert_eq!(got.len(), 1, "{got:?}");
-        order.push(got[0].hold.job);
-        h.apply(got[0].hold, Verdict::Complete).await;
-    }
-    assert_eq!(order, new.iter().map(|j| j.id).collect::<Vec<_>>());
-}
-
-/// A job that waits for its next attempt and is cancelled holds its line no longer.
-pub async fn what_is_gone_holds_no_line(h: &Harness) {
-    declare(h, LimitRule::default(), true).await;
-    let new = line_of("a", 3);
-    h.enqueue(&new).await;
-    let held = h.take(9).jobs().await;
-    h.apply(held[0].hold, Verdict::Retry { after: LONG, error: report("e") }).await;
-    h.backend.cancel(new[0].id).await.expect("cancel works");
-    let held = h.take(9).jobs().await;
-    assert_eq!(held.iter().map(|j| j.hold.job).collect::<Vec<_>>(), [new[1].id]);
-    h.backend.cancel(new[1].id).await.expect("cancel works");
-    h.apply(held[0].hold, Verdict::Cancel).await;
-    assert_eq!(h.take(9).jobs().await[0].hold.job, new[2].id);
 }
 
 /// A line with a rate gives a burst and then keeps its pace; others have their own.
@@ -389,6 +325,7 @@ pub async fn a_suspect_of_a_line_runs_alone(h: &Harness) {
     assert_eq!(got.len(), 2, "those that were near no crash");
     let got = h.take(9).suspects(9).jobs().await;
     assert_eq!(got.iter().map(|j| j.suspicion).collect::<Vec<_>>(), [Suspicion::Suspect; 2]);
+    assert_eq!(h.record(got[0].hold.job).await.crashes, 0, "most are innocent");
     assert_ne!(got[0].hold.lease, got[1].hold.lease);
     assert!(one_by_one(h).await.is_empty());
 }

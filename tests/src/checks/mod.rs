@@ -2,8 +2,10 @@
 
 pub mod alerts;
 pub mod c10_kinds;
+pub mod c11_schedules;
 pub mod c12_limits;
 pub mod c12_lines;
+pub mod c12_order;
 pub mod c13_notes;
 pub mod c14_batches;
 pub mod c1_durability;

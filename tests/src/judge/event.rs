@@ -1,8 +1,6 @@
 //! What processes write down, one line an event.
 
-use super::outside::Reach;
-use super::point::{Action, Point};
-use super::storm::Storm;
+use super::{outside::Reach, point::Action, point::Point, storm::Storm};
 use job_core::{DeadReason, Extended, Hold, JobId, LeaseId, LeaseStatus, Maintained, Settled, Verdict};
 use serde::{Deserialize, Serialize};
 

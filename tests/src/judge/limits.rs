@@ -22,7 +22,11 @@ fn concurrency(facts: &Facts, found: &mut Found) {
     for (&id, job) in &facts.jobs {
         let Some(limit) = job.asked.as_ref().and_then(|asked| asked.under.concurrency) else { continue };
         most = Some(limit);
-        for claim in &job.claims {
+        for (n, claim) in job.claims.iter().enumerate() {
+            // A claim that is repeated is the same lease.
+            if job.claims[..n].iter().any(|earlier| earlier.held == claim.held) {
+                continue;
+            }
             let told = job.verdicts.iter().filter(|v| v.held == claim.held).map(|v| v.sent).min();
             let until = told.unwrap_or(u64::MAX).min(claim.sent + SURELY_NS);
             // A server that is killed may forget its last claims, and give their room to others.

@@ -12,6 +12,7 @@ pub mod storm;
 mod summary;
 #[cfg(test)]
 mod tests;
+pub mod ticks;
 
 pub use recovery::Recovery;
 pub use summary::{Floors, Losses, Summary};

@@ -52,6 +52,16 @@ pub const EFFECT: [&str; 2] = ["effect.before_call", "effect.after_call"];
 /// Those of the handlers that complete their jobs in a transaction.
 pub const TRANSACTION: [&str; 2] = ["transaction.before_commit", "transaction.after_commit"];
 
+/// Those of a scheduler: in the runtime, on PostgreSQL, on Redis. Workers of a run without schedules do not pass the steps.
+pub const SCHEDULER: [&str; 6] = [
+    "scheduler.tick",
+    "scheduler.fired",
+    "postgres.fire.before_send",
+    "postgres.fire.after_commit",
+    "redis.fire.before_send",
+    "redis.fire.after_reply",
+];
+
 /// Those of the PostgreSQL backend.
 pub const POSTGRES: [&str; 12] = [
     "postgres.claim.before_send",
@@ -103,7 +113,8 @@ impl Point {
 
     /// The points inside of the runtime and of every backend.
     pub fn within() -> impl Iterator<Item = Self> {
-        RUNTIME.into_iter().chain(EFFECT).chain(TRANSACTION).chain(POSTGRES).chain(REDIS).map(Self::Within)
+        let runtime = RUNTIME.into_iter().chain(SCHEDULER).chain(EFFECT).chain(TRANSACTION);
+        runtime.chain(POSTGRES).chain(REDIS).map(Self::Within)
     }
 
     /// What can be done there to any purpose: a point of the runtime has no answer that could be lost, and no call that

@@ -35,6 +35,8 @@ pub enum Suite {
     Limits,
     /// The dead-letter queue.
     DeadLetters,
+    /// Schedules in whole runtimes.
+    Schedules,
     /// Bugs of the runtime itself.
     Guard,
     /// The kit on the memory store.
@@ -45,6 +47,8 @@ pub enum Suite {
     Postgres,
     /// The ready log.
     Log,
+    /// Lines and limits on PostgreSQL where transactions, marks and statistics come in.
+    Lines,
     /// Completions in transactions of an application.
     Complete,
     /// Servers that go away.
@@ -61,7 +65,7 @@ pub enum Suite {
 
 impl Suite {
     /// Every suite.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 25] = [
         Self::Core,
         Self::Runtime,
         Self::Shutdown,
@@ -74,11 +78,13 @@ impl Suite {
         Self::Expiry,
         Self::Limits,
         Self::DeadLetters,
+        Self::Schedules,
         Self::Guard,
         Self::Memory,
         Self::MemoryModel,
         Self::Postgres,
         Self::Log,
+        Self::Lines,
         Self::Complete,
         Self::Server,
         Self::Stress,
@@ -103,11 +109,13 @@ impl Suite {
             Self::Expiry => "job-conformance/expiry",
             Self::Limits => "job-conformance/limits",
             Self::DeadLetters => "job-conformance/dead_letters",
+            Self::Schedules => "job-conformance/schedules",
             Self::Guard => "job-conformance/guard",
             Self::Memory => "backend-memory/conformance",
             Self::MemoryModel => "backend-memory/model",
             Self::Postgres => "backend-postgres/conformance",
             Self::Log => "backend-postgres/log",
+            Self::Lines => "backend-postgres/lines",
             Self::Complete => "backend-postgres/complete",
             Self::Server => "backend-postgres/server",
             Self::Stress => "backend-postgres/stress",
@@ -138,7 +146,9 @@ impl Suite {
             | Self::Expiry
             | Self::Limits
             | Self::DeadLetters
+            | Self::Schedules
             | Self::Log
+            | Self::Lines
             | Self::Redis
             | Self::RedisLines => 60,
             Self::MemoryModel | Self::Complete | Self::Server | Self::Stress | Self::Postgres => 120,

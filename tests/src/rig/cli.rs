@@ -4,7 +4,7 @@ use super::history::Tail;
 use super::report;
 use super::run::{DUMP, Options, run};
 use super::store::{AnyError, Store};
-use super::worker;
+use super::{ticks, worker};
 use crate::judge::{self, Dump, Judgement, Told};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -43,6 +43,7 @@ pub async fn main(args: Vec<String>) -> ExitCode {
             Ok(number) => worker::produce(url, Path::new(path), number).await,
             Err(_) => Err(format!("{number} is not a number").into()),
         },
+        ["scheduler", url, path] => ticks::fire(url, Path::new(path)).await,
         ["check", dir] => check(Path::new(dir)),
         ["--help" | "-h"] => {
             println!("{HELP}");

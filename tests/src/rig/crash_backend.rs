@@ -7,8 +7,8 @@ use crate::judge::point::Point;
 use async_trait::async_trait;
 use job_core::{
     Backend, BackendError, BackendInfo, Claim, ClaimRequest, Declared, Effect, Enqueued, ErrorKind, Extended,
-    Hold, LeaseId, LeaseStatus, LimitName, MaintainRequest, Maintained, NewJob, NoteEdit, Notes, Operate,
-    QueueName, Settled, Settlement,
+    FireRequest, Fired, Hold, LeaseId, LeaseStatus, LimitName, MaintainRequest, Maintained, NewJob, NoteEdit,
+    Notes, Operate, QueueName, ScheduleDef, Schedules, Settled, Settlement,
 };
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -178,6 +178,18 @@ impl Backend for CrashBackend {
             self.history.write(event);
         }
         Ok(done)
+    }
+
+    async fn put_schedules(&self, queue: &QueueName, schedules: &[ScheduleDef]) -> Result<(), BackendError> {
+        self.inner.put_schedules(queue, schedules).await
+    }
+
+    async fn schedules(&self, queue: &QueueName) -> Result<Schedules, BackendError> {
+        self.inner.schedules(queue).await
+    }
+
+    async fn fire(&self, queue: &QueueName, request: &FireRequest<'_>) -> Result<Fired, BackendError> {
+        self.inner.fire(queue, request).await
     }
 
     async fn wait(&self, queue: &QueueName) -> Result<(), BackendError> {

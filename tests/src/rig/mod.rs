@@ -17,6 +17,7 @@ pub mod report;
 pub mod run;
 mod store;
 mod storms;
+pub mod ticks;
 mod worker;
 
 pub use store::{AnyError, Store};

@@ -22,14 +22,14 @@ const ORPHANED: i32 = 9;
 /// The order to go on after having been frozen.
 pub(super) const THAW: &str = "thaw";
 
-struct Process {
-    backend: Arc<dyn Operate>,
+pub(super) struct Process {
+    pub(super) backend: Arc<dyn Operate>,
     history: Arc<History>,
     fate: Arc<Fate>,
 }
 
 impl Process {
-    async fn start(url: &str, path: &Path) -> Result<Self, AnyError> {
+    pub(super) async fn start(url: &str, path: &Path) -> Result<Self, AnyError> {
         let history = Arc::new(History::create(path)?);
         history.write(Event::Boot { pid: std::process::id() });
         let fate = Arc::new(Fate::new(Arc::clone(&history)));

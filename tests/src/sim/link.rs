@@ -7,8 +7,8 @@ use crate::judge::event::{Event, Sent, Word};
 use async_trait::async_trait;
 use job_core::{
     Backend, BackendError, BackendInfo, Claim, ClaimRequest, Declared, Effect, Enqueued, ErrorKind, Extended,
-    Hold, LeaseId, LeaseStatus, LimitName, MaintainRequest, Maintained, NewJob, NoteEdit, Notes, QueueName,
-    Settled, Settlement,
+    FireRequest, Fired, Hold, LeaseId, LeaseStatus, LimitName, MaintainRequest, Maintained, NewJob, NoteEdit,
+    Notes, QueueName, ScheduleDef, Schedules, Settled, Settlement,
 };
 use std::future::Future;
 use std::sync::Arc;
@@ -210,6 +210,18 @@ impl Backend for Link {
             self.tape.write(self.process, event);
         }
         Ok(done)
+    }
+
+    async fn put_schedules(&self, queue: &QueueName, schedules: &[ScheduleDef]) -> Result<(), BackendError> {
+        self.call(self.chaos.under(Fault::None).put_schedules(queue, schedules)).await
+    }
+
+    async fn schedules(&self, queue: &QueueName) -> Result<Schedules, BackendError> {
+        self.call(self.chaos.under(Fault::None).schedules(queue)).await
+    }
+
+    async fn fire(&self, queue: &QueueName, request: &FireRequest<'_>) -> Result<Fired, BackendError> {
+        self.call(self.chaos.under(Fault::None).fire(queue, request)).await
     }
 
     async fn wait(&self, queue: &QueueName) -> Result<(), BackendError> {

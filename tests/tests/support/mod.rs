@@ -4,10 +4,11 @@
 use async_trait::async_trait;
 use job_core::{
     AlertReport, Amendment, Backend, BackendError, BackendInfo, BatchId, BatchRecord, Cancelled, Claim,
-    ClaimRequest, Client, Declared, Effect, Enqueued, ErrorKind, Extended, Gauges, Hold, Job, JobContext,
-    JobError, JobId, JobRecord, JobSpec, JobState, Kind, LeaseId, LeaseStatus, LimitName, LimitRecord,
-    LimitRule, LineRecord, ListFilter, MaintainRequest, Maintained, NewJob, NoteEdit, Notes, Operate, Page,
-    Queue, QueueName, QueueStats, RaisedAlert, Runtime, RuntimeBuilder, Settled, Settlement,
+    ClaimRequest, Client, Declared, Effect, Enqueued, ErrorKind, Extended, FireRequest, Fired, Gauges, Hold,
+    Job, JobContext, JobError, JobId, JobRecord, JobSpec, JobState, Kind, LeaseId, LeaseStatus, LimitName,
+    LimitRecord, LimitRule, LineRecord, ListFilter, MaintainRequest, Maintained, NewJob, NoteEdit, Notes,
+    Operate, Page, Queue, QueueName, QueueStats, RaisedAlert, Runtime, RuntimeBuilder, ScheduleChange,
+    ScheduleDef, ScheduleName, Schedules, Settled, Settlement,
 };
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -227,6 +228,18 @@ impl Backend for Faulty {
     ) -> Result<Maintained, BackendError> {
         self.call("maintain", self.inner.maintain(queue, request)).await
     }
+    async fn put_schedules(&self, queue: &QueueName, schedules: &[ScheduleDef]) -> Result<(), BackendError> {
+        self.call("put_schedules", self.inner.put_schedules(queue, schedules)).await
+    }
+
+    async fn schedules(&self, queue: &QueueName) -> Result<Schedules, BackendError> {
+        self.call("schedules", self.inner.schedules(queue)).await
+    }
+
+    async fn fire(&self, queue: &QueueName, request: &FireRequest<'_>) -> Result<Fired, BackendError> {
+        self.call("fire", self.inner.fire(queue, request)).await
+    }
+
     async fn wait(&self, queue: &QueueName) -> Result<(), BackendError> {
         self.call("wait", self.inner.wait(queue)).await
     }
@@ -298,6 +311,14 @@ impl Operate for Faulty {
         limit: u32,
     ) -> Result<Vec<LineRecord>, BackendError> {
         self.inner.lines(queue, after, limit).await
+    }
+    async fn change_schedule(
+        &self,
+        queue: &QueueName,
+        name: &ScheduleName,
+        change: ScheduleChange,
+    ) -> Result<bool, BackendError> {
+        self.call("change_schedule", self.inner.change_schedule(queue, name, change)).await
     }
     async fn stats(&self, queue: &QueueName) -> Result<QueueStats, BackendError> {
         self.inner.stats(queue).await

@@ -160,6 +160,18 @@ impl Backend for Shelf {
         unreachable!("nobody maintains")
     }
 
+    async fn put_schedules(&self, _: &QueueName, _: &[crate::ScheduleDef]) -> Result<(), BackendError> {
+        unreachable!("nobody schedules")
+    }
+
+    async fn schedules(&self, _: &QueueName) -> Result<crate::Schedules, BackendError> {
+        unreachable!("nobody schedules")
+    }
+
+    async fn fire(&self, _: &QueueName, _: &crate::FireRequest<'_>) -> Result<crate::Fired, BackendError> {
+        unreachable!("nobody schedules")
+    }
+
     async fn wait(&self, _: &QueueName) -> Result<(), BackendError> {
         unreachable!("nobody waits")
     }
@@ -231,6 +243,15 @@ impl Operate for Shelf {
     ) -> Result<Vec<LineRecord>, BackendError> {
         unreachable!("nobody looks")
     }
+    async fn change_schedule(
+        &self,
+        _: &QueueName,
+        _: &crate::ScheduleName,
+        _: crate::ScheduleChange,
+    ) -> Result<bool, BackendError> {
+        unreachable!("nobody schedules")
+    }
+
     async fn stats(&self, _: &QueueName) -> Result<QueueStats, BackendError> {
         unreachable!("nobody looks")
     }

@@ -31,7 +31,7 @@ pub(super) fn claim(store: &MemoryBackend, _: Duration) -> Vec<ClaimedJob> {
     job.place = Place::Running;
     job.claims += 1;
     let claimed = job.claimed(lease, slot, 0);
-    let leased = vec![Leased { job: job.id, slot, fate: Fate::Held }];
+    let leased = vec![Leased { job: job.id, slot, fate: Fate::Held, under: 0 }];
     state.queues[0].leases.grant(lease, WorkerId::random(), leased, LONG);
     vec![claimed]
 }

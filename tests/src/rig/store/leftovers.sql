@@ -14,3 +14,4 @@ union all select 'notes of jobs that are gone', count(*) from note n
 union all select 'ends that no batch has counted', count(*) from arrival
 union all select 'batches that are not over', count(*) from batch where over_at is null
 union all select 'cancel requests for nobody', count(*) from cancel_request
+union all select 'jobs that wait in lines', count(*) from waiting

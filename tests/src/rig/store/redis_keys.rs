@@ -32,6 +32,11 @@ pub(super) struct Contents {
     /// Jobs of batches, and batches some of whose jobs have not ended.
     members: i64,
     open_batches: i64,
+    /// Jobs that have a line, and those that wait there; lines with waiting jobs; slots of limits.
+    lined: BTreeSet<Bytes>,
+    in_lines: i64,
+    open_lines: i64,
+    slots: i64,
     /// Keys that have to go by themselves one day, and will not.
     lasting: i64,
     /// Keys that nobody knows.
@@ -46,6 +51,8 @@ impl Contents {
             let suffix = name.split_once('}').map_or("", |(_, suffix)| suffix);
             if name.contains(":batch:") {
                 contents.read_batch(server, &key).await?;
+            } else if name.contains(":limit:") || name.contains(":limits}") {
+                contents.read_limit(server, &key, suffix).await?;
             } else {
                 contents.read_key(server, &key, suffix).await?;
             }
@@ -60,7 +67,10 @@ impl Contents {
         suffix: &str,
     ) -> RedisResult<()> {
         match suffix {
-            "q" | "kinds" => {}
+            "q" | "kinds" | "ls" | "s" => {}
+            "lk" => self.lined.extend(ask::<Vec<Bytes>>(server, cmd("HKEYS").arg(key)).await?),
+            "lw" => self.in_lines += ask::<i64>(server, cmd("ZCARD").arg(key)).await?,
+            "lo" => self.open_lines += ask::<i64>(server, cmd("ZCARD").arg(key)).await?,
             "j" => self.jobs.extend(ask::<Vec<Bytes>>(server, cmd("HKEYS").arg(key)).await?),
             "m" => self.metas.extend(ask::<BTreeMap<_, _>>(server, cmd("HGETALL").arg(key)).await?),
             "e" => self.errors.extend(ask::<Vec<Bytes>>(server, cmd("HKEYS").arg(key)).await?),
@@ -97,6 +107,22 @@ impl Contents {
         let counts: [Option<u64>; 2] = ask(server, cmd("HMGET").arg(key).arg("members").arg("ended")).await?;
         self.open_batches += i64::from(counts[0] != counts[1]);
         self.will_go(server, key).await
+    }
+
+    /// Holders that have not given back what they had go with their time.
+    async fn read_limit(
+        &mut self,
+        server: &mut MultiplexedConnection,
+        key: &[u8],
+        suffix: &str,
+    ) -> RedisResult<()> {
+        match suffix {
+            "q" => {}
+            "run" => self.slots += ask::<i64>(server, cmd("HLEN").arg(key)).await?,
+            "x" => self.slots += ask::<i64>(server, cmd("ZCARD").arg(key)).await?,
+            _ => self.unknown.push(suffix.to_owned()),
+        }
+        Ok(())
     }
 
     async fn line(
@@ -160,6 +186,9 @@ impl Contents {
             ("follow-ups on their way".to_owned(), self.outbox),
             ("jobs of batches".to_owned(), self.members),
             ("batches that are not over".to_owned(), self.open_batches),
+            ("lines of jobs that have ended".to_owned(), count(&mut self.lined.iter())),
+            ("jobs that wait in lines".to_owned(), self.in_lines),
+            ("lines in which jobs wait".to_owned(), self.open_lines),
             ("receipts without an end".to_owned(), self.lasting),
         ];
         left.extend(self.unknown.iter().map(|suffix| (format!("keys {suffix}"), 1)));

@@ -1,0 +1,1 @@
+select {schema}.put_schedules($1, $2, $3, $4)
