@@ -23,7 +23,7 @@ if redis.call('ZSCORE', D, handle) or redis.call('ZSCORE', C, handle) then retur
 if kind_of(handle) > kinds then return -kind_of(handle) end
 local lane = KEYS[HEAD + kind_of(handle)]
 local score = tonumber(redis.call('ZSCORE', lane, handle) or 0)
-if score >= LINE then leave_line(handle, score) end
+if score >= LINE then Lines.leave(handle, score) end
 redis.call('ZREM', WS, handle)
 redis.call('ZREM', WR, handle)
 redis.call('ZREM', lane, handle)

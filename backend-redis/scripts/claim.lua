@@ -2,7 +2,7 @@
 local leases, kinds = #ARGV - 8, tonumber(ARGV[7])
 local first = HEAD + leases + kinds + 1
 local bad = wrong_type(1, HEAD) or wrong_type(HEAD + 1, HEAD + leases, 'hash') or wrong_type(HEAD + leases + 1, first - 1, 'zset')
-  or wrong_home_keys(first, (#KEYS - first + 1) / 3)
+  or ARGV[1] ~= '' and Slots.wrong_keys(first, (#KEYS - first + 1) / 3)
 if bad then return bad end
-know_homes(ARGV[1], first)
+if ARGV[1] ~= '' then Slots.know(ARGV[1], first) end
 return claim(2, HEAD + 1)

@@ -8,7 +8,7 @@ for no = 1, #ARGV - 2 do
   local lease, key = ARGV[no + 2], KEYS[HEAD + no]
   local found = redis.call('HMGET', key, 'h', 'f', 'g')
   if found[3] then
-    for _, slot in ipairs(slots_of(found[3])) do limited[#limited + 1] = { no, slot.name, lease .. SHARD, slot.count } end
+    for _, slot in ipairs(Slots.read(found[3])) do limited[#limited + 1] = { no, slot.name, lease .. Slots.shard, slot.count } end
   end
   if found[1] and redis.call('ZSCORE', X, lease) then
     letters[no] = '1'

@@ -42,11 +42,11 @@ end
 
 -- Whether the line of a job knows where it is.
 local function look_at_line(id, handle, name)
-  local letter = letter_of(id)
+  local letter = Lines.letter_of(id)
   -- One that has completed and is kept is of no line any more.
   if name == '' or redis.call('ZSCORE', C, handle) then return end
   local score = tonumber(redis.call('ZSCORE', lane_of(handle), handle) or 0)
-  local line, member = line_at(name), nil
+  local line, member = Lines.at(name), nil
   local is = (redis.call('HEXISTS', RUN, id) == 1 or score >= SUSPECT and score < LINE) and 'o' or score >= LINE and 'w' or 'n'
   if is == 'w' then member = name .. struct.pack('>I8', line.head == id and 0 or score - LINE) .. handle end
   local waits = not member or redis.call('ZSCORE', LW, member)
@@ -60,8 +60,8 @@ local function look_at_line(id, handle, name)
   if line.head == id then line.back = is == 'w' and 1 or 0 end
   line.out = line.out + (is == 'o' and 1 or 0) - (letter == 'o' and 1 or 0)
   line.kind = kind_of(handle)
-  set_letter(id, is, name)
-  touch(line)
+  Lines.set_letter(id, is, name)
+  Lines.touch(line)
 end
 
 local function look(id, lease, key, name)

@@ -11,14 +11,14 @@ local function count_again(line)
   if not repair then return end
   line.waiting = redis.call('ZLEXCOUNT', LW, '[' .. line.name, '(' .. line.name .. '\1')
   if line.entry and not redis.call('ZSCORE', LO, line.entry) then line.where, line.entry = 0, nil end
-  touch(line)
+  Lines.touch(line)
 end
 
 if what == 'waiting' then
   for i = 3, #ARGV do
     local member = ARGV[i]
     local handle, name = string.sub(member, -HANDLE), string.sub(member, 1, -HANDLE - 9)
-    local line, place = line_at(name), struct.unpack('>I8', member, #name + 1)
+    local line, place = Lines.at(name), struct.unpack('>I8', member, #name + 1)
     local lane = KEYS[HEAD + kind_of(handle)]
     local score = tonumber(lane and redis.call('ZSCORE', lane, handle) or 0)
     if redis.call('ZSCORE', LW, member) and (score < LINE or (score - LINE ~= place and line.head ~= id_of(handle))) then
@@ -31,7 +31,7 @@ if what == 'waiting' then
   end
 elseif what == 'turns' then
   for i = 3, #ARGV do
-    if redis.call('ZSCORE', LO, ARGV[i]) and line_at(name_in(ARGV[i])).entry ~= ARGV[i] then
+    if redis.call('ZSCORE', LO, ARGV[i]) and Lines.at(Lines.name_in(ARGV[i])).entry ~= ARGV[i] then
       wrong = wrong + 1
       if repair then redis.call('ZREM', LO, ARGV[i]) end
     end
@@ -41,7 +41,7 @@ else
     local name, out = ARGV[i], tonumber(ARGV[i + 2])
     -- One that has changed meanwhile is in use, and its jobs may have been counted too late.
     if redis.call('HGET', LS, name) == ARGV[i + 1] then
-      local line = line_at(name)
+      local line = Lines.at(name)
       local waiting = redis.call('ZLEXCOUNT', LW, '[' .. name, '(' .. name .. '\1')
       local lost = line.entry and not redis.call('ZSCORE', LO, line.entry)
       if line.out ~= out or line.waiting ~= waiting or lost then

@@ -12,10 +12,10 @@ if bad then return bad end
 local what = ARGV[1]
 write_even_if_full()
 if what == 'lower' then
-  for i = 2, #ARGV, 2 do lower(Q, X, RUN, ARGV[i], tonumber(ARGV[i + 1])) end
+  for i = 2, #ARGV, 2 do Limits.lower(Q, X, RUN, ARGV[i], tonumber(ARGV[i + 1])) end
   return 1
 end
-local home = home_at(Q, X, RUN)
+local home = Limits.home_at(Q, X, RUN)
 local now = math.floor(home.now / 1000)
 
 if what == 'look' then
@@ -31,28 +31,28 @@ elseif what == 'open' then
   redis.call('HDEL', Q, 'closed')
 elseif what == 'permit' then
   local holder, ends = ARGV[2], whole(now + tonumber(ARGV[4]))
-  local _, known = held_by(RUN, holder)
+  local _, known = Limits.held_by(RUN, holder)
   local counted = home.concurrency and 1 or 0
   if known then return { known, 50, counted } end
-  local count, wait = budget_of(home, tonumber(ARGV[3]))
+  local count, wait = Limits.budget_of(home, tonumber(ARGV[3]))
   -- Nothing to give back.
   if not (home.concurrency or home.burst) then return { count, wait, -1 } end
   if count == 0 then return { 0, wait, counted } end
-  hold(home, holder, counted * count, ends, count)
-  take_tokens(home, count)
+  Limits.hold(home, holder, counted * count, ends, count)
+  Limits.take_tokens(home, count)
   -- When there is one more.
-  if count < tonumber(ARGV[3]) then _, wait = budget_of(home, 1) end
+  if count < tonumber(ARGV[3]) then _, wait = Limits.budget_of(home, 1) end
   return { count, wait, counted }
 elseif what == 'keep' then
   local holder, used, ends = ARGV[2], tonumber(ARGV[3]), whole(now + tonumber(ARGV[4]))
-  local held, got = held_by(RUN, holder)
-  if got and used < got then take_tokens(home, used - got) end
+  local held, got = Limits.held_by(RUN, holder)
+  if got and used < got then Limits.take_tokens(home, used - got) end
   for i = 5, #ARGV, 2 do
     local count = tonumber(ARGV[i + 1])
     if ARGV[i] ~= holder then
-      if count > 0 then hold(home, ARGV[i], count, ends) end
+      if count > 0 then Limits.hold(home, ARGV[i], count, ends) end
     elseif got then
-      hold(home, holder, math.min(held, count), ends, math.min(got, used))
+      Limits.hold(home, holder, math.min(held, count), ends, math.min(got, used))
     end
   end
   if used == 0 then
@@ -62,9 +62,9 @@ elseif what == 'keep' then
 elseif what == 'extend' then
   local ends = whole(now + tonumber(ARGV[2]))
   for i = 3, #ARGV, 2 do
-    local held, count = held_by(RUN, ARGV[i]), tonumber(ARGV[i + 1])
-    -- A holder that was forgotten is one again.
-    if count > held then hold(home, ARGV[i], count, ends) end
+    local held, count = Limits.held_by(RUN, ARGV[i]), tonumber(ARGV[i + 1])
+    -- One that was forgotten holds again, and one whose verdicts were not heard of no longer all.
+    if count ~= held then Limits.hold(home, ARGV[i], count, ends) end
     redis.call('ZADD', X, 'XX', 'GT', ends, ARGV[i])
   end
 end

@@ -8,7 +8,7 @@ while #rows < tonumber(ARGV[2]) do
   if not found[1] then break end
   -- What stands behind the name: place and handle.
   local name = string.sub(found[1], 1, -HANDLE - 9)
-  local line = line_at(name)
+  local line = Lines.at(name)
   rows[#rows + 1] = { name, line.waiting, line.out, line.weight }
   from = '[' .. name .. '\1'
 end

@@ -47,7 +47,7 @@ if #over > 0 then
   for i, handle in ipairs(over) do gone[i] = id_of(handle) end
   finish(gone)
 end
-forget_lines(limit)
+if redis.call('EXISTS', LO) == 1 then Lines.forget(limit) end
 keep_lines()
 local expired = redis.call('ZRANGEBYSCORE', X, '-inf', stamp, 'LIMIT', 0, limit)
 return { count, next_due == 0 and 1 or 0, next_due, expired, #over }

@@ -10,7 +10,7 @@ for no = 1, leases do
   local expires = redis.call('ZSCORE', X, ARGV[5 + no])
   if expires and tonumber(expires) <= now then
     local found = redis.call('HMGET', KEYS[HEAD + no], 'h', 'f', 'c', 'g')
-    local lease = { key = KEYS[HEAD + no], id = ARGV[5 + no], class = tonumber(found[3] or 0), slots = slots_of(found[4]), jobs = {} }
+    local lease = { key = KEYS[HEAD + no], id = ARGV[5 + no], class = tonumber(found[3] or 0), slots = found[4] and Slots.read(found[4]) or {}, jobs = {} }
     lease.fates = string.gsub(found[2] or '', '[hc]', 'r')
     for at = 1, #(found[2] or '') do
       local fate = string.sub(found[2], at, at)
@@ -61,7 +61,7 @@ end
 if #expired > 0 then write_even_if_full() end
 for _, lease in ipairs(expired) do
   for _, job in ipairs(lease.jobs) do bring_back(job, lease.class) end
-  for _, slot in ipairs(lease.slots) do told[#told + 1] = { slot.name, lease.id .. SHARD, 0 } end
+  for _, slot in ipairs(lease.slots) do told[#told + 1] = { slot.name, lease.id .. Slots.shard, 0 } end
   redis.call('ZREM', X, lease.id)
   redis.call('ZREM', XI, lease.id)
   if redis.call('EXISTS', lease.key) == 1 then

@@ -1,8 +1,8 @@
 -- ARGV: the name of a line, its weight.
 local bad = wrong_type(1, HEAD)
 if bad then return bad end
-local line = line_at(ARGV[1])
+local line = Lines.at(ARGV[1])
 line.weight = tonumber(ARGV[2])
-touch(line)
+Lines.touch(line)
 keep_lines()
 return 1

@@ -43,7 +43,11 @@
 //! # What differs from the other stores
 //! - A batch that names several queues, or a queue of several shards, is applied shard by shard: if it fails in between, its
 //!   outcome is unknown, and repeating it completes it.
-//! - With `shards`, the order of jobs holds within a shard. Jobs with an idempotency or unique key go to the first one.
+//! - With `shards`, the order of jobs holds within a shard. Jobs with an idempotency or unique key go to the first one, and so do
+//!   those that wait in lines: these share the claims that begin there, one in so many as there are shards, with jobs without a line.
+//! - A process hears within about a second of limits that others set or close.
+//! - The slots of a process that died are free when its lease is reaped, which any runtime of its queue does; if there is none, after
+//!   twice the length of the lease and a second. In a cluster that is also what a lost call may cost.
 //! - Idempotency and unique keys are unique within a queue as well as within their scope.
 //! - `get`, `cancel`, `replay` and `discard` ask every queue, for an id does not say where its job is.
 //!

@@ -7,22 +7,6 @@
 
 local function nothing() return { {}, {}, {}, {}, 0, 0, -1, {} } end
 
--- What leases of an earlier claim took.
-local function used_before(answer, no, leases, text)
-  for _, slot in ipairs(slots_of(text)) do
-    local row
-    for _, known in ipairs(answer[8]) do
-      if known[1] == slot.name then row = known end
-    end
-    if not row then
-      row = { slot.name, 0 }
-      for i = 1, leases do row[i + 2] = 0 end
-      answer[8][#answer[8] + 1] = row
-    end
-    row[2], row[no + 2] = row[2] + slot.taken, slot.count
-  end
-end
-
 local function with_metas(answer, ids)
   if redis.call('EXISTS', M) == 0 then return end
   for i, text in ipairs(read_many(M, ids)) do answer[3][i] = text or '' end
@@ -35,7 +19,7 @@ local function repeated(leases, k)
     local lease = redis.call('HMGET', KEYS[k + no - 1], 'h', 'f', 'g')
     if lease[1] then
       found = true
-      used_before(answer, no, leases, lease[3] or '')
+      if lease[3] then Slots.used_before(answer[8], no, leases, lease[3]) end
       for i = 1, #lease[2] do
         local fate = string.sub(lease[2], i, i)
         if fate == 'h' or fate == 'c' then
@@ -81,7 +65,7 @@ local function first_of(lanes, limit)
     return handles, { { lane = lanes[1], taken = #handles } }
   end
   for _, lane in ipairs(lanes) do
-    local source = { lane = lane, read = 0, taken = 0, step = math.min(limit, 32), limited = limits_of[lane] }
+    local source = { lane = lane, read = 0, taken = 0, step = math.min(limit, 32), limited = limited and Budgets.of_lane[lane] }
     more_of(source)
     if head_of(source) then sources[#sources + 1] = source end
   end
@@ -141,7 +125,7 @@ local function without_missing(handles, ids, jobs)
       local at = #kept[1] + 1
       kept[1][at], kept[2][at], kept[3][at] = handles[i], id, jobs[i]
     else
-      spend_for(handles[i], -1)
+      if limited then Budgets.give_back(handles[i]) end
     end
   end
   return unpack(kept)
@@ -158,7 +142,7 @@ local function take_lanes(lanes, limit, room, some)
     end
   else
     for i = #handles, #ids + 1, -1 do
-      spend_for(handles[i], -1)
+      if limited then Budgets.give_back(handles[i]) end
       handles[i] = nil
     end
     for _, source in ipairs(sources) do many('ZREM', source.lane, handles) end
@@ -167,58 +151,8 @@ local function take_lanes(lanes, limit, room, some)
   return full, handles, ids, jobs
 end
 
-local function append(list, more)
-  for _, item in ipairs(more) do list[#list + 1] = item end
-end
-
--- Takes what comes first in lines and lanes, about half of it from either if both have enough.
-local function take_normal(lanes, serving, limit, room)
-  if not serving then
-    local _, handles, ids, jobs = take_lanes(lanes, limit, room)
-    return handles, ids, jobs
-  end
-  -- The odd one goes to either in turn.
-  local odd, rests = redis.call('HINCRBY', Q, 'odd', 1) % 2, {}
-  local function half(number) return math.floor((number + odd) / 2) end
-  for i, budget in ipairs(limits) do
-    rests[i] = budget.left - half(budget.left)
-    budget.left = half(budget.left)
-  end
-  local served = serve(serving, half(limit))
-  for i, budget in ipairs(limits) do budget.left = budget.left + rests[i] end
-  if not serving.full then
-    local full, handles, ids, jobs = take_lanes(lanes, limit - served, serving.room, served > 0)
-    if not full then serve(serving, limit - served - #ids) end
-    append(serving.handles, handles)
-    append(serving.ids, ids)
-    append(serving.jobs, jobs)
-  end
-  end_serving(serving)
-  return serving.handles, serving.ids, serving.jobs
-end
-
 -- All keys of a shard begin with the same.
 local function lane_of_kind(kind) return string.sub(Q, 1, -2) .. 'r:' .. kind end
-
--- The kinds of these lanes by their numbers.
-local function kinds_of(lanes)
-  local names, kinds, numbers = {}, {}, {}
-  for i, lane in ipairs(lanes) do names[i] = string.sub(lane, #Q + 2) end
-  for i, number in ipairs(redis.call('HMGET', KINDS, unpack(names))) do
-    numbers[i] = tonumber(number or 0)
-    kinds[i] = { number = numbers[i], lane = lanes[i] }
-  end
-  number_limits(lanes, numbers)
-  return kinds
-end
-
--- The lines of these kinds, if one has a turn.
-local function lines_with_turns(kinds, now, limit, room, look)
-  wake_lines(now, limit, look)
-  local serving = serving_of(kinds, now, room)
-  serving.line, serving.kind = next_line(serving)
-  return serving.line and serving
-end
 
 -- Takes suspects, or a job that runs alone, each under its own lease. Answers the number of the lease and the handle, id, job and class
 -- of each, and whether a job waits that runs alone.
@@ -250,7 +184,7 @@ local function take_suspects(lanes, leases, solo)
 end
 
 local function claim(a, k)
-  local worker, limit, lease_for, solo, room, kinds, limited = unpack(ARGV, a, a + 6)
+  local worker, limit, lease_for, solo, room, kinds, limits = unpack(ARGV, a, a + 6)
   limit, room, kinds = tonumber(limit), tonumber(room), tonumber(kinds)
   local first_lease = a + 7
   local leases = #ARGV - first_lease + 1
@@ -274,20 +208,28 @@ local function claim(a, k)
   -- Leases that nobody ends are reaped after their end.
   local holders_end = whole(answer[5] + 2 * tonumber(lease_for) + 1000)
   write_even_if_full()
-  if limited ~= '' then read_limits(limited, named, limit + leases) end
+  if limits ~= '' then
+    Budgets.read(limits, named, limit + leases)
+    limited = #Budgets.list > 0
+  end
   local with_turns = redis.call('EXISTS', LO) == 1
-  local numbered = (with_turns or #limits > 0) and kinds_of(lanes)
-  local serving = with_turns and limit > 0 and lines_with_turns(numbered, now_us(), limit, room, look)
+  local numbered = (with_turns or limited) and Serve.kinds_of(lanes)
+  local serving = with_turns and limit > 0 and Serve.open(numbered, now_us(), limit, room, look)
   -- They come on top of the limit, so others cannot keep limits from them for ever.
   local suspects
   suspects, answer[6] = take_suspects(lanes, leases, solo)
   if limit > 0 then
-    answer[1], ids, answer[2] = take_normal(lanes, serving, limit, room)
+    if serving then
+      answer[1], ids, answer[2] = Serve.take(serving, limit, lanes, take_lanes)
+    else
+      local _
+      _, answer[1], ids, answer[2] = take_lanes(lanes, limit, room)
+    end
   end
   local normal = #ids
   local function grant_to(no, handles, of, class)
     grant(KEYS[k + no - 1], ARGV[first_lease + no - 1], handles, of, class, worker, expires)
-    if #limits > 0 then count_slots(no, KEYS[k + no - 1], ARGV[first_lease + no - 1], handles, holders_end) end
+    if limited then Budgets.count_slots(no, KEYS[k + no - 1], ARGV[first_lease + no - 1], handles, holders_end) end
   end
   if normal > 0 then grant_to(1, answer[1], ids, 0) end
   for _, taken in ipairs(suspects) do
@@ -299,10 +241,12 @@ local function claim(a, k)
   if #ids > normal then
     for i = 1, normal do answer[4][i] = i - 1 end
   end
-  if #limits > 0 then answer[8] = settle_limits(leases) end
-  answer[7] = limits_wait(lanes) or -1
+  if limited then
+    answer[8] = Budgets.settle(leases)
+    answer[7] = Budgets.wait_for(lanes) or -1
+  end
   if with_turns and normal < limit then
-    local wait = lines_wait(numbered, now_us())
+    local wait = Serve.wait_for(numbered, now_us())
     if wait and (answer[7] < 0 or wait < answer[7]) then answer[7] = wait end
   end
   with_metas(answer, ids)

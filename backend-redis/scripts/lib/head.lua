@@ -7,6 +7,17 @@ local SUSPECT, SOLO, FRESH, PRIORITY = 2 ^ 50, 2 ^ 51, 2 ^ 45, 2 ^ 46
 -- Jobs that wait in a line stand in their lane too, behind all others: what counts and lists ready jobs sees them, no claim does.
 local LINE = SOLO + SUSPECT
 
+-- A part of a script that is made when it is first needed. Most calls need few of them, and to make all takes longer than a claim.
+local function part(make)
+  return setmetatable({}, {
+    __index = function(self, name)
+      setmetatable(self, nil)
+      for each, value in pairs(make()) do self[each] = value end
+      return self[name]
+    end,
+  })
+end
+
 -- Every key that a script touches is looked at before the first write, because a script has no way back.
 local function wrong_type(first, last, want)
   for i = first, last do

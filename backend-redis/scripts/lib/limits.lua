@@ -2,61 +2,64 @@
 -- burst, count and ms (a dash for none); until when it is closed (ms), when its bucket is full (µs), and how many jobs are counted.
 -- `run`: for each holder, which is a lease and the number of its shard, how many of them, then how many permits it got if it asked for
 -- them before it claimed; `x`: when holders end, in ms.
-
-local function held_by(run, holder)
-  local count, permits = string.match(redis.call('HGET', run, holder) or '0', '^(%d+) ?(%d*)')
-  return tonumber(count), tonumber(permits)
-end
-
--- What a limit is and has, without those who have ended.
-local function home_at(q, x, run)
-  local found = redis.call('HMGET', q, 'set', 'declared', 'closed', 'full', 'used')
-  local concurrency, interval, burst = string.match(found[1] or found[2] or '- - -', '^(%S+) (%S+) (%S+)')
-  local home = { q = q, x = x, run = run, concurrency = tonumber(concurrency), interval = tonumber(interval), burst = tonumber(burst),
-    closed = tonumber(found[3] or 0), full = tonumber(found[4] or 0), used = tonumber(found[5] or 0), now = now_us(), took = 0 }
-  local over = redis.call('ZRANGEBYSCORE', x, '-inf', whole(home.now / 1000), 'LIMIT', 0, 100)
-  for _, holder in ipairs(over) do home.used = home.used - held_by(run, holder) end
-  if #over > 0 then
-    redis.call('ZREM', x, unpack(over))
-    redis.call('HDEL', run, unpack(over))
-    redis.call('HSET', q, 'used', home.used)
+local Limits = part(function()
+  local function held_by(run, holder)
+    local count, permits = string.match(redis.call('HGET', run, holder) or '0', '^(%d+) ?(%d*)')
+    return tonumber(count), tonumber(permits)
   end
-  return home
-end
 
--- How many more jobs it lets be claimed, at most `most`, and in how many ms it makes sense to ask again if that is none.
-local function budget_of(home, most)
-  local now = math.floor(home.now / 1000)
-  if home.closed > now then return 0, home.closed - now end
-  if home.concurrency and home.used >= home.concurrency then return 0, 50 end
-  local left = math.min(most, home.concurrency and home.concurrency - home.used or most)
-  if not home.burst then return left, 0 end
-  left = math.min(left, tokens(home.full, home.interval, home.burst, home.now))
-  if left > 0 then return left, 0 end
-  return 0, math.max(1, math.ceil((next_token(home.full, home.interval, home.burst) - home.now) / 1000))
-end
+  -- What a limit is and has, without those who have ended.
+  local function home_at(q, x, run)
+    local found = redis.call('HMGET', q, 'set', 'declared', 'closed', 'full', 'used')
+    local concurrency, interval, burst = string.match(found[1] or found[2] or '- - -', '^(%S+) (%S+) (%S+)')
+    local home = { q = q, x = x, run = run, concurrency = tonumber(concurrency), interval = tonumber(interval), burst = tonumber(burst),
+      closed = tonumber(found[3] or 0), full = tonumber(found[4] or 0), used = tonumber(found[5] or 0), now = now_us(), took = 0 }
+    local over = redis.call('ZRANGEBYSCORE', x, '-inf', whole(home.now / 1000), 'LIMIT', 0, 100)
+    for _, holder in ipairs(over) do home.used = home.used - held_by(run, holder) end
+    if #over > 0 then
+      redis.call('ZREM', x, unpack(over))
+      redis.call('HDEL', run, unpack(over))
+      redis.call('HSET', q, 'used', home.used)
+    end
+    return home
+  end
 
--- Takes tokens, which are given back if `count` is negative.
-local function take_tokens(home, count)
-  if not home.burst or count == 0 then return end
-  home.full = count > 0 and spent(home.full, home.interval, count, home.now) or home.full + count * home.interval
-  redis.call('HSET', home.q, 'full', string.format('%.0f', home.full))
-end
+  -- How many more jobs it lets be claimed, at most `most`, and in how many ms it makes sense to ask again if that is none.
+  local function budget_of(home, most)
+    local now = math.floor(home.now / 1000)
+    if home.closed > now then return 0, home.closed - now end
+    if home.concurrency and home.used >= home.concurrency then return 0, 50 end
+    local left = math.min(most, home.concurrency and home.concurrency - home.used or most)
+    if not home.burst then return left, 0 end
+    left = math.min(left, tokens(home.full, home.interval, home.burst, home.now))
+    if left > 0 then return left, 0 end
+    return 0, math.max(1, math.ceil((next_token(home.full, home.interval, home.burst) - home.now) / 1000))
+  end
 
--- Counts this many jobs for a holder, which ends at `ends`.
-local function hold(home, holder, count, ends, permits)
-  home.used = home.used + count - held_by(home.run, holder)
-  redis.call('HSET', home.q, 'used', home.used)
-  redis.call('HSET', home.run, holder, permits and count .. ' ' .. permits or count)
-  redis.call('ZADD', home.x, ends, holder)
-end
+  -- Takes tokens, which are given back if `count` is negative.
+  local function take_tokens(home, count)
+    if not home.burst or count == 0 then return end
+    home.full = count > 0 and spent(home.full, home.interval, count, home.now) or home.full + count * home.interval
+    redis.call('HSET', home.q, 'full', string.format('%.0f', home.full))
+  end
 
--- Of the jobs of a holder no more than `count` are left.
-local function lower(q, x, run, holder, count)
-  local held, permits = held_by(run, holder)
-  if held <= count then return end
-  redis.call('HINCRBY', q, 'used', count - held)
-  if count > 0 then return redis.call('HSET', run, holder, permits and count .. ' ' .. permits or count) end
-  redis.call('HDEL', run, holder)
-  redis.call('ZREM', x, holder)
-end
+  -- Counts this many jobs for a holder, which ends at `ends`.
+  local function hold(home, holder, count, ends, permits)
+    home.used = home.used + count - held_by(home.run, holder)
+    redis.call('HSET', home.q, 'used', home.used)
+    redis.call('HSET', home.run, holder, permits and count .. ' ' .. permits or count)
+    redis.call('ZADD', home.x, ends, holder)
+  end
+
+  -- Of the jobs of a holder no more than `count` are left.
+  local function lower(q, x, run, holder, count)
+    local held, permits = held_by(run, holder)
+    if held <= count then return end
+    redis.call('HINCRBY', q, 'used', count - held)
+    if count > 0 then return redis.call('HSET', run, holder, permits and count .. ' ' .. permits or count) end
+    redis.call('HDEL', run, holder)
+    redis.call('ZREM', x, holder)
+  end
+
+  return { held_by = held_by, home_at = home_at, budget_of = budget_of, take_tokens = take_tokens, hold = hold, lower = lower }
+end)

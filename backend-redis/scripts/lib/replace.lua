@@ -16,7 +16,8 @@ local function waiting(id, kind, lane)
   if not job or redis.call('HEXISTS', RUN, id) == 1 then return nil end
   local handle = handle_of(id, job)
   if kind_of(handle) ~= kind then return nil end
-  local _, name = letter_of(id)
+  local _, name
+  if has_lines() then _, name = Lines.letter_of(id) end
   local it = { id = id, came = tonumber(string.sub(job, 1, 13)), priority = priority_of(handle), line = name or '' }
   for _, key in ipairs({ WS, WR, lane }) do
     local score = tonumber(redis.call('ZSCORE', key, handle) or nil)

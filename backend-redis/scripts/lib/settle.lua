@@ -27,7 +27,7 @@ local HELD, ASKED, SETTLED, REAPED = string.byte('hcsr', 1, 4)
 
 local function lease_at(k, no)
   local found = redis.call('HMGET', KEYS[k + no - 1], 'h', 'f', 'n', 'g')
-  local lease = { key = KEYS[k + no - 1], no = no, slots = found[4] and slots_of(found[4]), handles = found[1], fates = {}, held = tonumber(found[3] or 0), gone = 0 }
+  local lease = { key = KEYS[k + no - 1], no = no, slots = found[4] and Slots.read(found[4]), handles = found[1], fates = {}, held = tonumber(found[3] or 0), gone = 0 }
   if found[2] then
     for from = 1, #found[2], ROOM do
       for i, fate in ipairs({ string.byte(found[2], from, from + ROOM - 1) }) do lease.fates[from + i - 1] = fate end
@@ -40,18 +40,22 @@ end
 local function judge(lease, place, id)
   local fate = lease.fates[place + 1]
   if not fate or string.sub(lease.handles, place * HANDLE + 1, place * HANDLE + 16) ~= id then return 'S' end
-  if fate == SETTLED then return 'R' end
+  if fate == SETTLED then
+    lease.again = true
+    return 'R'
+  end
   if fate == REAPED then return 'S' end
   lease.fates[place + 1] = SETTLED
   lease.gone = lease.gone + 1
   local handle = handle_at(lease.handles, place + 1)
-  if lease.slots then free_slots(lease.slots, kind_of(handle)) end
+  if lease.slots then Slots.free(lease.slots, kind_of(handle)) end
   return 'A', handle, fate
 end
 
 local function keep_fates(lease, receipt_ms, lease_id, told)
+  -- Whoever said it first may not have told the homes.
+  if lease.slots and (lease.gone > 0 or lease.again) then Slots.tell(lease.key, lease_id, lease.slots, lease.again, told) end
   if lease.gone == 0 then return end
-  if lease.slots then tell_homes(lease.key, lease_id, lease.slots, told) end
   local text = {}
   for from = 1, #lease.fates, ROOM do
     text[#text + 1] = string.char(unpack(lease.fates, from, math.min(#lease.fates, from + ROOM - 1)))
@@ -98,7 +102,7 @@ local function apply(verdict, lanes, now)
     if what == 'release' then
       make_ready(lanes[kind_of(handle)], handle, priority_of(handle) * PRIORITY + draw(1))
     else
-      step_out(id)
+      if has_lines() then Lines.step_out(id) end
       redis.call('ZADD', what == 'retry' and WR or WS, whole(now + tonumber(verdict.detail)), handle)
     end
   end
@@ -173,7 +177,7 @@ end
 -- Letters of the verdicts, or the number of a kind that the client does not know.
 local function settle(a, k)
   local it, letters, gone, held, told = settle_parts(a), {}, {}, {}, {}
-  know_homes(it.limits, k + it.leases + it.kinds + it.keys)
+  if it.homes > 0 then Slots.know(it.limits, k + it.leases + it.kinds + it.keys) end
   local now = now_ms()
   for no = 1, it.leases do
     local lease, list, packed = lease_at(k, no), {}, ARGV[it.packed_at + no - 1]
@@ -224,5 +228,5 @@ end
 local function wrong_settle_keys(it, k)
   return wrong_type(k, k + it.leases - 1, 'hash') or wrong_type(k + it.leases, k + it.leases + it.kinds - 1, 'zset')
     or wrong_type(k + it.leases + it.kinds, k + it.leases + it.kinds + it.keys - 1, 'string')
-    or wrong_home_keys(k + it.leases + it.kinds + it.keys, it.homes)
+    or it.homes > 0 and Slots.wrong_keys(k + it.leases + it.kinds + it.keys, it.homes)
 end

@@ -79,7 +79,7 @@ local function take_keys(it)
     for _, start in pairs(starts) do
       for _, old in ipairs(start.old or {}) do
         redis.call('ZREM', old.key, old.handle)
-        if old.score and old.score >= LINE then leave_line(old.handle, old.score) end
+        if old.score and old.score >= LINE then Lines.leave(old.handle, old.score) end
         gone[#gone + 1] = id_of(old.handle)
       end
     end
@@ -97,7 +97,7 @@ local function store(it, lane_of)
       stored[#stored + 1] = it.ids[i]
       stored[#stored + 1] = (start and whole(start.came) or stamp) .. it.records[i]
       local line = start and start.line ~= '' and start.line
-      if line and (start.parked or start.due) then set_letter(it.ids[i], 'n', line) end
+      if line and (start.parked or start.due) then Lines.set_letter(it.ids[i], 'n', line) end
       if start and start.parked then
         redis.call('ZADD', WS, whole(NEVER), handle)
       elseif start and start.due then
@@ -113,7 +113,7 @@ local function store(it, lane_of)
         end
         local turn = start and start.turn or i
         local order = start and start.order or priority_of(handle) * PRIORITY + FRESH + seq + turn - 1
-        if line then join(line, handle, order) else lane.plain = true end
+        if line then Lines.join(line, handle, order) else lane.plain = true end
         lane[#lane + 1] = whole(line and LINE + order or order)
         lane[#lane + 1] = handle
       end
