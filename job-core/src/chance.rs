@@ -7,11 +7,22 @@ use std::time::Duration;
 
 /// The thread's own generator unless seeded; clones of a seeded one draw from the same sequence.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Chance(Option<Arc<Mutex<StdRng>>>);
+pub(crate) struct Chance(Option<Arc<Seeded>>);
+
+#[derive(Debug)]
+struct Seeded {
+    seed: u64,
+    rng: Mutex<StdRng>,
+}
 
 impl Chance {
     pub(crate) fn seeded(seed: u64) -> Self {
-        Self(Some(Arc::new(Mutex::new(StdRng::seed_from_u64(seed)))))
+        Self(Some(Arc::new(Seeded { seed, rng: Mutex::new(StdRng::seed_from_u64(seed)) })))
+    }
+
+    /// Another one: what it draws takes nothing from this one's sequence.
+    pub(crate) fn fork(&self) -> Self {
+        self.0.as_ref().map_or_else(Self::default, |seeded| Self::seeded(!seeded.seed))
     }
 
     /// Anything from `percent` of the bound to the bound itself, evenly, in microseconds.
@@ -20,7 +31,7 @@ impl Chance {
         let range = most / 100 * percent..=most;
         Duration::from_micros(match &self.0 {
             None => rand::rng().random_range(range),
-            Some(seeded) => seeded.lock().unwrap_or_else(PoisonError::into_inner).random_range(range),
+            Some(seeded) => seeded.rng.lock().unwrap_or_else(PoisonError::into_inner).random_range(range),
         })
     }
 }

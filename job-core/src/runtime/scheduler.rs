@@ -3,6 +3,7 @@
 
 use super::bounded::bounded;
 use super::shared::QueueShared;
+use crate::chance::Chance;
 use crate::error::{BackendError, ErrorKind};
 use crate::new_job::NewJob;
 use crate::schedule::{
@@ -40,6 +41,7 @@ pub(crate) struct SchedulerState {
 /// One queue.
 struct Round {
     queue: Arc<QueueShared>,
+    chance: Chance,
     /// What was read of each schedule, by its text.
     known: HashMap<ScheduleName, Known>,
     declared: bool,
@@ -63,7 +65,11 @@ impl Scheduler {
         queues: Vec<Arc<QueueShared>>,
     ) -> Result<SchedulerState, ActorProcessingErr> {
         let due = Instant::now();
-        let round = |queue| Round { queue, known: HashMap::new(), declared: false, due, failing: false };
+        let round = |queue: Arc<QueueShared>| {
+            // The rest of a simulated runtime goes on as it would without schedules.
+            let chance = queue.env.chance.fork();
+            Round { queue, chance, known: HashMap::new(), declared: false, due, failing: false }
+        };
         let _ = myself.cast(SchedulerMsg::Tick);
         Ok(SchedulerState { queues: queues.into_iter().map(round).collect() })
     }
@@ -90,7 +96,7 @@ impl Scheduler {
 
 impl Round {
     async fn run(&mut self) {
-        let chance = self.queue.env.chance.clone();
+        let chance = self.chance.clone();
         let began = Instant::now();
         self.due = match self.look().await {
             Ok(Some(next)) if next < LOOK_EVERY => began + next + chance.shorten(SPREAD, 0),
