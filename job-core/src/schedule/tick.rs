@@ -53,7 +53,8 @@ fn delay_of(id: JobId, most: Duration) -> Duration {
     let [a, b, c, d, ..] = *id.as_uuid().as_bytes();
     let range = u64::try_from(most.as_millis()).unwrap_or(u64::MAX).saturating_add(1);
     let share = u64::from(u32::from_be_bytes([a, b, c, d]));
-    Duration::from_millis((u128::from(share) * u128::from(range) >> 32) as u64)
+    // A day at most, so the product fits.
+    Duration::from_millis(share.saturating_mul(range) >> 32)
 }
 
 /// Gives a job what its schedule says about others that are live.

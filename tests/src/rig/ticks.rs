@@ -164,7 +164,7 @@ async fn live(
     number: u64,
     until: Instant,
 ) -> Result<(), AnyError> {
-    let mut chance = StdRng::seed_from_u64(options.seed ^ number << 32);
+    let mut chance = StdRng::seed_from_u64(options.seed ^ (number << 32));
     let points = points(options.store);
     while Instant::now() < until {
         let mut child = start(options, dir, counts)?;
