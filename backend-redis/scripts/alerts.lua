@@ -1,7 +1,7 @@
 -- What workers have raised is in `q` of a hash tag of its own: for each when its last report ends (ms), a blank, and its alerts as JSON.
 -- ARGV: nothing to look; or to report, the worker, for how long (ms), and its alerts ('' if it has none). Answers the alerts of each
 -- report that is not over. There are as many as workers that had something to report, and those that are over are forgotten.
-local bad = wrong_type(1, HEAD)
+local bad = wrong_head()
 if bad then return bad end
 local now, shown, over = now_ms(), {}, {}
 local found = redis.call('HGETALL', Q)

@@ -1,7 +1,7 @@
 -- What is known of one batch is in `q` of a hash tag of its own. ARGV: receipt ms, 'wait', the event ('complete' or 'death'), how many
 -- members, and where the job is that waits; or 'count', and for each end or death of a member its id and 'e' or 'd'; or 'done', and the
 -- events whose jobs were told. Answers members, ended, deaths, and where the jobs are that wait and have not been told ('' if none).
-local bad = wrong_type(1, HEAD)
+local bad = wrong_head()
 if bad then return bad end
 local what, TEN_YEARS = ARGV[2], 315360000000
 local found = redis.call('HMGET', Q, 'members', 'ended', 'deaths', 'complete', 'death', 'told_complete', 'told_death')

@@ -1,7 +1,7 @@
 -- ARGV: job id, number of kinds, lease id if the client knows it. KEYS: the lanes of all kinds, the lease. Answers 0 cancelled now,
 -- 1 asked, 2 not found; or the lease under which it runs; or the negative of how many kinds the client has to know.
 local id, kinds = ARGV[1], tonumber(ARGV[2])
-local bad = wrong_type(1, HEAD) or wrong_type(HEAD + 1, HEAD + kinds, 'zset') or wrong_type(HEAD + kinds + 1, #KEYS, 'hash')
+local bad = wrong_head() or wrong_type(HEAD + 1, HEAD + kinds, 'zset') or wrong_type(HEAD + kinds + 1, #KEYS, 'hash')
 if bad then return bad end
 local job = redis.call('HGET', J, id)
 if not job then return 2 end

@@ -1,7 +1,7 @@
 -- ARGV: name, then `pause`, `resume`, `remove`, or `unchanged` to remove it if version and watermark (ms) are these. KEYS: the
 -- schedules of the queue. Answers 1 if it is done.
 local key, change = KEYS[HEAD + 1], ARGV[2]
-local bad = wrong_type(1, HEAD) or wrong_type(HEAD + 1, HEAD + 1, 'hash')
+local bad = wrong_head() or wrong_type(HEAD + 1, HEAD + 1, 'hash')
 if bad then return bad end
 local it = schedule_of(key, ARGV[1])
 if not it then return 0 end

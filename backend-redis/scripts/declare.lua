@@ -1,6 +1,6 @@
 -- Keeps what holds for kinds of a queue, in the first of its shards. ARGV: for each kind its name, the names of its limits with blanks between
 -- them, and what its lines may take: concurrency, µs for a token, burst (a dash for none), and 1 if they are in order; '' for nothing.
-local bad = wrong_type(1, HEAD)
+local bad = wrong_head()
 if bad then return bad end
 local changes, lines_differ = {}, false
 for i = 1, #ARGV, 3 do

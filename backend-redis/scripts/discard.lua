@@ -1,5 +1,5 @@
 -- Removes dead jobs. ARGV: job ids. Answers a letter each: 1 done, 0 not.
-local bad = wrong_type(1, HEAD)
+local bad = wrong_head()
 if bad then return bad end
 local letters, gone = {}, {}
 for _, id in ipairs(ARGV) do

@@ -1,6 +1,6 @@
 -- ARGV: lease ms, '1' if the homes of limits have been told, lease ids. KEYS: the leases. Answers a letter for each lease: 1 held, 0 ended, t
 -- its homes have to be told first; the jobs to cancel; and for each lease that takes of limits its place, holder and slots (see slots).
-local bad = wrong_type(1, HEAD) or wrong_type(HEAD + 1, #KEYS, 'hash')
+local bad = wrong_head() or wrong_type(HEAD + 1, #KEYS, 'hash')
 if bad then return bad end
 write_even_if_full()
 local expires, letters, cancel, limited = whole(now_ms() + tonumber(ARGV[1])), {}, {}, {}

@@ -2,7 +2,7 @@
 -- enqueue, none if the step has no job. KEYS: the schedules of the queue, then those of an enqueue. Answers as an enqueue does; or 3: it
 -- is not as it was seen; or 4: too early.
 local SCHEDULES = HEAD + 1
-local bad = wrong_type(1, HEAD) or wrong_type(SCHEDULES, SCHEDULES, 'hash')
+local bad = wrong_head() or wrong_type(SCHEDULES, SCHEDULES, 'hash')
 if bad then return bad end
 local it, to, has_jobs = schedule_of(KEYS[SCHEDULES], ARGV[1]), tonumber(ARGV[4]), #ARGV > 4
 

@@ -1,6 +1,6 @@
 -- Removes entries of an index whose job is not there. ARGV: '1' to repair, what the index is (zset, hash, keys), its entries.
 -- KEYS: the index. Answers how many there were.
-local bad = wrong_type(1, HEAD)
+local bad = wrong_head()
 if bad then return bad end
 local stray, index = {}, KEYS[HEAD + 1]
 for i = 3, #ARGV do

@@ -3,7 +3,7 @@
 -- KEYS: the lanes of all kinds, the leases. Answers how many were looked at, were nowhere, were in two places, how many leases
 -- nobody would have ended, and of how many jobs their lines know something else; or a number: the client knows too few kinds.
 local repair, kinds = ARGV[1] == '1', tonumber(ARGV[2])
-local bad = wrong_type(1, HEAD) or wrong_type(HEAD + 1, HEAD + kinds, 'zset') or wrong_type(HEAD + kinds + 1, #KEYS, 'hash')
+local bad = wrong_head() or wrong_type(HEAD + 1, HEAD + kinds, 'zset') or wrong_type(HEAD + kinds + 1, #KEYS, 'hash')
 if bad then return bad end
 local looked, nowhere, twice, endless, strange = 0, 0, 0, 0, 0
 

@@ -1,6 +1,6 @@
 -- Removes leases from the indexes that have ended or are not there. ARGV: '1' to repair, the ids. KEYS: the leases. Answers how
 -- many there were.
-local bad = wrong_type(1, HEAD) or wrong_type(HEAD + 1, #KEYS, 'hash')
+local bad = wrong_head() or wrong_type(HEAD + 1, #KEYS, 'hash')
 if bad then return bad end
 local stray = 0
 for i = 2, #ARGV do

@@ -1,7 +1,7 @@
 -- Looks whether lines are what their jobs say. ARGV: '1' to repair, then 'waiting' and members of LW, 'turns' and members of LO, or 'states'
 -- and for each line its name, itself as it was before its jobs were counted, and how many are out. KEYS: the lanes of all kinds.
 -- Answers how much was wrong.
-local bad = wrong_type(1, HEAD) or wrong_type(HEAD + 1, #KEYS, 'zset')
+local bad = wrong_head() or wrong_type(HEAD + 1, #KEYS, 'zset')
 if bad then return bad end
 local repair, what, wrong = ARGV[1] == '1', ARGV[2], 0
 

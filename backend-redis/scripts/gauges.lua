@@ -1,7 +1,7 @@
 -- KEYS: the lanes of all kinds. Answers the dead, the ready, whether the queue is paused, the last seq drawn, and for each lane
 -- that has a job its place among KEYS, the lowest seq in it, and for how many ms that job has been there;
 -- then the paused kinds, with blanks between them.
-local bad = wrong_type(1, HEAD) or wrong_type(HEAD + 1, #KEYS, 'zset')
+local bad = wrong_head() or wrong_type(HEAD + 1, #KEYS, 'zset')
 if bad then return bad end
 local ready, lanes, now = 0, {}, now_ms()
 for i = HEAD + 1, #KEYS do

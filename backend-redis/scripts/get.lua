@@ -1,5 +1,5 @@
 -- ARGV: job ids. Answers a row for each that is there, with its notes.
-local bad = wrong_type(1, HEAD)
+local bad = wrong_head()
 if bad then return bad end
 local rows = {}
 for _, id in ipairs(ARGV) do

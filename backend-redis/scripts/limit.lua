@@ -7,7 +7,7 @@
 -- 'keep', holder, how many of its permits were used, ms until holders end, then for each holder how many jobs of it are counted.
 -- 'lower', then for each holder how many of its jobs are left.
 -- 'extend', ms until they end, then for each holder how many jobs it has.
-local bad = wrong_type(1, HEAD)
+local bad = wrong_head()
 if bad then return bad end
 local what = ARGV[1]
 write_even_if_full()

@@ -1,7 +1,7 @@
 -- A page of one sorted set. ARGV: score and handle after which it starts ('' for the first page), limit, '1' for one kind only,
 -- its number, then what the rows say of themselves: the state. KEYS: the set. Answers the rows as get does, and score and
 -- handle of the last entry looked at ('' at the end of the set).
-local bad = wrong_type(1, HEAD) or wrong_type(HEAD + 1, HEAD + 1, 'zset')
+local bad = wrong_head() or wrong_type(HEAD + 1, HEAD + 1, 'zset')
 if bad then return bad end
 local set, limit = KEYS[HEAD + 1], tonumber(ARGV[3])
 local from = 0

@@ -1,6 +1,6 @@
 -- A page of lines in which jobs wait, by kind and key. ARGV: the name of the one before ('' for the first page), limit. Answers for each
 -- its name, how many wait, how many are out, and its weight.
-local bad = wrong_type(1, HEAD)
+local bad = wrong_head()
 if bad then return bad end
 local rows, from = {}, ARGV[1] ~= '' and '[' .. ARGV[1] .. '\1' or '-'
 while #rows < tonumber(ARGV[2]) do

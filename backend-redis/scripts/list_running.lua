@@ -1,7 +1,7 @@
 -- A page of running jobs. ARGV: claim number and place after which it starts, limit, '1' for one kind only, its number, then the
 -- ids and claim numbers of some leases in order. KEYS: these leases. Answers rows as get does, their score being the claim number,
 -- and the claim number and place of the last job looked at.
-local bad = wrong_type(1, HEAD) or wrong_type(HEAD + 1, #KEYS, 'hash')
+local bad = wrong_head() or wrong_type(HEAD + 1, #KEYS, 'hash')
 if bad then return bad end
 local number, place, limit = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local rows = {}

@@ -1,5 +1,5 @@
 -- ARGV: '1' to pause, '0' to resume; channel, queue name.
-local bad = wrong_type(1, HEAD)
+local bad = wrong_head()
 if bad then return bad end
 write_even_if_full()
 if ARGV[1] == '1' then

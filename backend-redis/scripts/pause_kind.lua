@@ -1,6 +1,6 @@
 -- ARGV: '1' to pause, '0' to resume; the kind, channel, queue name. The names of paused kinds are in one field, with blanks
 -- between them, which no name has.
-local bad = wrong_type(1, HEAD)
+local bad = wrong_head()
 if bad then return bad end
 local kinds = {}
 for kind in string.gmatch(redis.call('HGET', Q, 'paused_kinds') or '', '%S+') do

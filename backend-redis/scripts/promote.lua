@@ -1,7 +1,7 @@
 -- Makes due jobs ready, removes kept ones whose time is over, and forgets lines. ARGV: limit, channel, queue name. KEYS: the lanes of all
 -- kinds. Answers how many, whether more are due, in how many ms the next is (-1: none is there), the leases that have expired, and how
 -- many were removed; or a number: the client knows too few kinds.
-local bad = wrong_type(1, HEAD) or wrong_type(HEAD + 1, #KEYS, 'zset')
+local bad = wrong_head() or wrong_type(HEAD + 1, #KEYS, 'zset')
 if bad then return bad end
 local limit, now = tonumber(ARGV[1]), now_ms()
 local stamp = whole(now)
@@ -47,7 +47,7 @@ if #over > 0 then
   for i, handle in ipairs(over) do gone[i] = id_of(handle) end
   finish(gone)
 end
-if redis.call('EXISTS', LO) == 1 then Lines.forget(limit) end
+if with_lines then Lines.forget(limit) end
 keep_lines()
 local expired = redis.call('ZRANGEBYSCORE', X, '-inf', stamp, 'LIMIT', 0, limit)
 return { count, next_due == 0 and 1 or 0, next_due, expired, #over }

@@ -1,5 +1,5 @@
 -- Removes jobs that have been dead for longer than so many ms, the oldest first. ARGV: the ms, limit. Answers how many.
-local bad = wrong_type(1, HEAD)
+local bad = wrong_head()
 if bad then return bad end
 local before = now_ms() - tonumber(ARGV[1])
 local old = redis.call('ZRANGEBYSCORE', D, '-inf', '(' .. whole(before), 'LIMIT', 0, ARGV[2])

@@ -1,6 +1,6 @@
 -- Keeps schedules. ARGV: for each its name, its definition and its job. KEYS: the schedules of the queue. The same definition keeps
 -- version and watermark; another one begins now.
-local bad = wrong_type(1, HEAD) or wrong_type(HEAD + 1, HEAD + 1, 'hash')
+local bad = wrong_head() or wrong_type(HEAD + 1, HEAD + 1, 'hash')
 if bad then return bad end
 local key, now = KEYS[HEAD + 1], now_ms()
 for at = 1, #ARGV, 3 do

@@ -2,7 +2,7 @@
 -- leases, the lanes of all kinds. Answers leases, jobs returned, jobs poisoned, and what homes of limits have to be told (see settle); or
 -- a number: the client knows too few kinds.
 local leases = tonumber(ARGV[5])
-local bad = wrong_type(1, HEAD) or wrong_type(HEAD + 1, HEAD + leases, 'hash') or wrong_type(HEAD + leases + 1, #KEYS, 'zset')
+local bad = wrong_head() or wrong_type(HEAD + 1, HEAD + leases, 'hash') or wrong_type(HEAD + leases + 1, #KEYS, 'zset')
 if bad then return bad end
 local now, poison, kinds = now_ms(), tonumber(ARGV[4]), #KEYS - HEAD - leases
 local expired = {}

@@ -1,2 +1,2 @@
 -- Gives kinds their numbers. ARGV: names of kinds.
-return wrong_type(1, HEAD) or number_kinds(1, #ARGV) or 1
+return wrong_head() or number_kinds(1, #ARGV) or 1

@@ -1,6 +1,6 @@
 -- Makes dead jobs ready. ARGV: channel, queue name, job ids. KEYS: the lanes of all kinds. Answers a letter each: 1 done, 0 not;
 -- or a number: the client knows too few kinds.
-local bad = wrong_type(1, HEAD) or wrong_type(HEAD + 1, #KEYS, 'zset')
+local bad = wrong_head() or wrong_type(HEAD + 1, #KEYS, 'zset')
 if bad then return bad end
 local dead, letters = {}, {}
 for i = 3, #ARGV do

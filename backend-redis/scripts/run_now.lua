@@ -1,6 +1,6 @@
 -- Makes a job ready that waits for its time. ARGV: channel, queue name, job id. KEYS: the lanes of all kinds. Answers a letter: 1 done,
 -- 0 it does not wait; or a number: the client knows too few kinds.
-local bad = wrong_type(1, HEAD) or wrong_type(HEAD + 1, #KEYS, 'zset')
+local bad = wrong_head() or wrong_type(HEAD + 1, #KEYS, 'zset')
 if bad then return bad end
 local job = redis.call('HGET', J, ARGV[3])
 if not job then return '0' end

@@ -1,6 +1,6 @@
 -- Writes notes of one job. ARGV: its place in the lease, its id, then for each note its name, '1' to write it or '0' to take it away,
 -- and the value. KEYS: the lease. Answers 1, or 0 if the lease does not hold the job.
-local bad = wrong_type(1, HEAD) or wrong_type(HEAD + 1, HEAD + 1, 'hash')
+local bad = wrong_head() or wrong_type(HEAD + 1, HEAD + 1, 'hash')
 if bad then return bad end
 local place, id = tonumber(ARGV[1]), ARGV[2]
 local found = redis.call('HMGET', KEYS[HEAD + 1], 'h', 'f')

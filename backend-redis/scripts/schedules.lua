@@ -1,6 +1,6 @@
 -- Answers the clock in ms, and for each schedule its name, version, watermark in ms, whether it is paused, its definition and its job.
 -- KEYS: the schedules of the queue.
-local bad = wrong_type(1, HEAD) or wrong_type(HEAD + 1, HEAD + 1, 'hash')
+local bad = wrong_head() or wrong_type(HEAD + 1, HEAD + 1, 'hash')
 if bad then return bad end
 local found = { now_ms() }
 local all = redis.call('HGETALL', KEYS[HEAD + 1])

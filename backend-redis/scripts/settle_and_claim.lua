@@ -1,7 +1,7 @@
 local it = settle_parts(1)
 local claimed = HEAD + it.leases + it.kinds + it.keys + 3 * it.homes
 local wanted = #ARGV - it.after - 6
-local bad = wrong_type(1, HEAD) or wrong_settle_keys(it, HEAD + 1)
+local bad = wrong_head() or wrong_settle_keys(it, HEAD + 1)
   or wrong_type(claimed + 1, claimed + wanted, 'hash') or wrong_type(claimed + wanted + 1, #KEYS, 'zset')
 if bad then return bad end
 local letters = settle(1, HEAD + 1)

@@ -1,6 +1,6 @@
 -- KEYS: the lanes of all kinds. Answers ready, running, scheduled, retrying, completed, dead, paused, for how many ms the oldest ready
 -- job has been there (-1: none is), and the paused kinds, with blanks between them.
-local bad = wrong_type(1, HEAD) or wrong_type(HEAD + 1, #KEYS, 'zset')
+local bad = wrong_head() or wrong_type(HEAD + 1, #KEYS, 'zset')
 if bad then return bad end
 local ready, oldest = 0, nil
 local function look(handle)

@@ -212,7 +212,7 @@ local function claim(a, k)
     Budgets.read(limits, named, limit + leases)
     limited = #Budgets.list > 0
   end
-  local with_turns = redis.call('EXISTS', LO) == 1
+  local with_turns = with_lines and redis.call('EXISTS', LO) == 1
   local numbered = (with_turns or limited) and Serve.kinds_of(lanes)
   local serving = with_turns and limit > 0 and Serve.open(numbered, now_us(), limit, room, look)
   -- They come on top of the limit, so others cannot keep limits from them for ever.

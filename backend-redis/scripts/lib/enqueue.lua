@@ -9,7 +9,7 @@
 local function enqueue_jobs(args, keys, refuse, apply)
   local kinds, at = tonumber(ARGV[args + 4]), args + 5
   local REQUEST, LANES = keys + 1, keys + 1
-  local bad = wrong_type(1, HEAD) or wrong_type(REQUEST, REQUEST, 'string')
+  local bad = wrong_head() or wrong_type(REQUEST, REQUEST, 'string')
     or wrong_type(LANES + 1, LANES + kinds, 'zset') or wrong_type(LANES + kinds + 1, #KEYS, 'string')
   if bad then return bad end
 

@@ -1,6 +1,8 @@
-local Q, J, M, E, V, U, KINDS, RUN, X, XI, WS, WR, D, O, N, C, B, LK, LS, LW, LO = unpack(KEYS, 1, 21)
+local Q, J, KINDS, RUN, X, XI, M, E, V, U, WS, WR, D, O, N, C, B, LK, LS, LW, LO = unpack(KEYS, 1, 21)
 local HEAD = 21
-local TYPES = { 'hash', 'hash', 'hash', 'hash', 'hash', 'hash', 'hash', 'hash', 'zset', 'zset', 'zset', 'zset', 'zset', 'hash', 'hash', 'zset', 'hash', 'hash', 'hash', 'zset', 'zset' }
+local TYPES = { 'hash', 'hash', 'hash', 'hash', 'zset', 'zset', 'hash', 'hash', 'hash', 'hash', 'zset', 'zset', 'zset', 'hash', 'hash', 'zset', 'hash', 'hash', 'hash', 'zset', 'zset' }
+-- Of these, the first that a queue may do without, and the first of lines.
+local RARE, OF_LINES = 7, 18
 -- A call takes its arguments from the stack, which has room for some thousands.
 local ROOM = 4000
 local SUSPECT, SOLO, FRESH, PRIORITY = 2 ^ 50, 2 ^ 51, 2 ^ 45, 2 ^ 46
@@ -26,6 +28,17 @@ local function wrong_type(first, last, want)
       return redis.error_reply('WRONGTYPE ' .. KEYS[i] .. ' is a ' .. type .. ', not a ' .. (want or TYPES[i]) .. ': see fsck')
     end
   end
+end
+
+-- True if there are jobs with lines.
+local with_lines = false
+
+-- The same of those that every script gets.
+local function wrong_head()
+  with_lines = redis.call('EXISTS', LK, LS, LW, LO) > 0
+  return wrong_type(1, RARE - 1)
+    or redis.call('EXISTS', unpack(KEYS, RARE, OF_LINES - 1)) > 0 and wrong_type(RARE, OF_LINES - 1)
+    or with_lines and wrong_type(OF_LINES, HEAD)
 end
 
 local function now_us()

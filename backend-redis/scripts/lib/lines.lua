@@ -3,13 +3,6 @@
 -- LK: for each job with a line a letter and the name: w it waits there, o it is out (it left by a claim, and has neither ended nor
 -- waits for a time), n neither. LS: the lines. LW: who waits: name, place (8 bytes), handle. LO: every line in which jobs wait, once:
 -- by its turn, or by what it waits for.
-local with_lines
-
-local function has_lines()
-  if with_lines == nil then with_lines = redis.call('EXISTS', LK) == 1 end
-  return with_lines
-end
-
 local Lines = part(function()
   local OPEN, ASLEEP, HELD, STILL, EMPTY = 1, 2, 3, 4, 5
   local STATE, STATE_SIZE = '>I2I2I2I4I4BBdd', 32
@@ -143,6 +136,7 @@ local Lines = part(function()
   end
 
   local function set_letter(id, letter, name)
+    with_lines = true
     letters_of[#letters_of + 1] = id
     letters_of[#letters_of + 1] = letter .. name
   end
@@ -226,10 +220,10 @@ end
 
 -- Makes a job ready, in its line if it has one.
 local function make_ready(lane, handle, order)
-  redis.call('ZADD', lane, whole(has_lines() and Lines.enter(handle, order) or order), handle)
+  redis.call('ZADD', lane, whole(with_lines and Lines.enter(handle, order) or order), handle)
 end
 
 -- Jobs that do not wait in their lines have ended, or are dead and may come back.
 local function end_in_lines(ids, dead)
-  if #ids > 0 and has_lines() then Lines.ended(ids, dead) end
+  if #ids > 0 and with_lines then Lines.ended(ids, dead) end
 end

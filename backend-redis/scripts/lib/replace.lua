@@ -17,7 +17,7 @@ local function waiting(id, kind, lane)
   local handle = handle_of(id, job)
   if kind_of(handle) ~= kind then return nil end
   local _, name
-  if has_lines() then _, name = Lines.letter_of(id) end
+  if with_lines then _, name = Lines.letter_of(id) end
   local it = { id = id, came = tonumber(string.sub(job, 1, 13)), priority = priority_of(handle), line = name or '' }
   for _, key in ipairs({ WS, WR, lane }) do
     local score = tonumber(redis.call('ZSCORE', key, handle) or nil)

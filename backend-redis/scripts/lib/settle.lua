@@ -102,7 +102,7 @@ local function apply(verdict, lanes, now)
     if what == 'release' then
       make_ready(lanes[kind_of(handle)], handle, priority_of(handle) * PRIORITY + draw(1))
     else
-      if has_lines() then Lines.step_out(id) end
+      if with_lines then Lines.step_out(id) end
       redis.call('ZADD', what == 'retry' and WR or WS, whole(now + tonumber(verdict.detail)), handle)
     end
   end
