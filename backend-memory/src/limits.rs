@@ -154,20 +154,18 @@ impl Limiters {
         number
     }
 
-    fn members(&self, set: LimitSet) -> Arc<[u32]> {
-        Arc::clone(&self.sets[set as usize - 1])
-    }
-
     /// A job that was claimed under these limits is no longer held.
     pub(crate) fn free(&mut self, set: LimitSet) {
-        if set == 0 {
-            return;
-        }
-        for &number in &*self.members(set) {
+        for &number in members(&self.sets, set) {
             let limiter = &mut self.all[number as usize];
             limiter.in_use = limiter.in_use.saturating_sub(1);
         }
     }
+}
+
+/// The numbers of the limits of a set.
+fn members(sets: &[Arc<[u32]>], set: LimitSet) -> &[u32] {
+    (set as usize).checked_sub(1).map_or(&[], |place| &sets[place])
 }
 
 /// What one claim may take.
@@ -187,11 +185,8 @@ impl<'a> Budgets<'a> {
 
     /// How many jobs under these limits may still be taken. If none may, the claim has left some.
     pub(crate) fn left(&mut self, set: LimitSet) -> u32 {
-        if set == 0 {
-            return u32::MAX;
-        }
         let mut left = u32::MAX;
-        for &number in &*self.limiters.members(set) {
+        for &number in members(&self.limiters.sets, set) {
             let limiter = &self.limiters.all[number as usize];
             match self.left.entry(number).or_insert_with(|| limiter.budget(self.now)) {
                 Ok(budget) => left = left.min(*budget),
@@ -203,11 +198,9 @@ impl<'a> Budgets<'a> {
 
     /// One job is taken under these limits.
     pub(crate) fn take(&mut self, set: LimitSet) {
-        if set == 0 {
-            return;
-        }
-        for &number in &*self.limiters.members(set) {
-            let limiter = &mut self.limiters.all[number as usize];
+        let Limiters { all, sets, .. } = &mut *self.limiters;
+        for &number in members(sets, set) {
+            let limiter = &mut all[number as usize];
             limiter.in_use += 1;
             if let Some(rate) = limiter.rule().rate {
                 limiter.bucket.take(&rate, self.now);
@@ -219,13 +212,10 @@ impl<'a> Budgets<'a> {
 
     /// Jobs under these limits are left where they are.
     pub(crate) fn leave(&mut self, set: LimitSet) {
-        if set == 0 {
-            return;
-        }
-        for number in &*self.limiters.members(set) {
-            if let Some(Err(at)) = self.left.get(number) {
-                self.retry_at = Some(self.retry_at.map_or(*at, |earlier| earlier.min(*at)));
-            }
+        let times =
+            members(&self.limiters.sets, set).iter().filter_map(|number| self.left.get(number)?.err());
+        if let Some(first) = times.min() {
+            self.retry_at(first);
         }
     }
 

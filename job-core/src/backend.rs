@@ -38,6 +38,10 @@ use std::time::Duration;
 ///   all; a store that keeps queues apart may apply one for several queues part by part, and answers `Unknown` if it
 ///   fails in between.
 /// - **C10** A claim returns only the kinds it names; other kinds lose no attempt. Payloads come back byte for byte.
+/// - **C11** A tick of a schedule is fired at most once for each version of it, by any number of processes: its jobs are stored in
+///   the step that moves the watermark past it, and that step is refused if version or watermark are not those that were
+///   looked at, if the schedule is paused, or if the store's clock has not come so far. Another definition, like the end of a
+///   pause, moves the watermark to now: nothing from before is made up for.
 /// - **C12** A claim counts each job under the limits of its kind: those [declared](Self::declare) for it, that of the kind and
 ///   that of the queue. Under a limit there are never more jobs with a live lease than its concurrency, over all queues and
 ///   processes; only a live lease counts, so nothing can leak. In any time `t` at most `burst + t * rate` jobs are claimed
@@ -48,10 +52,6 @@ use std::time::Duration;
 ///   gives no more than its kind's [`KindLimits::line`](crate::KindLimits::line) allows, counting what has left it and has neither
 ///   ended nor come back; one that is `ordered` stands still from a claim until that job has ended or is dead. If both jobs
 ///   in lines and jobs without are ready, each get about half of a claim, however small.
-/// - **C11** A tick of a schedule is fired at most once for each version of it, by any number of processes: its jobs are stored in
-///   the step that moves the watermark past it, and that step is refused if version or watermark are not those that were
-///   looked at, if the schedule is paused, or if the store's clock has not come so far. Another definition, like the end of a
-///   pause, moves the watermark to now: nothing from before is made up for.
 /// - **C13** Notes are written under the lease of their job, all of a call or none; a lease that is no longer current
 ///   changes nothing. They live as long as the job: until it completes, is cancelled or is discarded.
 /// - **C14** The end of a job that belongs to a batch counts there exactly once, however it ends: its verdict, a reap, a cancel,
@@ -137,8 +137,8 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// same jobs is answered as the first call was, whatever has become of the schedule since (C5).
     async fn fire(&self, queue: &QueueName, request: &FireRequest<'_>) -> Result<Fired, BackendError>;
 
-    /// Returns when there may be something to claim, or a job has come that is due within a second. Only a hint: it may return for nothing or miss a wake-up; a
-    /// store without wake-ups never returns.
+    /// Returns when there may be something to claim, or a job has come that is due within a second. Only a hint: it may return for
+    /// nothing or miss a wake-up; a store without wake-ups never returns.
     async fn wait(&self, queue: &QueueName) -> Result<(), BackendError>;
 }
 

@@ -6,7 +6,7 @@ use crate::error::{BackendError, Effect, ErrorKind};
 use crate::limits::LimitName;
 use crate::new_job::{Headers, NewJob};
 use crate::notebook::Desk;
-use crate::runtime::{Env, bounded};
+use crate::runtime::Env;
 use crate::{BatchId, JobId, Kind, LeaseId, QueueName};
 use jiff::Timestamp;
 use std::any::{Any, TypeId};
@@ -132,7 +132,7 @@ impl JobContext {
             )
         })?;
         let Some(env) = &self.inner.desk.env else { return Ok(()) };
-        bounded(env.timing.call_timeout, "close limit", env.backend.close_limit(&name, period)).await
+        env.close_limit(&name, period).await
     }
 
     /// The batch to which this job belongs, if it does to one.

@@ -29,6 +29,13 @@ const fn is_valid(name: &str, max: usize) -> bool {
     true
 }
 
+fn check(what: &'static str, name: &str, max: usize) -> Result<(), InvalidName> {
+    if is_valid(name, max) {
+        return Ok(());
+    }
+    Err(InvalidName { what, name: name.chars().take(200).collect(), max })
+}
+
 #[derive(Clone)]
 enum Text {
     Static(&'static str),
@@ -60,11 +67,8 @@ macro_rules! name {
             /// [`InvalidName`] if it is empty, too long or has other characters than `a-z 0-9 _ - .`.
             pub fn new(name: impl AsRef<str>) -> Result<Self, InvalidName> {
                 let name = name.as_ref();
-                if is_valid(name, $max) {
-                    Ok(Self(Text::Shared(name.into())))
-                } else {
-                    Err(InvalidName { what: $what, name: name.chars().take(200).collect(), max: $max })
-                }
+                check($what, name, $max)?;
+                Ok(Self(Text::Shared(name.into())))
             }
 
             /// A name known at compile time; in a `const` a bad one does not compile.
@@ -136,11 +140,7 @@ macro_rules! name {
 
 /// Checks the name of a limit.
 pub(crate) fn check_limit_name(name: &str) -> Result<(), InvalidName> {
-    const MAX: usize = 64;
-    if is_valid(name, MAX) {
-        return Ok(());
-    }
-    Err(InvalidName { what: "limit name", name: name.chars().take(200).collect(), max: MAX })
+    check("limit name", name, 64)
 }
 
 name! {

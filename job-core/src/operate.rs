@@ -119,6 +119,7 @@ pub trait Operate: Backend {
         after: Option<(&Kind, &str)>,
         limit: u32,
     ) -> Result<Vec<LineRecord>, BackendError>;
+
     /// Changes one schedule of a queue; false if it is not there, or not as it was seen. Pausing one that is paused changes nothing,
     /// nor does resuming one that is not.
     async fn change_schedule(

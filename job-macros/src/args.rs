@@ -1,6 +1,6 @@
 //! The syntax of the attribute's arguments: `key`, `key = value` and `key(…)`, separated by commas.
 
-use crate::errors::{Errors, help};
+use crate::errors::{Errors, did_you_mean, help};
 use proc_macro2::{Delimiter, Ident, TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::ext::IdentExt;
@@ -27,6 +27,14 @@ impl Arg {
     /// The key as text.
     pub(crate) fn name(&self) -> String {
         self.key.unraw().to_string()
+    }
+
+    /// The error for an option of `of` that is none of these.
+    pub(crate) fn unknown(&self, of: &str, known: &[&str]) -> syn::Error {
+        let name = self.name();
+        let guess = did_you_mean(&name, known.iter().copied());
+        let fix = format!("options are {}", known.join(", "));
+        syn::Error::new_spanned(&self.key, help(format!("unknown option `{name}` of `{of}`{guess}"), fix))
     }
 
     /// The value after `=`, or an error that shows how the option is written.

@@ -12,11 +12,11 @@ pub(crate) use conflict::ConflictValue;
 pub(crate) use cron::{CronValue, MissedValue};
 pub(crate) use dead_letter::DeadLetterValue;
 pub(crate) use keys::{KeyOption, Scope};
-pub(crate) use limits::{LimitsValue, RateValue, RuleValue};
+pub(crate) use limits::{LimitsValue, RuleValue};
 pub(crate) use values::{DurationValue, duration, integer, is_wire_name, positive, string};
-use values::{count, wire_name};
+use values::{count, wire_name, wire_names};
 
-use crate::args::{self, Arg, Value, as_ident, bare, source};
+use crate::args::{self, Arg, Value, as_ident, bare};
 use crate::backoff::{self, BackoffValue};
 use crate::errors::{Errors, did_you_mean, help};
 use proc_macro2::{Ident, TokenStream};
@@ -165,7 +165,10 @@ pub(crate) fn parse(tokens: TokenStream, errors: &mut Errors) -> Options {
 fn set(options: &mut Options, name: &str, arg: &Arg, errors: &mut Errors) -> syn::Result<()> {
     match name {
         "name" => options.name = Some(wire_name(arg.expr(r#"name = "send_invoice""#)?, "job name", 128)?),
-        "aliases" => options.aliases = aliases(arg.expr(r#"aliases = ["old_name"]"#)?, errors)?,
+        "aliases" => {
+            let example = r#"aliases = ["old_name"]"#;
+            options.aliases = wire_names(arg, example, "alias", "job name", 128, errors)?;
+        }
         "queue" => options.queue = Some(queue(arg.expr(r#"queue = "email""#)?)?),
         "priority" => options.priority = Some(priority(arg.expr("priority = high")?)?),
         "retries" => {
@@ -228,25 +231,6 @@ fn unknown(key: &Ident, name: &str) -> syn::Error {
     };
     let list = format!("options are {}", known.join(", "));
     syn::Error::new_spanned(key, help(format!("unknown option `{name}`{guess}"), list))
-}
-
-fn aliases(expr: &Expr, errors: &mut Errors) -> syn::Result<Vec<LitStr>> {
-    let Expr::Array(list) = bare(expr) else {
-        return Err(syn::Error::new_spanned(
-            expr,
-            help("aliases are a list", format!("write `aliases = [{}]`", source(expr))),
-        ));
-    };
-    let mut names: Vec<LitStr> = Vec::new();
-    for item in &list.elems {
-        let Some(name) = errors.keep(wire_name(item, "job name", 128)) else { continue };
-        if names.iter().any(|known| known.value() == name.value()) {
-            errors.at(&name, format!("the alias {} is listed twice", source(&name)));
-        } else {
-            names.push(name);
-        }
-    }
-    Ok(names)
 }
 
 fn queue(expr: &Expr) -> syn::Result<QueueValue> {

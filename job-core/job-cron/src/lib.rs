@@ -1,11 +1,13 @@
-//! Cron expressions: what an expression says, and what is wrong with one. No clock, no calendar, no dependencies, so that a
+//! Cron expressions and rates: what a text says, and what is wrong with one. No clock, no calendar, no dependencies, so that a
 //! macro and a runtime can read them the same way.
 
 mod error;
 mod field;
+mod rate;
 
 pub use error::CronError;
 use field::{Field, Set};
+pub use rate::Rate;
 
 /// A cron expression: five fields, or six with seconds in front.
 ///

@@ -20,44 +20,19 @@ pub struct Rate {
 
 impl Rate {
     /// The longest time that a rate may be given for.
-    pub const PER_MAX: Duration = Duration::from_secs(31 * 24 * 3600);
+    pub const PER_MAX: Duration = Duration::from_millis(job_cron::Rate::PER_MAX_MS);
 
     /// A rate from its text; bursts of as many as it allows in a second, at least one.
     ///
     /// # Errors
     /// [`InvalidLimit`] that says what a rate looks like.
     pub fn parse(text: &str) -> Result<Self, InvalidLimit> {
-        let refuse = |why: &str| {
+        let job_cron::Rate { count, per_ms, burst } = job_cron::Rate::parse(text).map_err(|why| {
             let hint =
                 "write a number, a slash and a time, as in \"100/s\", \"30/min\", \"5000/h\" or \"1/10s\"";
-            Err(InvalidLimit(format!("the rate {text:?} {why}: {hint}")))
-        };
-        let Some((count, per)) = text.split_once('/') else { return refuse("has no slash") };
-        let Ok(count) = count.trim().parse::<u32>() else {
-            return refuse("does not begin with a whole number");
-        };
-        let per = per.trim();
-        let digits = per.find(|c: char| !c.is_ascii_digit()).unwrap_or(per.len());
-        let (times, unit) = per.split_at(digits);
-        let times = if times.is_empty() { Ok(1) } else { times.parse::<u64>() };
-        let Ok(times) = times else { return refuse("has too long a time") };
-        let unit = match unit {
-            "ms" => 1,
-            "s" | "sec" => 1_000,
-            "m" | "min" => 60_000,
-            "h" => 3_600_000,
-            "d" => 86_400_000,
-            _ => return refuse("has no unit of time that is one of ms, s, min, h, d"),
-        };
-        let per = Duration::from_millis(times.saturating_mul(unit));
-        if count == 0 {
-            return refuse("lets nothing through; pause the queue or the kind instead");
-        }
-        if per.is_zero() || per > Self::PER_MAX {
-            return refuse("has a time that is not between 1 ms and 31 days");
-        }
-        let in_a_second = u128::from(count) * 1_000 / per.as_millis();
-        Ok(Self { count, per, burst: u32::try_from(in_a_second).unwrap_or(u32::MAX).max(1) })
+            InvalidLimit(format!("the rate {text:?} {why}: {hint}"))
+        })?;
+        Ok(Self { count, per: Duration::from_millis(per_ms), burst })
     }
 
     /// The time between two jobs at this rate, in whole microseconds, rounded up: never more than a million a second.

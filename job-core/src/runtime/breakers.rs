@@ -1,6 +1,5 @@
 //! Closes a limit when what is behind it seems to be down: so many failures in a row.
 
-use super::bounded::bounded;
 use super::shared::QueueShared;
 use crate::Kind;
 use crate::job::JobSpec;
@@ -67,8 +66,7 @@ fn close(queue: &QueueShared, circuit: &Arc<Circuit>, failures: u32) {
     let (env, circuit) = (Arc::clone(&queue.env), Arc::clone(circuit));
     queue.tasks.spawn(async move {
         let (limit, period) = (&circuit.limit, circuit.breaker.period);
-        let call = env.backend.close_limit(limit, period);
-        match bounded(env.timing.call_timeout, "close limit", call).await {
+        match env.close_limit(limit, period).await {
             Ok(()) => tracing::warn!(%limit, failures, ?period, "limit closed: what is behind it fails"),
             Err(error) => {
                 tracing::warn!(%limit, %error, "limit could not be closed although what is behind it fails")

@@ -249,7 +249,7 @@ impl RuntimeBuilder {
                 poll_max: self.poll_max,
             };
             let core = QueueCore::new(config, Instant::now());
-            let limits = declared(&name, &limits, &env.handlers);
+            let limits = declared(&name, &options, &limits, &env.handlers);
             let schedules = schedules.remove(&name).unwrap_or_default();
             Arc::new(QueueShared::new(name, Arc::clone(&env), core, &options, limits, schedules))
         });
@@ -335,7 +335,14 @@ impl RuntimeBuilder {
             queues.entry(registration.spec().queue.clone()).or_insert_with(|| self.default_queue.clone());
         }
         let all: HashSet<_> = queues.keys().cloned().collect();
-        let only = self.only.take().unwrap_or_else(|| all.iter().map(ToString::to_string).collect());
+        if let Some(only) = self.only.take() {
+            self.keep_only(&only, &mut queues);
+        }
+        let schedules = self.check_schedules(&all, &queues);
+        (queues, schedules)
+    }
+
+    fn keep_only(&mut self, only: &[String], queues: &mut BTreeMap<QueueName, Queue>) {
         for name in only.iter().filter(|name| !queues.contains_key(name.as_str())) {
             let known = queues.keys().map(QueueName::as_str).collect::<Vec<_>>().join(", ");
             self.problems.push(format!(
@@ -343,8 +350,6 @@ impl RuntimeBuilder {
             ));
         }
         queues.retain(|name, _| only.iter().any(|o| o == name.as_str()));
-        let schedules = self.check_schedules(&all, &queues);
-        (queues, schedules)
     }
 
     /// The limits of this runtime and of its queues, each readable.

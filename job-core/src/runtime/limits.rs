@@ -8,7 +8,7 @@ use crate::registry::Registration;
 use crate::{Kind, QueueName};
 use std::collections::{BTreeMap, HashMap};
 
-/// The limits by name, and what is wrong with them.
+/// The limits that have names of their own, and what is wrong with them and with those of queues.
 pub(super) fn check<'a>(
     named: &[(String, Limit)],
     queues: &BTreeMap<QueueName, Queue>,
@@ -27,17 +27,14 @@ pub(super) fn check<'a>(
             }
         }
     }
-    let given = limits.clone();
     for (queue, options) in queues {
-        match options.limit.as_ref().map(Limit::rule) {
-            None => {}
-            Some(Ok(rule)) => drop(limits.insert(LimitName::of_queue(queue), rule)),
-            Some(Err(error)) => problems.push(format!("the limit of queue {queue}: {error}")),
+        if let Some(Err(error)) = options.limit.as_ref().map(Limit::rule) {
+            problems.push(format!("the limit of queue {queue}: {error}"));
         }
     }
     for spec in specs {
-        for name in spec.limits.names.iter().filter(|name| !given.contains_key(*name)) {
-            let known = given.keys().map(LimitName::as_str).collect::<Vec<_>>().join(", ");
+        for name in spec.limits.names.iter().filter(|name| !limits.contains_key(*name)) {
+            let known = limits.keys().map(LimitName::as_str).collect::<Vec<_>>().join(", ");
             let known =
                 if known.is_empty() { "there is none yet".to_owned() } else { format!("known: {known}") };
             problems.push(format!(
@@ -58,19 +55,18 @@ pub(super) fn breakers(named: &[(String, Limit)], handlers: &HashMap<Kind, Regis
     Breakers::new(limits, handlers.iter().map(|(kind, handler)| (kind, handler.spec())))
 }
 
-/// What the store is told about one queue. What is not limited is said as well, so that what an older deployment declared
-/// holds no longer.
+/// What the store is told about one queue, for limits that have been checked. What is not limited is said as well, so that what
+/// an older deployment declared holds no longer.
 pub(super) fn declared(
     queue: &QueueName,
+    options: &Queue,
     limits: &BTreeMap<LimitName, LimitRule>,
     handlers: &HashMap<Kind, Registration>,
 ) -> Declared {
-    let of_queue = LimitName::of_queue(queue);
     let mut all: BTreeMap<LimitName, Option<LimitRule>> =
         limits.iter().map(|(name, rule)| (name.clone(), Some(*rule))).collect();
-    // Those of other queues are told for those.
-    all.retain(|name, _| LimitName::new(name.as_str()).is_ok());
-    all.insert(of_queue.clone(), limits.get(&of_queue).copied());
+    let of_queue = options.limit.as_ref().and_then(|limit| limit.rule().ok());
+    all.insert(LimitName::of_queue(queue), of_queue);
     let mut kinds = Vec::new();
     for (kind, handler) in handlers {
         let (spec, own) = (handler.spec(), LimitName::of_kind(kind));

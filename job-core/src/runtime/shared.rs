@@ -1,5 +1,6 @@
 //! What the parts of a running runtime share.
 
+use super::bounded::bounded;
 use super::breakers::Breakers;
 use super::claimer::ClaimerMsg;
 use super::core::{Nudge, QueueCore, Start};
@@ -13,7 +14,8 @@ use super::settler::SettlerMsg;
 use super::sync::{AtomicBool, Mutex, MutexGuard, Notify, Ordering, TaskTracker};
 use crate::chance::Chance;
 use crate::context::States;
-use crate::limits::Declared;
+use crate::error::BackendError;
+use crate::limits::{Declared, LimitName};
 use crate::middleware::Layers;
 use crate::operate::Operate;
 use crate::registry::Registration;
@@ -61,6 +63,11 @@ pub(crate) struct Env {
 }
 
 impl Env {
+    pub(crate) async fn close_limit(&self, limit: &LimitName, period: Duration) -> Result<(), BackendError> {
+        let call = self.backend.close_limit(limit, period);
+        bounded(self.timing.call_timeout, "close limit", call).await
+    }
+
     /// The runtime cannot go on; the first reason counts.
     pub(crate) fn fail(&self, why: String) {
         self.fatal.send_if_modified(|fatal| {

@@ -1,6 +1,7 @@
 //! The limits of a job.
 
-use crate::options::{LimitsValue, RateValue, RuleValue};
+use crate::options::{LimitsValue, RuleValue};
+use job_cron::Rate;
 use proc_macro2::TokenStream;
 use quote::quote;
 
@@ -29,8 +30,8 @@ fn rule(value: &RuleValue, p: &TokenStream) -> Option<TokenStream> {
         None => quote!(::core::option::Option::None),
     };
     let concurrency = option(concurrency.map(|jobs| quote!(#jobs)));
-    let rate = option(rate.as_ref().map(|RateValue { count, millis, burst }| {
-        quote!(#p::Rate { count: #count, per: ::core::time::Duration::from_millis(#millis), burst: #burst })
+    let rate = option(rate.as_ref().map(|Rate { count, per_ms, burst }| {
+        quote!(#p::Rate { count: #count, per: ::core::time::Duration::from_millis(#per_ms), burst: #burst })
     }));
     Some(quote!(#p::LimitRule { concurrency: #concurrency, rate: #rate }))
 }

@@ -4,7 +4,7 @@ use super::keys::{self, KeyOption, Scope};
 use super::values::{DurationValue, positive};
 use super::{Options, keys::parse_scope};
 use crate::args::{self, Arg, Value, as_ident};
-use crate::errors::{Errors, did_you_mean, help};
+use crate::errors::{Errors, help};
 use proc_macro2::Ident;
 use syn::Expr;
 
@@ -77,10 +77,7 @@ pub(super) fn debounce(arg: &Arg, options: &mut Options, errors: &mut Errors) ->
             }
             "scope" => scope.replace(parse_scope(part.expr("scope = kind")?)?).is_some(),
             _ => {
-                const KNOWN: &str = "key, wait, max_wait, scope";
-                let guess = did_you_mean(&name, KNOWN.split(", "));
-                let text = format!("unknown option `{name}` of `debounce`{guess}");
-                errors.at(&part.key, help(text, format!("options are {KNOWN}")));
+                errors.push(part.unknown("debounce", &["key", "wait", "max_wait", "scope"]));
                 false
             }
         };

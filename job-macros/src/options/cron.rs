@@ -97,12 +97,7 @@ fn set(cron: &mut CronValue, name: &str, part: &Arg) -> syn::Result<()> {
                 return Err(syn::Error::new_spanned(expr, "jitter is a day at most"));
             }
         }
-        _ => {
-            const KNOWN: &str = "tz, missed, overlap, jitter";
-            let guess = did_you_mean(name, KNOWN.split(", "));
-            let text = format!("unknown option `{name}` of `cron`{guess}");
-            return Err(syn::Error::new_spanned(&part.key, help(text, format!("options are {KNOWN}"))));
-        }
+        _ => return Err(part.unknown("cron", &["tz", "missed", "overlap", "jitter"])),
     }
     Ok(())
 }

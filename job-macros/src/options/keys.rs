@@ -2,7 +2,7 @@
 
 use super::values::{DurationValue, positive};
 use crate::args::{self, Arg, Value, as_ident};
-use crate::errors::{Errors, did_you_mean, help};
+use crate::errors::{Errors, help};
 use syn::Expr;
 
 /// An option with a key, which is read when the arguments are known.
@@ -53,15 +53,9 @@ pub(super) fn parse(name: &str, arg: &Arg, errors: &mut Errors) -> syn::Result<K
                 false
             }
             _ => {
-                let known = if name == "idempotency" { "key, ttl, scope" } else { "key, scope" };
-                let guess = did_you_mean(&part_name, known.split(", "));
-                errors.at(
-                    &part.key,
-                    help(
-                        format!("unknown option `{part_name}` of `{name}`{guess}"),
-                        format!("options are {known}"),
-                    ),
-                );
+                let known: &[&str] =
+                    if name == "idempotency" { &["key", "ttl", "scope"] } else { &["key", "scope"] };
+                errors.push(part.unknown(name, known));
                 false
             }
         };

@@ -1,23 +1,17 @@
 //! The options about limits: `limits`, `concurrency`, `rate_limit`, and those that make lines: `fair_by`, `ordering_key`.
 
 use super::keys::{KeyOption, Scope};
-use super::values::{integer, string, wire_name};
-use crate::args::{self, Arg, Value, bare, source};
-use crate::errors::{Errors, did_you_mean, help};
+use super::values::{integer, string, wire_names};
+use crate::args::{self, Arg, Value, source};
+use crate::errors::{Errors, help};
+use job_cron::Rate;
 use syn::{Expr, LitStr};
 
 /// What is allowed at one time, and in a time.
 #[derive(Default)]
 pub(crate) struct RuleValue {
     pub(crate) concurrency: Option<u32>,
-    pub(crate) rate: Option<RateValue>,
-}
-
-/// So many in so many milliseconds.
-pub(crate) struct RateValue {
-    pub(crate) count: u32,
-    pub(crate) millis: u64,
-    pub(crate) burst: u32,
+    pub(crate) rate: Option<Rate>,
 }
 
 /// Everything about limits.
@@ -51,19 +45,8 @@ impl LimitsValue {
 
 /// Reads `limits = ["stripe"]`.
 pub(super) fn names(arg: &Arg, limits: &mut LimitsValue, errors: &mut Errors) -> syn::Result<()> {
-    let expr = arg.expr(r#"limits = ["stripe"]"#)?;
-    let Expr::Array(list) = bare(expr) else {
-        let fix = format!("write `limits = [{}]`", source(expr));
-        return Err(syn::Error::new_spanned(expr, help("limits are a list", fix)));
-    };
-    for item in &list.elems {
-        let Some(name) = errors.keep(wire_name(item, "limit name", 64)) else { continue };
-        if limits.names.iter().any(|known| known.value() == name.value()) {
-            errors.at(&name, format!("the limit {} is listed twice", source(&name)));
-        } else {
-            limits.names.push(name);
-        }
-    }
+    let example = r#"limits = ["stripe"]"#;
+    limits.names = wire_names(arg, example, "limit", "limit name", 64, errors)?;
     Ok(())
 }
 
@@ -148,9 +131,7 @@ fn parts<'a>(
     for part in args::parse(group.clone(), known[0], errors) {
         let part_name = part.name();
         if !known.contains(&part_name.as_str()) {
-            let guess = did_you_mean(&part_name, known.iter().copied());
-            let text = format!("unknown option `{part_name}` of `{name}`{guess}");
-            errors.at(&part.key, help(text, format!("options are {}", known.join(", "))));
+            errors.push(part.unknown(name, known));
         } else if parts.get(&part_name).is_some() {
             errors.at(&part.key, format!("`{part_name}` is set twice"));
         } else if let Some(value) = errors.keep(part.expr(example).cloned()) {
@@ -170,36 +151,11 @@ fn jobs(name: &str, expr: &Expr) -> syn::Result<u32> {
     }
 }
 
-/// The same texts as `Rate::parse` reads.
-fn rate(expr: &Expr) -> syn::Result<RateValue> {
+fn rate(expr: &Expr) -> syn::Result<Rate> {
     let text = string("a rate", expr)?;
     let value = text.value();
-    let refuse = |why: &str| {
+    Rate::parse(&value).map_err(|why| {
         let fix = "write a number, a slash and a time: \"100/s\", \"30/min\", \"5000/h\", \"1/10s\"";
         syn::Error::new_spanned(&text, help(format!("the rate {value:?} {why}"), fix))
-    };
-    let (count, per) = value.split_once('/').ok_or_else(|| refuse("has no slash"))?;
-    let count: u32 = count.trim().parse().map_err(|_| refuse("does not begin with a whole number"))?;
-    if count == 0 {
-        return Err(refuse("lets nothing through"));
-    }
-    let per = per.trim();
-    let digits = per.find(|c: char| !c.is_ascii_digit()).unwrap_or(per.len());
-    let (times, unit) = per.split_at(digits);
-    let times: u64 =
-        if times.is_empty() { 1 } else { times.parse().map_err(|_| refuse("has too long a time"))? };
-    let unit: u64 = match unit {
-        "ms" => 1,
-        "s" | "sec" => 1_000,
-        "m" | "min" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => return Err(refuse("has no unit of time that is one of ms, s, min, h, d")),
-    };
-    let millis = times.saturating_mul(unit);
-    if millis == 0 || millis > 31 * 86_400_000 {
-        return Err(refuse("has a time that is not between 1 ms and 31 days"));
-    }
-    let in_a_second = u64::from(count) * 1_000 / millis;
-    Ok(RateValue { count, millis, burst: u32::try_from(in_a_second).unwrap_or(u32::MAX).max(1) })
+    })
 }

@@ -1,8 +1,8 @@
 //! Values that several options share: strings, names, numbers, durations.
 
-use crate::args::{as_ident, bare, source};
+use crate::args::{Arg, as_ident, bare, source};
 use crate::duration;
-use crate::errors::help;
+use crate::errors::{Errors, help};
 use syn::{Expr, Lit, LitStr};
 
 /// A duration in milliseconds, or a constant.
@@ -45,6 +45,32 @@ pub(super) fn wire_name(expr: &Expr, what: &str, max: usize) -> syn::Result<LitS
         &literal,
         format!("{what}s are 1-{max} of `a-z 0-9 _ - .`, not {}", source(&literal)),
     ))
+}
+
+/// A list of names that stores take, each once. `one`: what the option calls each of them.
+pub(super) fn wire_names(
+    arg: &Arg,
+    example: &str,
+    one: &str,
+    what: &str,
+    max: usize,
+    errors: &mut Errors,
+) -> syn::Result<Vec<LitStr>> {
+    let (option, expr) = (arg.name(), arg.expr(example)?);
+    let Expr::Array(list) = bare(expr) else {
+        let fix = format!("write `{option} = [{}]`", source(expr));
+        return Err(syn::Error::new_spanned(expr, help(format!("{option} are a list"), fix)));
+    };
+    let mut names: Vec<LitStr> = Vec::new();
+    for item in &list.elems {
+        let Some(name) = errors.keep(wire_name(item, what, max)) else { continue };
+        if names.iter().any(|known| known.value() == name.value()) {
+            errors.at(&name, format!("the {one} {} is listed twice", source(&name)));
+        } else {
+            names.push(name);
+        }
+    }
+    Ok(names)
 }
 
 /// A whole number for `key`.

@@ -1,6 +1,9 @@
 //! What processes write down, one line an event.
 
-use super::{outside::Reach, point::Action, point::Point, storm::Storm};
+pub use super::asked::{Asked, Under};
+use super::outside::Reach;
+use super::point::{Action, Point};
+use super::storm::Storm;
 use job_core::{DeadReason, Extended, Hold, JobId, LeaseId, LeaseStatus, Maintained, Settled, Verdict};
 use serde::{Deserialize, Serialize};
 
@@ -197,36 +200,6 @@ impl Event {
             repaired: done.repaired,
         })
     }
-}
-
-/// A job that somebody asked for.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Asked {
-    /// Its id, made by the client.
-    pub job: JobId,
-    /// The number in its arguments.
-    pub n: u64,
-    /// What its handler does.
-    pub conduct: Conduct,
-    /// Its idempotency key.
-    pub key: Option<String>,
-    /// How long it waits before it may run, in milliseconds.
-    pub delay_ms: u64,
-    /// The jobs for whose end it waits.
-    #[serde(default)]
-    pub after: Vec<JobId>,
-    /// What may keep it waiting.
-    #[serde(default)]
-    pub under: Under,
-}
-
-/// What may keep a job waiting besides its time.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Under {
-    /// It is under the limit that all such jobs share, which lets so many be claimed at one time.
-    pub concurrency: Option<usize>,
-    /// It waits in an ordered line with this key.
-    pub line: Option<String>,
 }
 
 /// How a request to enqueue was answered.

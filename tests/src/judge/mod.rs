@@ -1,6 +1,7 @@
 //! Judges a run of the crash rig or of the simulation by its histories and by what the store has in the end. Knows nothing of
 //! the runtime or of any backend.
 
+mod asked;
 pub mod event;
 mod facts;
 mod limits;

@@ -3,7 +3,7 @@
 use super::history::History;
 use super::job::{QUEUE, Rig, RigJob};
 use super::store::{AnyError, Books};
-use crate::judge::event::{Asked, Conduct, Event, Held, Under};
+use crate::judge::event::{Asked, Conduct, Event, Held};
 use crate::judge::outside::{Call, Reach, happened};
 use job_core::{
     EffectCall, EffectKind, Job as _, JobContext, JobError, NewJob, ResultExt as _, Verified, faults,
@@ -142,15 +142,7 @@ impl Attempt<'_> {
         let (n, conduct) = (n | CHILD, Conduct::Quick);
         let mut job = NewJob::of(&RigJob { n, conduct })?;
         job.max_attempts = RigJob::spec().max_attempts;
-        let child = Asked {
-            job: job.id,
-            n,
-            conduct,
-            key: None,
-            delay_ms: 0,
-            after: Vec::new(),
-            under: Under::default(),
-        };
+        let child = Asked::plain(job.id, n, conduct);
         self.write(Event::Announced { held: self.held, child });
         Ok(self.ctx.then_new(job)?)
     }

@@ -157,7 +157,7 @@ impl Producer {
             5..8 => return self.make_ordered(n),
             _ => {}
         }
-        (Asked { job: job.id, n, conduct, key, delay_ms, after: Vec::new(), under: Under::default() }, job)
+        (Asked { key, delay_ms, ..Asked::plain(job.id, n, conduct) }, job)
     }
 
     /// A job that stays within the system.
@@ -175,7 +175,7 @@ impl Producer {
         let conduct = self.simple();
         let job = NewJob::of(&LimitedJob(RigJob { n, conduct })).expect("plain arguments");
         let under = Under { concurrency: Some(LIMIT as usize), line: None };
-        (Asked { job: job.id, n, conduct, key: None, delay_ms: 0, after: Vec::new(), under }, job)
+        (Asked { under, ..Asked::plain(job.id, n, conduct) }, job)
     }
 
     fn make_ordered(&mut self, n: u64) -> (Asked, NewJob) {
@@ -183,6 +183,6 @@ impl Producer {
         let job = OrderedJob { line: line.clone(), job: RigJob { n, conduct } };
         let job = NewJob::of(&job).expect("plain arguments");
         let under = Under { concurrency: None, line: Some(line) };
-        (Asked { job: job.id, n, conduct, key: None, delay_ms: 0, after: Vec::new(), under }, job)
+        (Asked { under, ..Asked::plain(job.id, n, conduct) }, job)
     }
 }

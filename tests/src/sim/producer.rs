@@ -2,7 +2,7 @@
 
 use super::job::{Act, Stubborn};
 use super::link::Link;
-use crate::judge::event::{Answer, Asked, Conduct, Event, Under};
+use crate::judge::event::{Answer, Asked, Conduct, Event};
 use job_core::{Client, EnqueueError, IdempotencyKey, NewJob, When};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -83,15 +83,7 @@ impl Producer {
         let made =
             if self.random.random_range(0..8) == 0 { NewJob::of(&Stubborn(act)) } else { NewJob::of(&act) };
         let mut job = made.expect("plain arguments");
-        let mut asked = Asked {
-            job: job.id,
-            n,
-            conduct,
-            key: None,
-            delay_ms: 0,
-            after: Vec::new(),
-            under: Under::default(),
-        };
+        let mut asked = Asked::plain(job.id, n, conduct);
         match self.random.random_range(0..8) {
             0 => {
                 asked.delay_ms = self.random.random_range(1..2_000);

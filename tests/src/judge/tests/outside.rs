@@ -2,7 +2,7 @@
 
 use super::story::Run;
 use super::{Rule, spoilt};
-use crate::judge::event::{Answered, Asked, Conduct, Event, Held, Outcome, Under, Word};
+use crate::judge::event::{Answered, Asked, Conduct, Event, Held, Outcome, Word};
 use crate::judge::outside::{Call, Reach};
 use job_core::{DeadReason, JobId, JobState};
 
@@ -21,15 +21,7 @@ pub(super) fn cut_off(run: &mut Run, by: usize, held: Held) {
 /// A follow-up is announced.
 fn announce(run: &mut Run, by: usize, held: Held) -> JobId {
     let job = JobId::new();
-    let child = Asked {
-        job,
-        n: 0,
-        conduct: Conduct::Quick,
-        key: None,
-        delay_ms: 0,
-        after: Vec::new(),
-        under: Under::default(),
-    };
+    let child = Asked::plain(job, 0, Conduct::Quick);
     run.write(by, Event::Announced { held, child });
     job
 }

@@ -36,39 +36,29 @@ impl Run {
     }
 
     pub(super) fn ask(&mut self, conduct: Conduct, key: Option<&str>, delay_ms: u64) -> (u64, JobId) {
-        self.calls += 1;
-        let (call, job) = (self.calls, JobId::new());
-        let asked = Asked {
-            job,
-            n: call,
-            conduct,
-            key: key.map(Into::into),
-            delay_ms,
-            after: Vec::new(),
-            under: Under::default(),
-        };
-        self.write(0, Event::EnqueueSent { call, jobs: vec![asked] });
-        (call, job)
+        self.ask_for(|plain| Asked { conduct, key: key.map(Into::into), delay_ms, ..plain })
     }
 
     /// A job that waits for the end of others.
     pub(super) fn stored_after(&mut self, after: &[JobId]) -> JobId {
-        self.calls += 1;
-        let (call, job) = (self.calls, JobId::new());
-        let (conduct, after) = (Conduct::Quick, after.to_vec());
-        let asked = Asked { job, n: call, conduct, key: None, delay_ms: 0, after, under: Under::default() };
-        self.write(0, Event::EnqueueSent { call, jobs: vec![asked] });
-        self.ack(call, job, job);
-        job
+        self.stored_as(|plain| Asked { after: after.to_vec(), ..plain })
     }
 
     /// A job that may have to wait for others.
     pub(super) fn stored_under(&mut self, under: Under) -> JobId {
+        self.stored_as(|plain| Asked { under, ..plain })
+    }
+
+    fn ask_for(&mut self, change: impl FnOnce(Asked) -> Asked) -> (u64, JobId) {
         self.calls += 1;
         let (call, job) = (self.calls, JobId::new());
-        let (conduct, after) = (Conduct::Quick, Vec::new());
-        let asked = Asked { job, n: call, conduct, key: None, delay_ms: 0, after, under };
+        let asked = change(Asked::plain(job, call, Conduct::Quick));
         self.write(0, Event::EnqueueSent { call, jobs: vec![asked] });
+        (call, job)
+    }
+
+    fn stored_as(&mut self, change: impl FnOnce(Asked) -> Asked) -> JobId {
+        let (call, job) = self.ask_for(change);
         self.ack(call, job, job);
         job
     }
