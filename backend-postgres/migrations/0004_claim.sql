@@ -96,11 +96,22 @@ begin
   return c;
 end $$;
 
+-- Below which no lease is live: those since the mark have rows above its lows.
+create function {schema}.lease_floor(s {schema}.mark, p_queue int) returns bigint language plpgsql as $$
+declare floor bigint;
+begin
+  select least(s.lease_floor, min(coalesce(m.low, 0))) into floor
+    from {schema}.lane n left join unnest(s.lanes, s.lows) m(lane, low) on m.lane = n.id where n.queue_id = p_queue;
+  return coalesce((
+    select e.top - 1 from {schema}.lease e where e.queue_id = p_queue and e.top > floor order by e.top limit 1
+  ), 9223372036854775807);
+end $$;
+
 -- Moves the low-water marks. The order of four things keeps late commits from being lost: producers assign their xid
 -- before they draw a seq; p_last was read before this transaction got its own xid; the mark stores that own xid; a row
 -- that comes back draws a new seq.
 create function {schema}.move_mark(s {schema}.mark, p_queue int, p_last bigint, p_snapshot pg_snapshot, p_hot boolean,
-  p_lanes int[], p_tops bigint[]) returns void
+  p_lanes int[], p_tops bigint[], p_counted boolean) returns void
 language plpgsql as $$
 declare running xid8[]; blockers xid8[]; ended_clear bigint; hot smallint; since interval;
 begin
@@ -114,7 +125,7 @@ begin
       -- One ended: look once more from what was clear when it was passed.
       insert into {schema}.mark select p_queue, s.no + 1, s.clear, p_last, pg_current_xact_id(), clock_timestamp(), 2, s.lanes,
         (select array_agg(least(l, ended_clear) order by n) from unnest(s.lows) with ordinality y(l, n)),
-        coalesce(array_agg(x), '{}'), coalesce(array_agg(c), '{}')
+        coalesce(array_agg(x), '{}'), coalesce(array_agg(c), '{}'), s.lease_floor
         from unnest(s.stragglers, s.straggler_clears) z(x, c)
         where x = any(running) or x >= pg_snapshot_xmax(p_snapshot);
       return;
@@ -126,7 +137,8 @@ begin
   if cardinality(blockers) > 0 and since < interval '1 s' then return; end if;
   insert into {schema}.mark select p_queue, coalesce(s.no, 0) + 1, greatest(s.clear, s.mark_seq), p_last, pg_current_xact_id(),
     clock_timestamp(), hot, coalesce(array_agg(m.lane), '{}'), coalesce(array_agg(m.low), '{}'),
-    s.stragglers || blockers, s.straggler_clears || array_fill(s.clear, array[cardinality(blockers)])
+    s.stragglers || blockers, s.straggler_clears || array_fill(s.clear, array[cardinality(blockers)]),
+    case when p_counted then {schema}.lease_floor(s, p_queue) else 0 end
     from (
       -- A lane was scanned up to its top, or to its end if that is null.
       select lane, greatest(coalesce(a.low, 0),
@@ -204,7 +216,7 @@ begin
 
   select * into s from {schema}.mark m where m.queue_id = q.id order by m.no desc limit 1;
   if not found then
-    s := (q.id, 0, 0, 0, '0', 'epoch', 0, '{}', '{}', '{}', '{}');
+    s := (q.id, 0, 0, 0, '0', 'epoch', 0, '{}', '{}', '{}', '{}', 0);
   end if;
   snapshot := pg_current_snapshot();
   select array_agg(u) into held from {schema}.lease l cross join unnest(l.seqs) u
@@ -241,7 +253,7 @@ begin
     end if;
   end if;
 
-  perform {schema}.move_mark(s, q.id, last, snapshot, held is not null or c.seqs is not null, normal.lanes, normal.tops);
+  perform {schema}.move_mark(s, q.id, last, snapshot, held is not null or c.seqs is not null, normal.lanes, normal.tops, false);
   c.answers := answers;
   c.contended := false;
   if c.seqs is not null then

@@ -119,9 +119,9 @@ declare granted bigint; l record; used bigint := 0; n bigint;
 begin
   for l in
     select x.queue_id, x.low from (
-      select n.queue_id, min(coalesce(m.low, 0)) as low
+      select n.queue_id, least(min(coalesce(m.low, 0)), min(coalesce(s.lease_floor, 0))) as low
       from {schema}.lane n left join lateral (
-          select y.lanes, y.lows from {schema}.mark y where y.queue_id = n.queue_id order by y.no desc limit 1) s on true
+          select y.lanes, y.lows, y.lease_floor from {schema}.mark y where y.queue_id = n.queue_id order by y.no desc limit 1) s on true
         left join lateral (select z.low from unnest(s.lanes, s.lows) z(lane, low) where z.lane = n.id limit 1) m on true
       where n.id = any(p_lanes) group by n.queue_id) x
   loop

@@ -296,7 +296,7 @@ begin
 
   select * into s from {schema}.mark m where m.queue_id = q.id order by m.no desc limit 1;
   if not found then
-    s := (q.id, 0, 0, 0, '0', 'epoch', 0, '{}', '{}', '{}', '{}');
+    s := (q.id, 0, 0, 0, '0', 'epoch', 0, '{}', '{}', '{}', '{}', 0);
   end if;
   snapshot := pg_current_snapshot();
   select array_agg(u) into held from {schema}.lease l cross join unnest(l.seqs) u
@@ -345,7 +345,7 @@ begin
     end if;
   end if;
 
-  perform {schema}.move_mark(s, q.id, last, snapshot, held is not null or c.seqs is not null, normal.lanes, normal.tops);
+  perform {schema}.move_mark(s, q.id, last, snapshot, held is not null or c.seqs is not null, normal.lanes, normal.tops, a <> '{}');
   c.answers := answers;
   c.contended := false;
   c.retry_us := taken.retry_us;

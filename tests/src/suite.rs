@@ -222,6 +222,7 @@ macro_rules! __checks {
                 no_more_are_claimed_than_allowed,
                 every_verdict_frees_a_slot,
                 a_crash_frees_its_slots,
+                a_slot_is_held_as_long_as_its_lease,
                 repeated_calls_count_once,
                 others_are_not_held_up,
                 kinds_and_queues_share_a_limit,

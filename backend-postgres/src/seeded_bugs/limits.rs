@@ -16,6 +16,12 @@ pub(super) const BUGS: &[SqlBug] = &[
         &[("if used + granted > p_enough then", "if false then")],
     ),
     bug(
+        "sql_slots_end_behind_the_mark",
+        "a lease that the marks have passed holds no slot any more",
+        LIMITS,
+        &[("least(min(coalesce(m.low, 0)), min(coalesce(s.lease_floor, 0)))", "min(coalesce(m.low, 0))")],
+    ),
+    bug(
         "sql_slots_of_one_queue",
         "slots are counted in one queue alone",
         LIMITS,

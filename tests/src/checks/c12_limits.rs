@@ -9,7 +9,10 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+use tokio::time::Instant;
 
+/// A store may put what it has looked at behind it, and does so a few times in such a time.
+const LASTING: Duration = Duration::from_secs(3);
 const ELSEWHERE: QueueName = QueueName::from_static("conformance-2");
 
 fn name(name: &str) -> LimitName {
@@ -116,6 +119,25 @@ pub async fn a_crash_frees_its_slots(h: &Harness) {
     let suspects = h.take(0).suspects(5).jobs().await;
     assert_eq!(suspects.len(), 2);
     assert!(h.take(5).jobs().await.is_empty(), "and they take slots");
+}
+
+/// However long a job runs, and however much is claimed meanwhile, its slot is taken.
+pub async fn a_slot_is_held_as_long_as_its_lease(h: &Harness) {
+    declare(h, &[("stripe", Limit::concurrency(2))]).await;
+    h.enqueue_one(&job()).await;
+    let first = h.take(5).lease_for(LONG).jobs().await;
+    let until = Instant::now() + LASTING;
+    while Instant::now() < until {
+        h.enqueue(&others(2)).await;
+        let got = h.take(5).jobs().await;
+        assert_eq!((count(&got, &KIND), count(&got, &OTHER_KIND)), (0, 2));
+        complete(h, &got).await;
+        h.pass(LASTING / 20).await;
+    }
+    h.enqueue(&jobs(3)).await;
+    assert_eq!(h.take(5).jobs().await.len(), 1, "one of two slots is taken");
+    complete(h, &first).await;
+    assert_eq!(h.take(5).jobs().await.len(), 1);
 }
 
 /// What is repeated counts once: a claim with its lease, a verdict.

@@ -264,7 +264,7 @@ fn batches(facts: &Facts, found: &mut Found) {
 /// What one producer enqueued first is claimed first. Only what nothing but its turn could hold back is looked at: jobs
 /// without a delay, at their very first claim.
 fn order(facts: &Facts, found: &mut Found) {
-    let mut first_claims: BTreeMap<u64, Vec<(u64, u64, u64, JobId)>> = BTreeMap::new();
+    let mut first_claims: BTreeMap<u64, Vec<(u64, JobId, ClaimFact)>> = BTreeMap::new();
     for (id, job) in &facts.jobs {
         let Some(asked) = job.asked.as_ref().filter(|a| {
             a.delay_ms == 0
@@ -277,24 +277,30 @@ fn order(facts: &Facts, found: &mut Found) {
         };
         let first = job.claims.iter().filter(|c| c.held.claims == 1).min_by_key(|c| c.at);
         if let Some(claim) = first.filter(|_| job.acked) {
-            let producer = asked.n >> 32;
-            first_claims.entry(producer).or_default().push((job.sent, claim.sent, claim.at, *id));
+            first_claims.entry(asked.n >> 32).or_default().push((job.sent, *id, *claim));
         }
     }
     for (_, mut jobs) in first_claims {
-        jobs.sort_unstable();
-        // The latest first claim among all that were sent earlier; jobs of one call are not compared.
-        let (mut latest, mut latest_before) = (0, 0);
-        let mut call = 0;
-        for (sent, claim_sent, claim_at, id) in jobs {
-            if sent != call {
-                (call, latest_before) = (sent, latest);
+        jobs.sort_unstable_by_key(|(sent, id, _)| (*sent, *id));
+        let mut latest = 0;
+        for (at, (sent, id, claim)) in jobs.iter().enumerate() {
+            // Jobs of one call are not compared. The claim of the earlier one, of which nobody heard, may be forgotten.
+            let earlier = (claim.at < latest).then(|| {
+                jobs[..at].iter().find(|(before, _, late)| {
+                    before < sent
+                        && claim.at < late.sent
+                        && !facts.server_killed_between(claim.sent, late.sent)
+                })
+            });
+            if let Some((_, earlier, late)) = earlier.flatten() {
+                found.job = Some(*id);
+                let after = (late.sent - claim.at) / 1_000_000;
+                found.add(
+                    Rule::OutOfOrder,
+                    format!("it was claimed, and {after} ms later {earlier}, which was enqueued earlier"),
+                );
             }
-            if claim_at < latest_before {
-                found.job = Some(id);
-                found.add(Rule::OutOfOrder, "it was claimed, and then one that was enqueued earlier");
-            }
-            latest = latest.max(claim_sent);
+            latest = latest.max(claim.sent);
         }
     }
     found.job = None;

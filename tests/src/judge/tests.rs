@@ -3,6 +3,7 @@
 mod batches;
 mod floors;
 mod limits;
+mod order;
 mod outside;
 mod story;
 
@@ -330,25 +331,6 @@ fn bad_answers_and_bad_words_are_found() {
         run.settle(1, held, Word::Cancel, Answered::Applied);
     });
     assert_eq!(cancelled, [Rule::WrongEnd]);
-}
-
-#[test]
-fn what_is_claimed_out_of_turn_is_found() {
-    let turned = spoilt(|run| {
-        let (first, second) = (run.stored(Conduct::Quick), run.stored(Conduct::Quick));
-        run.complete(second, 1);
-        run.later(1);
-        run.complete(first, 1);
-    });
-    assert_eq!(turned, [Rule::OutOfOrder]);
-    // The first claim of the earlier one was lost with its process, so it comes back later.
-    let returned = spoilt(|run| {
-        let (first, second) = (run.stored(Conduct::Quick), run.stored(Conduct::Quick));
-        run.complete(second, 1);
-        run.later(1);
-        run.complete(first, 2);
-    });
-    assert_eq!(returned, []);
 }
 
 #[test]
