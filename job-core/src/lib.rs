@@ -14,6 +14,7 @@ mod conflict;
 mod context;
 mod dead;
 mod dead_letter;
+mod drain;
 mod effect;
 #[cfg(feature = "encryption")]
 mod encryption;

@@ -77,6 +77,21 @@ pub trait Operate: Backend {
         self.set_kind_paused(queue, kind, false).await
     }
 
+    /// Pauses a queue, or one kind of it, and waits until none of its jobs runs in any process, or for `within`: true if none
+    /// does. It stays paused either way, until it is resumed; jobs that wait stay where they are. What a process held that died
+    /// counts as running until its lease ends.
+    ///
+    /// # Errors
+    /// Those of the store; it may be called again.
+    async fn drain(
+        &self,
+        queue: &QueueName,
+        kind: Option<&Kind>,
+        within: Duration,
+    ) -> Result<bool, BackendError> {
+        crate::drain::drain(self, queue, kind, within).await
+    }
+
     /// Sets what a limit allows, in place of what code declares, or leaves it to code again. It holds for all processes within
     /// moments and survives restarts. [`LimitName::of_queue`] and [`LimitName::of_kind`] limit a queue or a kind as a whole.
     ///

@@ -322,6 +322,7 @@ macro_rules! __checks {
                 a_paused_kind_gives_no_job_away,
                 suspects_of_a_paused_kind_wait,
                 a_wait_ends_when_a_kind_is_resumed,
+                what_is_drained_runs_no_more,
             }
             gauges {
                 they_count_what_there_is,

@@ -1,7 +1,8 @@
 //! Pauses of one kind.
 
 use crate::{Harness, KIND, LONG, OTHER_KIND, QUEUE, job, jobs};
-use job_core::{JobId, LeaseStatus, Settled, Settlement, Verdict};
+use job_core::{JobId, JobState, LeaseStatus, Settled, Settlement, Verdict};
+use std::time::Duration;
 
 fn sorted(mut ids: Vec<JobId>) -> Vec<JobId> {
     ids.sort_unstable();
@@ -73,4 +74,36 @@ pub async fn a_wait_ends_when_a_kind_is_resumed(h: &Harness) {
     h.backend.resume_kind(&QUEUE, &KIND).await.expect("resume works");
     let woken = tokio::time::timeout(LONG, waiting).await;
     woken.expect("a resume wakes those who wait").expect("wait works");
+}
+
+/// A kind, or a queue, is drained when nothing of it runs any more. It is paused from the start, and stays so.
+pub async fn what_is_drained_runs_no_more(h: &Harness) {
+    let mut other = job();
+    other.kind = OTHER_KIND;
+    h.enqueue(&[job(), other]).await;
+    let held = h.take(2).jobs().await;
+    h.enqueue_one(&job()).await;
+    let (queue, kind) = (QUEUE, KIND);
+    let drain = |kind, within| h.backend.drain(&queue, kind, within);
+    assert!(!drain(Some(&kind), h.unit()).await.expect("drain works"), "one of them runs");
+    assert!(h.take(5).jobs().await.is_empty(), "no more of them starts");
+    let done = async |kind| {
+        h.pass(h.unit()).await;
+        let job = held.iter().find(|j| j.kind == kind).expect("both are held");
+        h.apply(job.hold, Verdict::Complete).await;
+    };
+    let (drained, ()) = tokio::join!(drain(Some(&kind), LONG), done(KIND));
+    assert!(drained.expect("drain works"), "the other kind does not count");
+    assert_eq!(
+        h.record(held.iter().find(|j| j.kind == OTHER_KIND).expect("held").hold.job).await.state,
+        JobState::Running
+    );
+    assert!(!drain(None, Duration::ZERO).await.expect("drain works"), "the other kind runs");
+    let (drained, ()) = tokio::join!(drain(None, LONG), done(OTHER_KIND));
+    assert!(drained.expect("drain works"));
+    assert!(h.stats().await.paused, "and stays paused");
+    h.backend.resume(&QUEUE).await.expect("resume works");
+    assert!(h.take(5).jobs().await.is_empty(), "the kind is paused for itself");
+    h.backend.resume_kind(&QUEUE, &KIND).await.expect("resume works");
+    assert_eq!(h.take(5).jobs().await.len(), 1);
 }
