@@ -170,7 +170,7 @@ const BUGS: &[TextBug] = &[
     bug("lua_slot_kept_by_reap", "the slots of a lease that was ended stay until their time is over", REAP,
         &[("told[#told + 1] = { slot.name, lease.id .. Slots.shard, 0 }", "told[#told + 1] = { slot.name, lease.id .. Slots.shard, slot.count }")]),
     bug("lua_slot_not_taken", "jobs are not counted under their limits", BUDGETS,
-        &[("if limit.home then Limits.hold(limit.home, lease .. Slots.shard, count, ends) end", "")]),
+        &[("if limit.home then Limits.take(limit.home, lease .. Slots.shard, count, ends) end", "")]),
     bug("lua_suspects_under_no_limit", "a suspect takes no slot", CLAIM,
         &[("      spend(lane, 1)\n", ""), ("      if left_of(lane) > 0 then open[#open + 1] = lane end", "      open[#open + 1] = lane")]),
     bug("lua_limits_of_one_lane", "kinds under one limit do not share it", CLAIM,

@@ -16,7 +16,9 @@ const QUEUE: QueueName = QueueName::from_static("bench");
 /// Handlers at once, and half of it.
 const WIDE: usize = 64;
 const HALF: u32 = 32;
-const WORK: Duration = Duration::from_millis(20);
+/// What a handler takes: 4,000 of the first, and 1,600 of the second.
+const SHORT: (u64, usize) = (20, 4_000);
+const LONG: (u64, usize) = (100, 1_600);
 /// Jobs behind one key, and keys of the others.
 const BEHIND: usize = 100_000;
 const KEYS: usize = 200;
@@ -30,15 +32,15 @@ async fn limited(data: String, State(count): State<Count>) -> JobResult {
 }
 
 #[job(queue = "bench")]
-async fn slow(State(count): State<Count>) -> JobResult {
-    tokio::time::sleep(WORK).await;
+async fn slow(ms: u64, State(count): State<Count>) -> JobResult {
+    tokio::time::sleep(Duration::from_millis(ms)).await;
     count.one();
     Ok(())
 }
 
 #[job(queue = "bench", limits = ["half"])]
-async fn slow_limited(State(count): State<Count>) -> JobResult {
-    tokio::time::sleep(WORK).await;
+async fn slow_limited(ms: u64, State(count): State<Count>) -> JobResult {
+    tokio::time::sleep(Duration::from_millis(ms)).await;
     count.one();
     Ok(())
 }
@@ -64,7 +66,9 @@ impl Place {
         match store {
             "postgres" => {
                 let server = PostgresServer::options().setting("min_wal_size", "1GB").start();
-                Self { url: format!("{}&pool=20&schema=", server.url()), _server: Box::new(server) }
+                let url = server.url();
+                let joint = if url.contains('?') { '&' } else { '?' };
+                Self { url: format!("{url}{joint}pool=20&schema="), _server: Box::new(server) }
             }
             "redis" => {
                 let server = RedisServer::options().fast().start();
@@ -134,13 +138,12 @@ async fn cost(place: &Place, jobs: usize, args: &Args) -> Result<[f64; 2]> {
 }
 
 /// As many handlers as the limit allows without one, and twice as many under it.
-async fn used(place: &Place) -> Result<[f64; 2]> {
-    let jobs = 4_000;
+async fn used(place: &Place, (ms, jobs): (u64, usize)) -> Result<[f64; 2]> {
     let store = place.fresh().await?;
-    enqueue(&store, jobs, |_| Ok(NewJob::of(&Slow::new())?)).await?;
+    enqueue(&store, jobs, |_| Ok(NewJob::of(&Slow::new(ms))?)).await?;
     let free = run(&store, one(jobs![slow])?, HALF as usize, jobs).await?;
     let store = place.fresh().await?;
-    enqueue(&store, jobs, |_| Ok(NewJob::of(&SlowLimited::new())?)).await?;
+    enqueue(&store, jobs, |_| Ok(NewJob::of(&SlowLimited::new(ms))?)).await?;
     Ok([free, run(&store, one(jobs![slow_limited])?, WIDE, jobs).await?])
 }
 
@@ -167,7 +170,8 @@ pub async fn measure(store: &str, args: &Args) -> Result<()> {
     let mut rounds = Rounds::default();
     for round in 0..=args.rounds {
         let [free, limited] = cost(&place, jobs, args).await?;
-        let [ideal, half] = used(&place).await?;
+        let [ideal, half] = used(&place, SHORT).await?;
+        let [long, half_long] = used(&place, LONG).await?;
         let [alone, beside] = behind(&place).await?;
         if round > 0 {
             rounds.push([
@@ -177,13 +181,17 @@ pub async fn measure(store: &str, args: &Args) -> Result<()> {
                 ideal,
                 half,
                 half / ideal,
+                long,
+                half_long,
+                half_long / long,
                 alone,
                 beside,
                 beside / alone,
             ]);
         }
     }
-    let [free, limited, cost, ideal, half, used, alone, beside, kept] = rounds.medians();
+    let [free, limited, cost, ideal, half, used, long, half_long, used_long, alone, beside, kept] =
+        rounds.medians();
     let mut table = Table::default();
     table.rate("no limit", free, format!("{} handlers at once", args.concurrency));
     table.rate(
@@ -193,6 +201,8 @@ pub async fn measure(store: &str, args: &Args) -> Result<()> {
     );
     table.rate("32 handlers of 20 ms", ideal, "no limit");
     table.rate("64 under a limit of 32", half, format!("ratio {used:.2}"));
+    table.rate("32 handlers of 100 ms", long, "no limit");
+    table.rate("64 under a limit of 32", half_long, format!("ratio {used_long:.2}"));
     table.rate("200 keys, one at a time each", alone, "256 handlers at once");
     table.rate("beside 100,000 jobs of one key", beside, format!("ratio {kept:.2}"));
     table.print(&format!("{store}: limits, medians of {} rounds, ratios within a round", args.rounds));

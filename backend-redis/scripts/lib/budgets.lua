@@ -2,6 +2,8 @@
 -- told how many were used.
 local Budgets = part(function()
   local limits, limits_of, lane_by_number, NONE = {}, {}, {}, {}
+  -- The lane of all jobs of this claim, if there is but one.
+  local only
 
   -- For each limit its name, the places of its kinds among those of the claim, then what the client has: permits, when to ask again (ms),
   -- and whether its jobs are counted; or dashes.
@@ -40,11 +42,16 @@ local Budgets = part(function()
 
   -- Notes what a lease has taken. `no`: which of the leases of the claim it is; `ends`: when those end who hold.
   local function count_slots(no, key, lease, handles, ends)
-    for _, handle in ipairs(handles) do
-      for _, limit in ipairs(limits_of[lane_by_number[kind_of(handle)]] or NONE) do
-        limit.taken[no] = (limit.taken[no] or 0) + 1
-        limit.total = limit.total + 1
+    local function count(lane, n)
+      for _, limit in ipairs(limits_of[lane] or NONE) do
+        limit.taken[no] = (limit.taken[no] or 0) + n
+        limit.total = limit.total + n
       end
+    end
+    if only then
+      count(only, #handles)
+    else
+      for _, handle in ipairs(handles) do count(lane_by_number[kind_of(handle)], 1) end
     end
     local slots = {}
     for _, limit in ipairs(limits) do
@@ -52,7 +59,7 @@ local Budgets = part(function()
       if taken and (limit.counted or not limit.home) then
         local count = limit.counted and taken or 0
         slots[#slots + 1] = { name = limit.name, count = count, kinds = limit.kinds, taken = taken }
-        if limit.home then Limits.hold(limit.home, lease .. Slots.shard, count, ends) end
+        if limit.home then Limits.take(limit.home, lease .. Slots.shard, count, ends) end
       end
     end
     if #slots > 0 then redis.call('HSET', key, 'g', Slots.to_text(slots)) end
@@ -60,6 +67,7 @@ local Budgets = part(function()
 
   -- The kinds under each limit by their numbers.
   local function number(lanes, numbers)
+    only = #lanes == 1 and lanes[1]
     for i, lane in ipairs(lanes) do
       lane_by_number[numbers[i]] = lane
       for _, limit in ipairs(limits_of[lane] or NONE) do limit.kinds = limit.kinds .. string.format('%04x', numbers[i]) end
@@ -72,7 +80,7 @@ local Budgets = part(function()
     local used = {}
     for _, limit in ipairs(limits) do
       if limit.home then
-        Limits.take_tokens(limit.home, limit.total)
+        Limits.close(limit.home, limit.total)
       else
         local row = { limit.name, limit.total }
         for no = 1, leases do row[no + 2] = limit.counted and limit.taken[no] or 0 end

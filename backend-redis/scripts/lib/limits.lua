@@ -51,6 +51,22 @@ local Limits = part(function()
     redis.call('ZADD', home.x, ends, holder)
   end
 
+  -- Counts this many jobs for a holder of which nothing is known yet; `close` writes their sum.
+  local function take(home, holder, count, ends)
+    home.used = home.used + count
+    redis.call('HSET', home.run, holder, count)
+    redis.call('ZADD', home.x, ends, holder)
+  end
+
+  -- Takes tokens for what was taken.
+  local function close(home, count)
+    if count == 0 then return end
+    if not home.concurrency then return take_tokens(home, count) end
+    if not home.burst then return redis.call('HSET', home.q, 'used', home.used) end
+    home.full = spent(home.full, home.interval, count, home.now)
+    redis.call('HSET', home.q, 'used', home.used, 'full', string.format('%.0f', home.full))
+  end
+
   -- Of the jobs of a holder no more than `count` are left.
   local function lower(q, x, run, holder, count)
     local held, permits = held_by(run, holder)
@@ -61,5 +77,6 @@ local Limits = part(function()
     redis.call('ZREM', x, holder)
   end
 
-  return { held_by = held_by, home_at = home_at, budget_of = budget_of, take_tokens = take_tokens, hold = hold, lower = lower }
+  return { held_by = held_by, home_at = home_at, budget_of = budget_of, take_tokens = take_tokens, hold = hold, take = take,
+    close = close, lower = lower }
 end)

@@ -54,14 +54,16 @@ end
 
 local function keep_fates(lease, receipt_ms, lease_id, told)
   -- Whoever said it first may not have told the homes.
-  if lease.slots and (lease.gone > 0 or lease.again) then Slots.tell(lease.key, lease_id, lease.slots, lease.again, told) end
+  if lease.slots and (lease.gone > 0 or lease.again) then Slots.tell(lease_id, lease.slots, lease.again, told) end
   if lease.gone == 0 then return end
   local text = {}
   for from = 1, #lease.fates, ROOM do
     text[#text + 1] = string.char(unpack(lease.fates, from, math.min(#lease.fates, from + ROOM - 1)))
   end
   local held = lease.held - lease.gone
-  redis.call('HSET', lease.key, 'f', table.concat(text), 'n', held)
+  local changed = { 'f', table.concat(text), 'n', held }
+  if lease.slots then changed[5], changed[6] = 'g', Slots.to_text(lease.slots) end
+  redis.call('HSET', lease.key, unpack(changed))
   if held <= 0 then
     redis.call('PEXPIRE', lease.key, receipt_ms)
     redis.call('ZREM', X, lease_id)

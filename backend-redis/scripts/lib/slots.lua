@@ -6,7 +6,7 @@ local Slots = part(function()
   local function read(text)
     local slots = {}
     for name, count, kinds, taken in string.gmatch(text or '', '(%S+)\t(%d+)\t(%x+)\t(%d+)') do
-      slots[#slots + 1] = { name = name, count = tonumber(count), kinds = kinds, taken = tonumber(taken) }
+      slots[#slots + 1] = { name = name, count = tonumber(count), kinds = kinds, taken = tonumber(taken), known = {} }
     end
     return slots
   end
@@ -19,11 +19,13 @@ local Slots = part(function()
 
   -- True if jobs of this kind are counted.
   local function is_counted(slot, kind)
+    local known = slot.known[kind]
+    if known ~= nil then return known end
     local digits = string.format('%04x', kind)
-    for at = 1, #slot.kinds, 4 do
-      if string.sub(slot.kinds, at, at + 3) == digits then return true end
-    end
-    return false
+    known = false
+    for at = 1, #slot.kinds, 4 do known = known or string.sub(slot.kinds, at, at + 3) == digits end
+    slot.known[kind] = known
+    return known
   end
 
   -- The homes of limits that a script may touch: three keys each, from `first`.
@@ -50,9 +52,8 @@ local Slots = part(function()
     end
   end
 
-  -- Writes what a lease has left, to the homes of the limits as well, of all of them if `all`; what cannot be written here goes to `told`.
-  local function tell(key, lease, slots, all, told)
-    redis.call('HSET', key, 'g', to_text(slots))
+  -- Tells the homes of the limits what a lease has left, all of them if `all`; what cannot be written here goes to `told`.
+  local function tell(lease, slots, all, told)
     for _, slot in ipairs(slots) do
       local news = all or slot.changed
       if news and homes[slot.name] then

@@ -191,7 +191,10 @@ impl QueueCore {
         self.contended = claim.contended;
         self.retry_in = claim.retry_in;
         let fresh = claim.jobs.iter().filter(|j| j.hold.lease == plan.lease).count();
-        self.hungry = claim.contended || self.woken || fresh >= plan.limit as usize;
+        // What has ended since it was sent makes room under a limit.
+        let room =
+            claim.retry_in.is_some() && !self.verdicts.is_empty() && !seeded_bug!("room_not_looked_for");
+        self.hungry = claim.contended || self.woken || room || fresh >= plan.limit as usize;
         if claim.contended {
             return Vec::new();
         }

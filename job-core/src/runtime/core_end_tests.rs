@@ -167,3 +167,20 @@ fn leases_are_extended_until_the_last_verdict_is_stored() {
     core.settle_done(&[Settled::Applied; 2]);
     assert!(core.leases().is_empty());
 }
+
+#[test]
+fn what_ends_during_a_claim_makes_room_under_a_limit() {
+    let now = Instant::now();
+    let mut core = core(8);
+    let starts = claim(&mut core, now, 2);
+    core.plan_claim(now, true).expect("a claim is due");
+    let (_, nudge) = core.job_ended(now, starts[0].slot, complete(&starts[0]));
+    assert_eq!(nudge, Nudge::Nobody, "the verdict waits for the claim under way");
+    let limited = || Claim { retry_in: Some(LEASE), ..Claim::default() };
+    core.claim_done(now, &[], limited());
+    assert_eq!(core.nudge(), Nudge::Claimer, "whose claim carries the verdict, and finds the room");
+    let plan = core.plan_claim(now, false).expect("a claim is due");
+    assert_eq!(plan.settlements.len(), 1);
+    core.claim_done(now, &[Settled::Applied], limited());
+    assert_eq!(core.nudge(), Nudge::Nobody, "nothing has ended since");
+}
