@@ -9,8 +9,9 @@ use job_core::{
     AlertReport, Amendment, Backend, BackendError, BackendInfo, BatchId, BatchRecord, Cancelled, Claim,
     ClaimRequest, Declared, DurabilityClass, Effect, Enqueued, ErrorKind, Extended, FireRequest, Fired,
     Gauges, Hold, JobId, JobRecord, Kind, LeaseId, LeaseStatus, LimitName, LimitRecord, LimitRule,
-    LineRecord, ListFilter, MaintainRequest, Maintained, NewJob, NoteEdit, Notes, Operate, Page, QueueName,
-    QueueStats, RaisedAlert, ScheduleChange, ScheduleDef, ScheduleName, Schedules, Settled, Settlement,
+    LineRecord, ListFilter, MaintainRequest, Maintained, NewJob, NoteEdit, Notes, Operate, OperationEntry,
+    OperationId, Page, QueueName, QueueStats, RaisedAlert, ScheduleChange, ScheduleDef, ScheduleName,
+    Schedules, Settled, Settlement,
 };
 use std::fmt;
 use std::sync::{Arc, PoisonError};
@@ -338,6 +339,20 @@ impl Operate for MemoryBackend {
         change: ScheduleChange,
     ) -> Result<bool, BackendError> {
         Ok(self.state().change_schedule(queue, name, change))
+    }
+
+    async fn note_operation(
+        &self,
+        queue: &QueueName,
+        id: OperationId,
+        text: &str,
+    ) -> Result<(), BackendError> {
+        self.state().note_operation(queue, id, text);
+        Ok(())
+    }
+
+    async fn operations(&self, queue: &QueueName, limit: u32) -> Result<Vec<OperationEntry>, BackendError> {
+        Ok(self.state().operations(queue, limit))
     }
 
     async fn stats(&self, queue: &QueueName) -> Result<QueueStats, BackendError> {

@@ -28,6 +28,7 @@ mod lines;
 mod maintain;
 mod notes;
 mod operate;
+mod operations;
 mod queue;
 mod refuse;
 mod replace;

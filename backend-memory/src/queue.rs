@@ -8,8 +8,8 @@ use crate::limits::{LimitSet, Limiters};
 use crate::lines::Lines;
 use crate::sync::Notify;
 use crate::table::Table;
-use job_core::{Kind, LimitName, QueueName, ScheduleEntry, ScheduleName, seeded_bug};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use job_core::{Kind, LimitName, OperationEntry, QueueName, ScheduleEntry, ScheduleName, seeded_bug};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 #[derive(Debug)]
@@ -35,6 +35,8 @@ pub(crate) struct Queue {
     pub(crate) waiting: BTreeMap<(Tick, u64), u32>,
     pub(crate) leases: Leases,
     pub(crate) schedules: BTreeMap<ScheduleName, ScheduleEntry>,
+    /// The one that began first is first.
+    pub(crate) operations: VecDeque<OperationEntry>,
     pub(crate) wake: Arc<Notify>,
     /// How many callers are in `wait`.
     pub(crate) waiters: usize,
@@ -57,6 +59,7 @@ impl Queue {
             waiting: BTreeMap::new(),
             leases: Leases::default(),
             schedules: BTreeMap::new(),
+            operations: VecDeque::new(),
             wake: Arc::default(),
             waiters: 0,
         }

@@ -10,7 +10,7 @@ use job_core::{
 
 impl State {
     /// The store's clock as it is told of schedules.
-    fn wall_now(&self, now: Tick) -> Timestamp {
+    pub(crate) fn wall_now(&self, now: Tick) -> Timestamp {
         // Down, for it is later than the clock never.
         let micros = self.clock.wall(now).as_microsecond();
         Timestamp::from_microsecond(micros).unwrap_or(Timestamp::MAX)

@@ -45,6 +45,7 @@ mod maintain;
 mod nodelay;
 mod notes;
 mod operate;
+mod operations;
 mod options;
 mod schedules;
 mod schema;

@@ -14,8 +14,8 @@ use jiff::Timestamp;
 use job_core::{
     AlertReport, Amendment, AttemptError, BackendError, BatchId, BatchRecord, Cancelled, Cursor, DeadReason,
     ErrorKind, Gauges, JobId, JobRecord, JobState, Kind, KindGauge, LimitName, LimitRecord, LimitRule,
-    LineRecord, ListFilter, Operate, Page, Priority, QueueName, QueueStats, RaisedAlert, ScheduleChange,
-    ScheduleName,
+    LineRecord, ListFilter, Operate, OperationEntry, OperationId, Page, Priority, QueueName, QueueStats,
+    RaisedAlert, ScheduleChange, ScheduleName,
 };
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
@@ -140,6 +140,19 @@ impl Operate for PostgresBackend {
         change: ScheduleChange,
     ) -> Result<bool, BackendError> {
         self.inner().change_schedule(queue, name, change).await
+    }
+
+    async fn note_operation(
+        &self,
+        queue: &QueueName,
+        id: OperationId,
+        text: &str,
+    ) -> Result<(), BackendError> {
+        self.inner().note_operation(queue, id, text).await
+    }
+
+    async fn operations(&self, queue: &QueueName, limit: u32) -> Result<Vec<OperationEntry>, BackendError> {
+        self.inner().operations(queue, limit).await
     }
 
     async fn stats(&self, queue: &QueueName) -> Result<QueueStats, BackendError> {

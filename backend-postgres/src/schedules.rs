@@ -38,7 +38,7 @@ impl Found {
     }
 }
 
-fn instant(micros: i64) -> Option<Timestamp> {
+pub(crate) fn instant(micros: i64) -> Option<Timestamp> {
     Timestamp::from_microsecond(micros).ok()
 }
 

@@ -38,7 +38,7 @@ impl Schema {
 }
 
 /// Every migration, in order; its number is its place, from 1.
-pub(crate) const MIGRATIONS: [&str; 18] = [
+pub(crate) const MIGRATIONS: [&str; 19] = [
     include_str!("../migrations/0001_tables.sql"),
     include_str!("../migrations/0002_enqueue.sql"),
     include_str!("../migrations/0003_settle.sql"),
@@ -57,6 +57,7 @@ pub(crate) const MIGRATIONS: [&str; 18] = [
     include_str!("../migrations/0016_claim.sql"),
     include_str!("../migrations/0017_looks.sql"),
     include_str!("../migrations/0020_schedules.sql"),
+    include_str!("../migrations/0021_operations.sql"),
 ];
 
 macro_rules! statements {
@@ -85,6 +86,7 @@ statements! {
     report_alerts, alerts,
     declare, close_limit, open_limit, set_limit, limits, prune_limits, set_weight, lines, open_lines,
     put_schedules, schedules, fire, change_schedule,
+    note_operation, operations,
 }
 
 #[cfg(test)]

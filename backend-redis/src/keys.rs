@@ -126,6 +126,11 @@ impl Tag {
         format!("{}s", self.text)
     }
 
+    /// What was done to many jobs of a queue, and when each began; in its first shard.
+    pub(crate) fn operations(&self) -> [String; 2] {
+        [format!("{}o", self.text), format!("{}ob", self.text)]
+    }
+
     /// Of an idempotency key.
     pub(crate) fn idempotency(&self, scope: &str, key: &str) -> String {
         format!("{}k:{}", self.text, joined(scope, key))

@@ -82,6 +82,7 @@ mod list;
 mod maintain;
 mod notes;
 mod operate;
+mod operations;
 mod options;
 mod outbox;
 mod permits;

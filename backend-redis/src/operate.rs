@@ -16,7 +16,8 @@ use futures_util::future::try_join_all;
 use job_core::{
     AlertReport, Amendment, AttemptError, BackendError, BatchId, BatchRecord, Cancelled, DeadReason,
     ErrorKind, Gauges, JobId, JobRecord, JobState, Kind, LimitName, LimitRecord, LimitRule, LineRecord,
-    ListFilter, Operate, Page, QueueName, QueueStats, RaisedAlert, ScheduleChange, ScheduleName, WorkerId,
+    ListFilter, Operate, OperationEntry, OperationId, Page, QueueName, QueueStats, RaisedAlert,
+    ScheduleChange, ScheduleName, WorkerId,
 };
 use redis::{Cmd, Value};
 use std::sync::Arc;
@@ -169,6 +170,18 @@ impl Operate for RedisBackend {
         change: ScheduleChange,
     ) -> Result<bool, BackendError> {
         self.inner().change_schedule(queue, name, change).await
+    }
+
+    async fn note_operation(
+        &self,
+        queue: &QueueName,
+        id: OperationId,
+        text: &str,
+    ) -> Result<(), BackendError> {
+        self.inner().note_operation(queue, id, text).await
+    }
+    async fn operations(&self, queue: &QueueName, limit: u32) -> Result<Vec<OperationEntry>, BackendError> {
+        self.inner().operations(queue, limit).await
     }
 
     async fn stats(&self, queue: &QueueName) -> Result<QueueStats, BackendError> {

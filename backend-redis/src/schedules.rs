@@ -128,6 +128,6 @@ fn entry(item: Value) -> Option<ScheduleEntry> {
     })
 }
 
-fn instant(ms: &Value) -> Option<Timestamp> {
+pub(crate) fn instant(ms: &Value) -> Option<Timestamp> {
     Timestamp::from_millisecond(reply::int(ms)?).ok()
 }

@@ -70,6 +70,8 @@ scripts! {
     GAUGES = "gauges", "gauges.lua", [];
     PUT_SCHEDULES = "put schedules", "put_schedules.lua", [SCHEDULES_LIB];
     SCHEDULES = "schedules", "schedules.lua", [SCHEDULES_LIB];
+    NOTE_OPERATION = "note operation", "note_operation.lua", [];
+    OPERATIONS = "operations", "operations.lua", [];
     CHANGE_SCHEDULE = "change schedule", "change_schedule.lua", [SCHEDULES_LIB];
     PAUSE = "pause", "pause.lua", [];
     PAUSE_KIND = "pause", "pause_kind.lua", [];

@@ -30,6 +30,7 @@ const REPLAY: &str = "backend-redis/scripts/replay.lua";
 const NOTES: &str = "backend-redis/scripts/lib/notes.lua";
 const FIRE: &str = "backend-redis/scripts/fire.lua";
 const PUT_SCHEDULES: &str = "backend-redis/scripts/put_schedules.lua";
+const NOTE_OPERATION: &str = "backend-redis/scripts/note_operation.lua";
 const CHANGE_SCHEDULE: &str = "backend-redis/scripts/change_schedule.lua";
 const SAVE: &str = "backend-redis/scripts/save.lua";
 
@@ -240,6 +241,7 @@ const BUGS: &[TextBug] = &[
         &[("if change == 'resume' and it.paused then", "if false then")]),
     bug("lua_types_not_looked_at", "a key of another type is found after the first write", HEAD,
         &[("if type ~= 'none' and", "if false and")]),
+    bug("lua_operation_begins_again", "an operation begins anew whenever it is noted", NOTE_OPERATION, &[("'NX', now", "now")]),
 ];
 
 #[cfg(test)]

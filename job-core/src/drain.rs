@@ -1,7 +1,8 @@
 //! Waiting until nothing of a queue runs.
 
 use crate::error::BackendError;
-use crate::operate::{JobState, ListFilter, Operate};
+use crate::listing::ListFilter;
+use crate::operate::{JobState, Operate};
 use crate::{Kind, QueueName, seeded_bug};
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};

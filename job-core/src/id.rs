@@ -62,6 +62,11 @@ id! {
 }
 
 id! {
+    /// The identity of something that was done to many jobs at once, a replay or a discard: a UUIDv7.
+    OperationId
+}
+
+id! {
     /// The identity of a batch of jobs: a UUIDv7.
     BatchId
 }
@@ -77,6 +82,15 @@ impl BatchId {
     /// The batch that these headers name.
     pub(crate) fn of_headers(headers: &Headers) -> Option<Self> {
         headers.get(NewJob::BATCH_HEADER)?.parse().ok()
+    }
+}
+
+impl OperationId {
+    /// A new id.
+    #[must_use]
+    #[expect(clippy::new_without_default, reason = "a default that differs each time surprises")]
+    pub fn new() -> Self {
+        Self(Uuid::now_v7())
     }
 }
 

@@ -28,12 +28,14 @@ mod job;
 mod key;
 mod lifetime;
 mod limits;
+mod listing;
 mod middleware;
 mod names;
 mod new_job;
 mod note;
 mod notebook;
 mod operate;
+mod operation;
 mod outcome;
 mod own_thread;
 mod redact;
@@ -60,7 +62,7 @@ pub use conflict::{KeyName, KeyTaken, OnConflict};
 pub use context::{FencingToken, JobContext, State};
 pub use dead::{
     DeadFilter, DeadGroup, DeadGroups, DeadLetters, Discard, DiscardReport, Fingerprint, InvalidFingerprint,
-    Replay, ReplayError, ReplayReport,
+    Operation, OperationKind, OperationState, Replay, ReplayError, ReplayReport,
 };
 pub use dead_letter::{DeadJob, DeadLetter};
 pub use effect::{EffectCall, EffectKind, EffectResolution, Verified};
@@ -68,19 +70,19 @@ pub use effect::{EffectCall, EffectKind, EffectResolution, Verified};
 pub use encryption::{Encryption, KeyError, Keyring, SecretKey};
 pub use error::{BackendError, BuildError, Effect, EnqueueError, ErrorKind};
 pub use gauges::{Gauges, KindGauge};
-pub use id::{BatchId, JobId, LeaseId, ReplayId, WorkerId};
+pub use id::{BatchId, JobId, LeaseId, OperationId, ReplayId, WorkerId};
 pub use job::{Job, JobSpec, StateNeed, Upgrade};
 pub use key::{IdempotencyKey, KEY_BYTES_MAX, Key, KeyPart, UniqueKey};
 pub use limits::{
     Declared, InvalidLimit, JobLimits, KindLimits, Limit, LimitName, LimitRecord, LimitRule, LineRecord, Rate,
 };
+pub use listing::{Cursor, ListFilter, Page};
 pub use middleware::{JobFuture, Middleware};
 pub use names::{InvalidName, Kind, QueueName, ScheduleName};
 pub use new_job::{Headers, NewJob, Priority, When};
 pub use note::{Note, NoteEdit, Notes};
-pub use operate::{
-    AttemptError, Cancelled, Cursor, IntoBackend, JobRecord, JobState, ListFilter, Operate, Page, QueueStats,
-};
+pub use operate::{AttemptError, Cancelled, IntoBackend, JobRecord, JobState, Operate, QueueStats};
+pub use operation::OperationEntry;
 pub use outcome::{Action, IntoJobError, JobError, JobResult, NotSent, Permanent, ResultExt};
 pub use own_thread::OwnThread;
 pub use registry::Registration;

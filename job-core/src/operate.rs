@@ -7,11 +7,13 @@ use crate::batch::BatchRecord;
 use crate::error::BackendError;
 use crate::gauges::Gauges;
 use crate::limits::{LimitName, LimitRecord, LimitRule, LineRecord};
+use crate::listing::{ListFilter, Page};
 use crate::new_job::{Headers, Priority};
 use crate::note::Note;
+use crate::operation::OperationEntry;
 use crate::schedule::ScheduleChange;
 use crate::verdict::DeadReason;
-use crate::{BatchId, JobId, Kind, QueueName, ScheduleName, WorkerId};
+use crate::{BatchId, JobId, Kind, OperationId, QueueName, ScheduleName, WorkerId};
 use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -143,6 +145,18 @@ pub trait Operate: Backend {
         name: &ScheduleName,
         change: ScheduleChange,
     ) -> Result<bool, BackendError>;
+
+    /// Keeps a row about something that was done to many jobs of a queue: made at the first call with this id, its text replaced at
+    /// the next ones. The oldest rows go when there are more than 1,000; the text means nothing to the store.
+    async fn note_operation(
+        &self,
+        queue: &QueueName,
+        id: OperationId,
+        text: &str,
+    ) -> Result<(), BackendError>;
+
+    /// These rows, the one that began last first.
+    async fn operations(&self, queue: &QueueName, limit: u32) -> Result<Vec<OperationEntry>, BackendError>;
 
     /// The numbers of one queue. May scan; not for a hot path.
     async fn stats(&self, queue: &QueueName) -> Result<QueueStats, BackendError>;
@@ -294,42 +308,6 @@ pub struct AttemptError {
     pub worker: Option<WorkerId>,
     /// What went wrong.
     pub error: String,
-}
-
-/// Which jobs to list.
-#[derive(Debug, Clone)]
-pub struct ListFilter {
-    /// The queue.
-    pub queue: QueueName,
-    /// The state.
-    pub state: JobState,
-    /// Only this kind.
-    pub kind: Option<Kind>,
-    /// Where the previous page ended.
-    pub after: Option<Cursor>,
-    /// The most jobs in a page.
-    pub limit: u32,
-}
-
-impl ListFilter {
-    /// The first 100 jobs of a queue in this state.
-    #[must_use]
-    pub fn new(queue: QueueName, state: JobState) -> Self {
-        Self { queue, state, kind: None, after: None, limit: 100 }
-    }
-}
-
-/// Where a page ends; means nothing to anybody but the backend.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cursor(pub String);
-
-/// A page of jobs.
-#[derive(Debug, Clone, Default)]
-pub struct Page {
-    /// The jobs.
-    pub jobs: Vec<JobRecord>,
-    /// Where the next page starts, if there is one.
-    pub next: Option<Cursor>,
 }
 
 /// What a cancel did.

@@ -77,6 +77,21 @@ macro_rules! forward_operate {
             ) -> Result<bool, ::job_core::BackendError> {
                 self.$($field).+.change_schedule(queue, name, change).await
             }
+            async fn note_operation(
+                &self,
+                queue: &::job_core::QueueName,
+                id: ::job_core::OperationId,
+                text: &str,
+            ) -> Result<(), ::job_core::BackendError> {
+                self.$($field).+.note_operation(queue, id, text).await
+            }
+            async fn operations(
+                &self,
+                queue: &::job_core::QueueName,
+                limit: u32,
+            ) -> Result<Vec<::job_core::OperationEntry>, ::job_core::BackendError> {
+                self.$($field).+.operations(queue, limit).await
+            }
             async fn stats(&self, queue: &::job_core::QueueName) -> Result<::job_core::QueueStats, ::job_core::BackendError> {
                 self.$($field).+.stats(queue).await
             }

@@ -318,6 +318,12 @@ macro_rules! __checks {
                 an_unused_queue_is_empty,
                 a_wait_ends_with_an_enqueue,
             }
+            operations {
+                a_row_is_made_once_and_replaced,
+                rows_are_those_of_a_queue_the_last_first,
+                no_more_rows_are_kept_than_a_thousand,
+                who_replays_and_discards_leaves_a_row,
+            }
             paused_kinds {
                 a_paused_kind_gives_no_job_away,
                 suspects_of_a_paused_kind_wait,

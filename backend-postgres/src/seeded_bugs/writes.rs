@@ -8,6 +8,7 @@ const AMEND: &str = "backend-postgres/migrations/0009_amend.sql";
 const BATCHES: &str = "backend-postgres/migrations/0010_batches.sql";
 const KEYS: &str = "backend-postgres/migrations/0012_keys.sql";
 const SCHEDULES: &str = "backend-postgres/migrations/0020_schedules.sql";
+const OPERATIONS: &str = "backend-postgres/migrations/0021_operations.sql";
 const SETTLE: &str = "backend-postgres/migrations/0003_settle.sql";
 
 pub(super) const BUGS: &[SqlBug] = &[
@@ -276,6 +277,13 @@ pub(super) const BUGS: &[SqlBug] = &[
         "ticks from before a change fire",
         SCHEDULES,
         &[("job = excluded.job, watermark = clock_timestamp()", "job = excluded.job")],
+    ),
+    // ---- operations
+    bug(
+        "sql_operation_begins_again",
+        "an operation begins anew whenever it is noted",
+        OPERATIONS,
+        &[("do update set updated_at", "do update set began_at = excluded.began_at, updated_at")],
     ),
     // ---- alerts
     bug(

@@ -2,6 +2,7 @@
 
 use super::DeadLetters;
 use super::filter::{DeadFilter, Selection};
+use super::operations::{Journal, OperationState};
 use super::pages::{Pages, REPEATS, Survey};
 use crate::JobId;
 use crate::error::{BackendError, Effect};
@@ -35,7 +36,7 @@ impl Discard {
         Self { dry_run: true, ..self }
     }
 
-    /// Who wants this, for the log.
+    /// Who wants this, for the log and for [`DeadLetters::operations`](super::DeadLetters::operations).
     pub fn by(self, who: impl Into<String>) -> Self {
         Self { by: who.into(), ..self }
     }
@@ -67,18 +68,32 @@ impl DeadLetters {
         if *dry_run || report.matched == 0 {
             return Ok(report);
         }
-        let mut pages = Pages::new(self, selection, survey.newest);
-        loop {
-            let jobs = pages.next().await?;
-            if jobs.is_empty() {
-                break;
-            }
-            let ids: Vec<_> = jobs.iter().map(|j| j.id).collect();
-            report.discarded += self.discard_all(&ids).await?;
-        }
+        let mut journal = Journal::begin(self, None, by, selection, report.matched).await?;
+        let pages = Pages::new(self, selection, survey.newest);
+        let ended = self.go_through_and_discard(pages, &mut report, &mut journal).await;
+        journal.end(if ended.is_ok() { OperationState::Ended } else { OperationState::Failed }).await;
+        ended?;
         let (matched, discarded) = (report.matched, report.discarded);
         tracing::info!(queue = %self.queue, by, ?selection, matched, discarded, "dead jobs were discarded");
         Ok(report)
+    }
+
+    async fn go_through_and_discard(
+        &self,
+        mut pages: Pages<'_>,
+        report: &mut DiscardReport,
+        journal: &mut Journal<'_>,
+    ) -> Result<(), BackendError> {
+        loop {
+            let jobs = pages.next().await?;
+            if jobs.is_empty() {
+                return Ok(());
+            }
+            let ids: Vec<_> = jobs.iter().map(|j| j.id).collect();
+            report.discarded += self.discard_all(&ids).await?;
+            journal.count(report.discarded, 0, 0);
+            journal.go_on().await;
+        }
     }
 
     async fn discard_all(&self, ids: &[JobId]) -> Result<u64, BackendError> {

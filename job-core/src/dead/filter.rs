@@ -5,6 +5,7 @@ use crate::operate::JobRecord;
 use crate::verdict::DeadReason;
 use crate::{JobId, Kind};
 use jiff::Timestamp;
+use std::fmt;
 
 /// Which dead jobs of a queue are meant: those for which everything that is set here holds. A new filter means all.
 ///
@@ -89,4 +90,32 @@ impl DeadFilter {
 pub(crate) enum Selection {
     Jobs(Vec<JobId>),
     Matching(DeadFilter),
+}
+
+impl fmt::Display for Selection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Jobs(ids) if ids.len() > 10 => write!(f, "{} jobs by their ids", ids.len()),
+            Self::Jobs(ids) => {
+                write!(f, "{}", ids.iter().map(JobId::to_string).collect::<Vec<_>>().join(", "))
+            }
+            Self::Matching(filter) => fmt::Display::fmt(filter, f),
+        }
+    }
+}
+
+impl fmt::Display for DeadFilter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kind, reason, fingerprint, died_from, died_before, error_contains } = self;
+        let parts = [
+            kind.as_ref().map(|k| format!("kind {k}")),
+            reason.map(|r| format!("reason {}", r.as_str())),
+            fingerprint.map(|p| format!("fingerprint {p}")),
+            died_from.map(|at| format!("died from {at}")),
+            died_before.map(|at| format!("died before {at}")),
+            error_contains.as_ref().map(|text| format!("error contains {text:?}")),
+        ];
+        let said: Vec<_> = parts.into_iter().flatten().collect();
+        f.write_str(&if said.is_empty() { "all".to_owned() } else { said.join(", ") })
+    }
 }

@@ -4,6 +4,7 @@ mod discard;
 mod filter;
 mod fingerprint;
 mod groups;
+mod operations;
 mod pages;
 mod replay;
 mod sweep;
@@ -12,14 +13,16 @@ pub use discard::{Discard, DiscardReport};
 pub use filter::DeadFilter;
 pub use fingerprint::{Fingerprint, InvalidFingerprint};
 pub use groups::{DeadGroup, DeadGroups};
+pub use operations::{Operation, OperationKind, OperationState};
 pub use replay::{Replay, ReplayError, ReplayReport};
 
 use crate::amendment::Amendment;
 use crate::client::Client;
 use crate::error::{BackendError, Effect, ErrorKind};
+use crate::listing::{Cursor, Page};
 use crate::new_job::NewJob;
 use crate::note::Note;
-use crate::operate::{Cursor, JobRecord, JobState, Page};
+use crate::operate::{JobRecord, JobState};
 use crate::{JobId, QueueName};
 
 /// The dead jobs of one queue, for people and tools. Made by [`Client::dead_letters`].

@@ -3,7 +3,8 @@
 use super::DeadLetters;
 use super::filter::Selection;
 use crate::error::BackendError;
-use crate::operate::{Cursor, JobRecord, JobState, ListFilter, Page};
+use crate::listing::{Cursor, ListFilter, Page};
+use crate::operate::{JobRecord, JobState};
 use crate::repeats::Repeats;
 use crate::{JobId, Kind};
 use jiff::Timestamp;

@@ -74,7 +74,7 @@ impl Replay {
         Self { pace: Some(jobs_per_second), ..self }
     }
 
-    /// Who wants this, for the log.
+    /// Who wants this, for the log and for [`DeadLetters::operations`](super::DeadLetters::operations).
     pub fn by(self, who: impl Into<String>) -> Self {
         Self { by: who.into(), ..self }
     }

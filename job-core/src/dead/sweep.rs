@@ -2,6 +2,7 @@
 
 use super::DeadLetters;
 use super::filter::Selection;
+use super::operations::{Journal, OperationState};
 use super::pages::{Pages, REPEATS, Survey};
 use super::replay::{Replay, ReplayError, ReplayReport};
 use crate::error::{BackendError, Effect, ErrorKind};
@@ -74,13 +75,23 @@ impl DeadLetters {
         tracing::info!(replay = %replay.id, queue = %self.queue, by = replay.by, what = ?replay.selection, cutoff = ?report.cutoff, matched, pace = replay.pace, "a replay of dead jobs begins");
         tokio::time::sleep(CLOCK_STEP).await;
         let cutoff = report.cutoff.filter(|_| !seeded_bug!("replay_without_cutoff"));
-        self.go_through(replay, Pages::new(self, &replay.selection, cutoff), report).await?;
-        if !report.stopped {
+        let mut journal =
+            Journal::begin(self, Some(replay.id), &replay.by, &replay.selection, report.matched).await?;
+        let pages = Pages::new(self, &replay.selection, cutoff);
+        let ended = self.go_through(replay, pages, report, &mut journal).await;
+        if ended.is_ok() && !report.stopped {
             // Nobody has seen these again.
             report.gone += report.left;
             report.left = 0;
         }
-        Ok(())
+        journal.count(report.replayed, report.skipped, report.gone);
+        let state = match ended {
+            Err(_) => OperationState::Failed,
+            Ok(()) if report.stopped => OperationState::Stopped,
+            Ok(()) => OperationState::Ended,
+        };
+        journal.end(state).await;
+        ended
     }
 
     async fn go_through(
@@ -88,6 +99,7 @@ impl DeadLetters {
         replay: &Replay,
         mut pages: Pages<'_>,
         report: &mut ReplayReport,
+        journal: &mut Journal<'_>,
     ) -> Result<(), BackendError> {
         let mut pace = Pace::new(replay.pace);
         let tell = |report: &ReplayReport| {
@@ -113,6 +125,8 @@ impl DeadLetters {
                 }
                 self.replay_batch(&pages, batch, read.elapsed() < FRESH, report).await?;
                 tell(report);
+                journal.count(report.replayed, report.skipped, report.gone);
+                journal.go_on().await;
             }
         }
         Ok(())

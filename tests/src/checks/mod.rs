@@ -23,6 +23,7 @@ pub mod kept;
 pub mod keys;
 pub mod keys_at_once;
 pub mod operate;
+pub mod operations;
 pub mod paused_kinds;
 
 crate::__checks! { crate::__all; () }

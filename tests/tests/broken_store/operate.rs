@@ -4,8 +4,8 @@ use super::{Broken, Defect};
 use async_trait::async_trait;
 use job_core::{
     AlertReport, Amendment, BackendError, BatchId, BatchRecord, Cancelled, Gauges, JobId, JobRecord, Kind,
-    LimitName, LimitRecord, LimitRule, LineRecord, ListFilter, Operate, Page, QueueName, QueueStats,
-    RaisedAlert, ScheduleChange, ScheduleName,
+    LimitName, LimitRecord, LimitRule, LineRecord, ListFilter, Operate, OperationEntry, OperationId, Page,
+    QueueName, QueueStats, RaisedAlert, ScheduleChange, ScheduleName,
 };
 
 #[async_trait]
@@ -66,6 +66,17 @@ impl Operate for Broken {
         change: ScheduleChange,
     ) -> Result<bool, BackendError> {
         self.inner.change_schedule(queue, name, change).await
+    }
+    async fn note_operation(
+        &self,
+        queue: &QueueName,
+        id: OperationId,
+        text: &str,
+    ) -> Result<(), BackendError> {
+        self.inner.note_operation(queue, id, text).await
+    }
+    async fn operations(&self, queue: &QueueName, limit: u32) -> Result<Vec<OperationEntry>, BackendError> {
+        self.inner.operations(queue, limit).await
     }
     async fn set_limit(&self, limit: &LimitName, rule: Option<LimitRule>) -> Result<(), BackendError> {
         self.inner.set_limit(limit, rule).await

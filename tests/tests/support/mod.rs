@@ -7,8 +7,8 @@ use job_core::{
     ClaimRequest, Client, Declared, Effect, Enqueued, ErrorKind, Extended, FireRequest, Fired, Gauges, Hold,
     Job, JobContext, JobError, JobId, JobRecord, JobSpec, JobState, Kind, LeaseId, LeaseStatus, LimitName,
     LimitRecord, LimitRule, LineRecord, ListFilter, MaintainRequest, Maintained, NewJob, NoteEdit, Notes,
-    Operate, Page, Queue, QueueName, QueueStats, RaisedAlert, Runtime, RuntimeBuilder, ScheduleChange,
-    ScheduleDef, ScheduleName, Schedules, Settled, Settlement,
+    Operate, OperationEntry, OperationId, Page, Queue, QueueName, QueueStats, RaisedAlert, Runtime,
+    RuntimeBuilder, ScheduleChange, ScheduleDef, ScheduleName, Schedules, Settled, Settlement,
 };
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -319,6 +319,17 @@ impl Operate for Faulty {
         change: ScheduleChange,
     ) -> Result<bool, BackendError> {
         self.call("change_schedule", self.inner.change_schedule(queue, name, change)).await
+    }
+    async fn note_operation(
+        &self,
+        queue: &QueueName,
+        id: OperationId,
+        text: &str,
+    ) -> Result<(), BackendError> {
+        self.call("note_operation", self.inner.note_operation(queue, id, text)).await
+    }
+    async fn operations(&self, queue: &QueueName, limit: u32) -> Result<Vec<OperationEntry>, BackendError> {
+        self.inner.operations(queue, limit).await
     }
     async fn stats(&self, queue: &QueueName) -> Result<QueueStats, BackendError> {
         self.inner.stats(queue).await

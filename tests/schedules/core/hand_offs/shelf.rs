@@ -252,6 +252,19 @@ impl Operate for Shelf {
         unreachable!("nobody schedules")
     }
 
+    async fn note_operation(
+        &self,
+        _: &QueueName,
+        _: crate::OperationId,
+        _: &str,
+    ) -> Result<(), BackendError> {
+        unreachable!("nobody replays")
+    }
+
+    async fn operations(&self, _: &QueueName, _: u32) -> Result<Vec<crate::OperationEntry>, BackendError> {
+        unreachable!("nobody looks")
+    }
+
     async fn stats(&self, _: &QueueName) -> Result<QueueStats, BackendError> {
         unreachable!("nobody looks")
     }

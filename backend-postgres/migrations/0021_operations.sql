@@ -1,0 +1,21 @@
+-- What was done to many jobs at once. The texts mean nothing to the store.
+create table {schema}.operation (
+  queue_id int not null references {schema}.queue,
+  id uuid not null,
+  began_at timestamptz not null,
+  updated_at timestamptz not null,
+  text text not null,
+  primary key (queue_id, id)
+);
+create index operation_began on {schema}.operation (queue_id, began_at);
+
+create function {schema}.note_operation(p_queue text, p_id uuid, p_text text) returns void language plpgsql as $$
+declare q int; now timestamptz := clock_timestamp();
+begin
+  insert into {schema}.queue (name) values (p_queue) on conflict do nothing;
+  select k.id into strict q from {schema}.queue k where k.name = p_queue;
+  insert into {schema}.operation (queue_id, id, began_at, updated_at, text) values (q, p_id, now, now, p_text)
+    on conflict (queue_id, id) do update set updated_at = excluded.updated_at, text = excluded.text;
+  delete from {schema}.operation o where o.queue_id = q and o.began_at < (
+    select x.began_at from {schema}.operation x where x.queue_id = q order by x.began_at desc offset 999 limit 1);
+end $$;

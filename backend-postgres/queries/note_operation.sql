@@ -1,0 +1,1 @@
+select {schema}.note_operation($1, $2, $3)
