@@ -167,7 +167,7 @@ const BUGS: &[TextBug] = &[
     bug("lua_alerts_end_together", "a report of alerts forgets those of other workers", ALERTS,
         &[("  if ends and tonumber(ends) > now then", "  if ends and tonumber(ends) > now and #ARGV == 0 then")]),
     bug("lua_slot_kept_by_verdict", "a verdict does not free the slot of its job", SLOTS,
-        &[("slot.count, slot.changed = slot.count - 1, true", "slot.count = slot.count - 1")]),
+        &[("slot.count, slot.changed = math.max(0, slot.count - count), true", "slot.count = slot.count - count")]),
     bug("lua_slot_kept_by_reap", "the slots of a lease that was ended stay until their time is over", REAP,
         &[("told[#told + 1] = { slot.name, lease.id .. Slots.shard, 0 }", "told[#told + 1] = { slot.name, lease.id .. Slots.shard, slot.count }")]),
     bug("lua_slot_not_taken", "jobs are not counted under their limits", BUDGETS,

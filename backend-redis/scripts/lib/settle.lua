@@ -27,7 +27,7 @@ local HELD, ASKED, SETTLED, REAPED = string.byte('hcsr', 1, 4)
 
 local function lease_at(k, no)
   local found = redis.call('HMGET', KEYS[k + no - 1], 'h', 'f', 'n', 'g')
-  local lease = { key = KEYS[k + no - 1], no = no, slots = found[4] and Slots.read(found[4]), handles = found[1], fates = {}, held = tonumber(found[3] or 0), gone = 0 }
+  local lease = { key = KEYS[k + no - 1], no = no, slots = found[4] and Slots.read(found[4], #found[2]), handles = found[1], fates = {}, held = tonumber(found[3] or 0), gone = 0 }
   if found[2] then
     for from = 1, #found[2], ROOM do
       for i, fate in ipairs({ string.byte(found[2], from, from + ROOM - 1) }) do lease.fates[from + i - 1] = fate end
@@ -48,12 +48,13 @@ local function judge(lease, place, id)
   lease.fates[place + 1] = SETTLED
   lease.gone = lease.gone + 1
   local handle = handle_at(lease.handles, place + 1)
-  if lease.slots then Slots.free(lease.slots, kind_of(handle)) end
+  if lease.slots and lease.slots.mixed then Slots.free(lease.slots, kind_of(handle)) end
   return 'A', handle, fate
 end
 
 local function keep_fates(lease, receipt_ms, lease_id, told)
   -- Whoever said it first may not have told the homes.
+  if lease.slots then Slots.free_whole(lease.slots, lease.gone) end
   if lease.slots and (lease.gone > 0 or lease.again) then Slots.tell(lease_id, lease.slots, lease.again, told) end
   if lease.gone == 0 then return end
   local text = {}

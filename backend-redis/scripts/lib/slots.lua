@@ -3,10 +3,13 @@
 local Slots = part(function()
   local SHARD = string.match(Q, ':(%d+)}q$') or ''
 
-  local function read(text)
+  -- `size`: how many jobs the lease had, if it matters which slots count all of them.
+  local function read(text, size)
     local slots = {}
     for name, count, kinds, taken in string.gmatch(text or '', '(%S+)\t(%d+)\t(%x+)\t(%d+)') do
       slots[#slots + 1] = { name = name, count = tonumber(count), kinds = kinds, taken = tonumber(taken), known = {} }
+      slots[#slots].whole = slots[#slots].taken == size
+      slots.mixed = slots.mixed or not slots[#slots].whole
     end
     return slots
   end
@@ -45,10 +48,21 @@ local Slots = part(function()
     end
   end
 
-  -- One job of this kind less.
+  local function lessen(slot, count)
+    if slot.count > 0 and count > 0 then slot.count, slot.changed = math.max(0, slot.count - count), true end
+  end
+
+  -- One job of this kind less, in the slots that do not count all.
   local function free(slots, kind)
     for _, slot in ipairs(slots) do
-      if slot.count > 0 and is_counted(slot, kind) then slot.count, slot.changed = slot.count - 1, true end
+      if not slot.whole and is_counted(slot, kind) then lessen(slot, 1) end
+    end
+  end
+
+  -- This many jobs less, in those that do.
+  local function free_whole(slots, count)
+    for _, slot in ipairs(slots) do
+      if slot.whole then lessen(slot, count) end
     end
   end
 
@@ -81,6 +95,6 @@ local Slots = part(function()
     end
   end
 
-  return { shard = SHARD, read = read, to_text = to_text, homes = homes, know = know, wrong_keys = wrong_keys, free = free, tell = tell,
+  return { shard = SHARD, read = read, to_text = to_text, homes = homes, know = know, wrong_keys = wrong_keys, free = free, free_whole = free_whole, tell = tell,
     used_before = used_before }
 end)

@@ -86,10 +86,10 @@ struct Text {
 
 impl Operation {
     /// Of a row that this version can read.
-    fn read(row: OperationEntry) -> Option<Self> {
+    fn read(row: &OperationEntry) -> Option<Self> {
         let Text { kind, replay, by, what, state, matched, done, skipped, gone } =
             serde_json::from_str(&row.text).ok()?;
-        let OperationEntry { id, began, updated, .. } = row;
+        let OperationEntry { id, began, updated, .. } = *row;
         let replay = replay.map(ReplayId::from_uuid);
         Some(Self { id, kind, replay, by, what, state, matched, done, skipped, gone, began, updated })
     }
@@ -103,7 +103,7 @@ impl DeadLetters {
     /// Those of the store.
     pub async fn operations(&self, limit: u32) -> Result<Vec<Operation>, BackendError> {
         let rows = self.patiently(|| self.client.backend().operations(&self.queue, limit)).await?;
-        Ok(rows.into_iter().filter_map(Operation::read).collect())
+        Ok(rows.iter().filter_map(Operation::read).collect())
     }
 }
 
