@@ -6,6 +6,8 @@ pub mod limits;
 pub mod memory;
 mod noop;
 mod peers;
+mod place;
 pub mod postgres;
 pub mod redis;
 mod report;
+pub mod scheduled;

@@ -1,18 +1,14 @@
 //! What limits cost that do not bind, how far one that binds is used, and what the many jobs behind one key cost the others.
 
 use crate::args::Args;
-use crate::noop::{Count, Noop, noop};
+use crate::noop::{Count, Noop, QUEUE, noop};
+use crate::place::{Place, enqueue, one};
 use crate::report::{Rounds, Table, rate};
-use anyhow::{Context as _, Result};
-use job_conformance::servers::{PostgresServer, RedisServer};
+use anyhow::Result;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use steadfast::{
-    Client, JobResult, LeaseId, Limit, NewJob, Operate, Queue, QueueName, Registration, Runtime, State, job,
-    jobs,
-};
+use steadfast::{JobResult, Limit, NewJob, Operate, Queue, Registration, Runtime, State, job, jobs};
 
-const QUEUE: QueueName = QueueName::from_static("bench");
 /// Handlers at once, and half of it.
 const WIDE: usize = 64;
 const HALF: u32 = 32;
@@ -55,40 +51,6 @@ async fn keyed(tenant: u64, State(count): State<Count>) -> JobResult {
     Ok(())
 }
 
-/// A store, started here.
-struct Place {
-    url: String,
-    _server: Box<dyn std::any::Any>,
-}
-
-impl Place {
-    fn of(store: &str) -> Self {
-        match store {
-            "postgres" => {
-                let server = PostgresServer::options().setting("min_wal_size", "1GB").start();
-                let url = server.url();
-                let joint = if url.contains('?') { '&' } else { '?' };
-                Self { url: format!("{url}{joint}pool=20&schema="), _server: Box::new(server) }
-            }
-            "redis" => {
-                let server = RedisServer::options().fast().start();
-                Self { url: format!("{}?prefix=", server.url()), _server: Box::new(server) }
-            }
-            _ => Self { url: "memory:".to_owned(), _server: Box::new(()) },
-        }
-    }
-
-    /// Nothing of what was there before.
-    async fn fresh(&self) -> Result<Arc<dyn Operate>> {
-        let name = if self.url.ends_with('=') {
-            format!("bench_{}", LeaseId::random().as_uuid().simple())
-        } else {
-            String::new()
-        };
-        Ok(steadfast::connect(&format!("{}{name}", self.url)).await?)
-    }
-}
-
 /// Jobs a second of a runtime, from its start until so many have run.
 async fn run(store: &Arc<dyn Operate>, job: Registration, concurrency: usize, jobs: usize) -> Result<f64> {
     let count = Arc::new(Count::of(jobs));
@@ -107,23 +69,6 @@ async fn run(store: &Arc<dyn Operate>, job: Registration, concurrency: usize, jo
     let took = began.elapsed();
     running.shutdown().await?;
     Ok(rate(jobs, took))
-}
-
-async fn enqueue(
-    store: &Arc<dyn Operate>,
-    jobs: usize,
-    make: impl Fn(usize) -> Result<NewJob>,
-) -> Result<()> {
-    let client = Client::new(Arc::clone(store));
-    for from in (0..jobs).step_by(1_000) {
-        let part = (from..jobs.min(from + 1_000)).map(&make).collect::<Result<Vec<_>>>()?;
-        client.enqueue_new(&part).await?;
-    }
-    Ok(())
-}
-
-fn one<T>(list: Vec<T>) -> Result<T> {
-    list.into_iter().next().context("a list of one job")
 }
 
 /// One job a second with and without a limit that does not bind, in turn.

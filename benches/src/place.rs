@@ -1,0 +1,59 @@
+//! Stores to measure, and jobs in them.
+
+use anyhow::{Context as _, Result};
+use job_conformance::servers::{PostgresServer, RedisServer};
+use std::sync::Arc;
+use steadfast::{Client, LeaseId, NewJob, Operate};
+
+/// A store, started here.
+pub(crate) struct Place {
+    url: String,
+    _server: Box<dyn std::any::Any>,
+}
+
+impl Place {
+    pub(crate) fn of(store: &str) -> Self {
+        match store {
+            "postgres" => {
+                let server = PostgresServer::options().setting("min_wal_size", "1GB").start();
+                let url = server.url();
+                let joint = if url.contains('?') { '&' } else { '?' };
+                Self { url: format!("{url}{joint}pool=20&schema="), _server: Box::new(server) }
+            }
+            "redis" => {
+                let server = RedisServer::options().fast().start();
+                Self { url: format!("{}?prefix=", server.url()), _server: Box::new(server) }
+            }
+            _ => Self { url: "memory:".to_owned(), _server: Box::new(()) },
+        }
+    }
+
+    /// Nothing of what was there before.
+    pub(crate) async fn fresh(&self) -> Result<Arc<dyn Operate>> {
+        let name = if self.url.ends_with('=') {
+            format!("bench_{}", LeaseId::random().as_uuid().simple())
+        } else {
+            String::new()
+        };
+        Ok(steadfast::connect(&format!("{}{name}", self.url)).await?)
+    }
+}
+
+/// Enqueues what `make` makes of each number.
+pub(crate) async fn enqueue(
+    store: &Arc<dyn Operate>,
+    jobs: usize,
+    make: impl Fn(usize) -> Result<NewJob>,
+) -> Result<()> {
+    let client = Client::new(Arc::clone(store));
+    for from in (0..jobs).step_by(1_000) {
+        let part = (from..jobs.min(from + 1_000)).map(&make).collect::<Result<Vec<_>>>()?;
+        client.enqueue_new(&part).await?;
+    }
+    Ok(())
+}
+
+/// The only job of a list.
+pub(crate) fn one<T>(list: Vec<T>) -> Result<T> {
+    list.into_iter().next().context("a list of one job")
+}
