@@ -8,8 +8,9 @@ use crate::backend::{
 use crate::error::{BackendError, Effect, ErrorKind};
 use crate::gauges::Gauges;
 use crate::limits::{Declared, LimitName, LimitRecord, LimitRule, LineRecord};
+use crate::listing::{ListFilter, Page};
 use crate::note::{NoteEdit, Notes};
-use crate::operate::{Cancelled, JobRecord, ListFilter, Operate, Page, QueueStats};
+use crate::operate::{Cancelled, JobRecord, Operate, QueueStats};
 use crate::verdict::{Settled, Settlement, Verdict};
 use crate::{Headers, JobId, Kind, LeaseId, NewJob, Priority, QueueName};
 use async_trait::async_trait;
