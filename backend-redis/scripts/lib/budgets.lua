@@ -42,16 +42,16 @@ local Budgets = part(function()
 
   -- Notes what a lease has taken. `no`: which of the leases of the claim it is; `ends`: when those end who hold.
   local function count_slots(no, key, lease, handles, ends)
-    local function count(lane, n)
+    local function add(lane, n)
       for _, limit in ipairs(limits_of[lane] or NONE) do
         limit.taken[no] = (limit.taken[no] or 0) + n
         limit.total = limit.total + n
       end
     end
     if only then
-      count(only, #handles)
+      add(only, #handles)
     else
-      for _, handle in ipairs(handles) do count(lane_by_number[kind_of(handle)], 1) end
+      for _, handle in ipairs(handles) do add(lane_by_number[kind_of(handle)], 1) end
     end
     local slots = {}
     for _, limit in ipairs(limits) do
@@ -80,7 +80,7 @@ local Budgets = part(function()
     local used = {}
     for _, limit in ipairs(limits) do
       if limit.home then
-        Limits.close(limit.home, limit.total)
+        Limits.settle(limit.home, limit.total)
       else
         local row = { limit.name, limit.total }
         for no = 1, leases do row[no + 2] = limit.counted and limit.taken[no] or 0 end

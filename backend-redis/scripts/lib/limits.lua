@@ -36,35 +36,44 @@ local Limits = part(function()
     return 0, math.max(1, math.ceil((next_token(home.full, home.interval, home.burst) - home.now) / 1000))
   end
 
-  -- Takes tokens, which are given back if `count` is negative.
-  local function take_tokens(home, count)
+  -- Adds to the fields `changed` that tokens are taken, or given back if `count` is negative.
+  local function with_tokens(home, count, changed)
     if not home.burst or count == 0 then return end
     home.full = count > 0 and spent(home.full, home.interval, count, home.now) or home.full + count * home.interval
-    redis.call('HSET', home.q, 'full', string.format('%.0f', home.full))
+    changed[#changed + 1] = 'full'
+    changed[#changed + 1] = string.format('%.0f', home.full)
   end
 
-  -- Counts this many jobs for a holder, which ends at `ends`.
-  local function hold(home, holder, count, ends, permits)
-    home.used = home.used + count - held_by(home.run, holder)
-    redis.call('HSET', home.q, 'used', home.used)
+  local function write(home, changed)
+    if #changed > 0 then redis.call('HSET', home.q, unpack(changed)) end
+  end
+
+  local function take_tokens(home, count)
+    local changed = {}
+    with_tokens(home, count, changed)
+    write(home, changed)
+  end
+
+  -- Counts this many jobs for a holder of which nothing is known yet, and which ends at `ends`; their sum is still to be written.
+  local function take(home, holder, count, ends, permits)
+    home.used = home.used + count
     redis.call('HSET', home.run, holder, permits and count .. ' ' .. permits or count)
     redis.call('ZADD', home.x, ends, holder)
   end
 
-  -- Counts this many jobs for a holder of which nothing is known yet; `close` writes their sum.
-  local function take(home, holder, count, ends)
-    home.used = home.used + count
-    redis.call('HSET', home.run, holder, count)
-    redis.call('ZADD', home.x, ends, holder)
+  -- The same for one that may have some already.
+  local function hold(home, holder, count, ends, permits)
+    home.used = home.used - held_by(home.run, holder)
+    take(home, holder, count, ends, permits)
+    write(home, { 'used', home.used })
   end
 
-  -- Takes tokens for what was taken.
-  local function close(home, count)
+  -- Takes tokens for this many jobs, and writes the sum.
+  local function settle(home, count)
     if count == 0 then return end
-    if not home.concurrency then return take_tokens(home, count) end
-    if not home.burst then return redis.call('HSET', home.q, 'used', home.used) end
-    home.full = spent(home.full, home.interval, count, home.now)
-    redis.call('HSET', home.q, 'used', home.used, 'full', string.format('%.0f', home.full))
+    local changed = home.concurrency and { 'used', home.used } or {}
+    with_tokens(home, count, changed)
+    write(home, changed)
   end
 
   -- Of the jobs of a holder no more than `count` are left.
@@ -78,5 +87,5 @@ local Limits = part(function()
   end
 
   return { held_by = held_by, home_at = home_at, budget_of = budget_of, take_tokens = take_tokens, hold = hold, take = take,
-    close = close, lower = lower }
+    settle = settle, lower = lower }
 end)

@@ -54,8 +54,10 @@ end
 
 local function keep_fates(lease, receipt_ms, lease_id, told)
   -- Whoever said it first may not have told the homes.
-  if lease.slots then Slots.free_whole(lease.slots, lease.gone) end
-  if lease.slots and (lease.gone > 0 or lease.again) then Slots.tell(lease_id, lease.slots, lease.again, told) end
+  if lease.slots and (lease.gone > 0 or lease.again) then
+    Slots.free_whole(lease.slots, lease.gone)
+    Slots.tell(lease_id, lease.slots, lease.again, told)
+  end
   if lease.gone == 0 then return end
   local text = {}
   for from = 1, #lease.fates, ROOM do

@@ -7,9 +7,10 @@ local Slots = part(function()
   local function read(text, size)
     local slots = {}
     for name, count, kinds, taken in string.gmatch(text or '', '(%S+)\t(%d+)\t(%x+)\t(%d+)') do
-      slots[#slots + 1] = { name = name, count = tonumber(count), kinds = kinds, taken = tonumber(taken), known = {} }
-      slots[#slots].whole = slots[#slots].taken == size
-      slots.mixed = slots.mixed or not slots[#slots].whole
+      local slot = { name = name, count = tonumber(count), kinds = kinds, taken = tonumber(taken), known = {} }
+      slot.whole = slot.taken == size
+      slots.mixed = slots.mixed or not slot.whole
+      slots[#slots + 1] = slot
     end
     return slots
   end
@@ -95,6 +96,6 @@ local Slots = part(function()
     end
   end
 
-  return { shard = SHARD, read = read, to_text = to_text, homes = homes, know = know, wrong_keys = wrong_keys, free = free, free_whole = free_whole, tell = tell,
-    used_before = used_before }
+  return { shard = SHARD, read = read, to_text = to_text, homes = homes, know = know, wrong_keys = wrong_keys, free = free,
+    free_whole = free_whole, tell = tell, used_before = used_before }
 end)
