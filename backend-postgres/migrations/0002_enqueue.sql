@@ -1,7 +1,5 @@
-create function {schema}.register(p_queue text, p_kinds text[], p_priorities smallint[])
-returns table (queue_id int, lane int, kind text, priority smallint, stage smallint)
-language plpgsql as $$
-#variable_conflict use_column
+-- The number of a queue, which is made if there is none.
+create function {schema}.queue_of(p_queue text) returns int language plpgsql as $$
 declare q int;
 begin
   select k.id into q from {schema}.queue k where k.name = p_queue;
@@ -9,6 +7,15 @@ begin
     insert into {schema}.queue (name) values (p_queue) on conflict do nothing;
     select k.id into strict q from {schema}.queue k where k.name = p_queue;
   end if;
+  return q;
+end $$;
+
+create function {schema}.register(p_queue text, p_kinds text[], p_priorities smallint[])
+returns table (queue_id int, lane int, kind text, priority smallint, stage smallint)
+language plpgsql as $$
+#variable_conflict use_column
+declare q int := {schema}.queue_of(p_queue);
+begin
   if exists (
     select from unnest(p_kinds, p_priorities) w(kind, priority)
     where not exists (select from {schema}.lane l

@@ -20,10 +20,8 @@ create sequence {schema}.schedule_version as bigint;
 -- other in no circle.
 create function {schema}.put_schedules(p_queue text, p_names text[], p_definitions text[], p_jobs text[]) returns void
 language plpgsql as $$
-declare q int; d record;
+declare q int := {schema}.queue_of(p_queue); d record;
 begin
-  insert into {schema}.queue (name) values (p_queue) on conflict do nothing;
-  select k.id into strict q from {schema}.queue k where k.name = p_queue;
   for d in select * from unnest(p_names, p_definitions, p_jobs) x(name, definition, job) order by x.name loop
     update {schema}.schedule s set job = d.job
       where s.queue_id = q and s.name = d.name and s.definition = d.definition and s.job <> d.job;

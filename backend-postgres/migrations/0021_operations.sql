@@ -10,10 +10,8 @@ create table {schema}.operation (
 create index operation_began on {schema}.operation (queue_id, began_at);
 
 create function {schema}.note_operation(p_queue text, p_id uuid, p_text text) returns void language plpgsql as $$
-declare q int; now timestamptz := clock_timestamp();
+declare q int := {schema}.queue_of(p_queue); now timestamptz := clock_timestamp();
 begin
-  insert into {schema}.queue (name) values (p_queue) on conflict do nothing;
-  select k.id into strict q from {schema}.queue k where k.name = p_queue;
   insert into {schema}.operation (queue_id, id, began_at, updated_at, text) values (q, p_id, now, now, p_text)
     on conflict (queue_id, id) do update set updated_at = excluded.updated_at, text = excluded.text;
   delete from {schema}.operation o where o.queue_id = q and o.began_at < (
