@@ -87,17 +87,14 @@ pub async fn what_is_drained_runs_no_more(h: &Harness) {
     let drain = |kind, within| h.backend.drain(&queue, kind, within);
     assert!(!drain(Some(&kind), h.unit()).await.expect("drain works"), "one of them runs");
     assert!(h.take(5).jobs().await.is_empty(), "no more of them starts");
+    let hold = |kind| held.iter().find(|j| j.kind == kind).expect("both are held").hold;
     let done = async |kind| {
         h.pass(h.unit()).await;
-        let job = held.iter().find(|j| j.kind == kind).expect("both are held");
-        h.apply(job.hold, Verdict::Complete).await;
+        h.apply(hold(kind), Verdict::Complete).await;
     };
     let (drained, ()) = tokio::join!(drain(Some(&kind), LONG), done(KIND));
     assert!(drained.expect("drain works"), "the other kind does not count");
-    assert_eq!(
-        h.record(held.iter().find(|j| j.kind == OTHER_KIND).expect("held").hold.job).await.state,
-        JobState::Running
-    );
+    assert_eq!(h.record(hold(OTHER_KIND).job).await.state, JobState::Running);
     assert!(!drain(None, Duration::ZERO).await.expect("drain works"), "the other kind runs");
     let (drained, ()) = tokio::join!(drain(None, LONG), done(OTHER_KIND));
     assert!(drained.expect("drain works"));

@@ -282,17 +282,12 @@ fn order(facts: &Facts, found: &mut Found) {
     }
     for (_, mut jobs) in first_claims {
         jobs.sort_unstable_by_key(|(sent, id, _)| (*sent, *id));
-        let mut latest = 0;
         for (at, (sent, id, claim)) in jobs.iter().enumerate() {
             // Jobs of one call are not compared. The claim of the earlier one, of which nobody heard, may be forgotten.
-            let earlier = (claim.at < latest).then(|| {
-                jobs[..at].iter().find(|(before, _, late)| {
-                    before < sent
-                        && claim.at < late.sent
-                        && !facts.server_killed_between(claim.sent, late.sent)
-                })
+            let earlier = jobs[..at].iter().find(|(before, _, late)| {
+                before < sent && claim.at < late.sent && !facts.server_killed_between(claim.sent, late.sent)
             });
-            if let Some((_, earlier, late)) = earlier.flatten() {
+            if let Some((_, earlier, late)) = earlier {
                 found.job = Some(*id);
                 let after = (late.sent - claim.at) / 1_000_000;
                 found.add(
@@ -300,7 +295,6 @@ fn order(facts: &Facts, found: &mut Found) {
                     format!("it was claimed, and {after} ms later {earlier}, which was enqueued earlier"),
                 );
             }
-            latest = latest.max(claim.sent);
         }
     }
     found.job = None;
