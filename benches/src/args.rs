@@ -146,6 +146,21 @@ impl Args {
     }
 }
 
+/// Measures each store that the command line asks for, or prints the help.
+///
+/// # Errors
+/// If the command line is wrong, or what the measurement says.
+pub async fn each_store(measure: impl AsyncFn(&str, &Args) -> Result<()>) -> Result<()> {
+    let Some(args) = Args::parse(std::env::args().skip(1))? else {
+        println!("{HELP}");
+        return Ok(());
+    };
+    for store in STORES.into_iter().filter(|store| args.wants(store)) {
+        measure(store, &args).await?;
+    }
+    Ok(())
+}
+
 fn value(option: &str, word: Option<String>) -> Result<String> {
     word.with_context(|| format!("{option} needs a value"))
 }

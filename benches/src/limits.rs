@@ -1,13 +1,13 @@
 //! What limits cost that do not bind, how far one that binds is used, and what the many jobs behind one key cost the others.
 
 use crate::args::Args;
-use crate::noop::{Count, Noop, QUEUE, noop};
-use crate::place::{Place, enqueue, one};
-use crate::report::{Rounds, Table, rate};
+use crate::noop::{Count, Noop, noop};
+use crate::place::{self, Place, enqueue, one};
+use crate::report::{Rounds, Table};
 use anyhow::Result;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-use steadfast::{JobResult, Limit, NewJob, Operate, Queue, Registration, Runtime, State, job, jobs};
+use std::time::Duration;
+use steadfast::{JobResult, Limit, NewJob, Operate, Registration, Runtime, State, job, jobs};
 
 /// Handlers at once, and half of it.
 const WIDE: usize = 64;
@@ -51,24 +51,15 @@ async fn keyed(tenant: u64, State(count): State<Count>) -> JobResult {
     Ok(())
 }
 
-/// Jobs a second of a runtime, from its start until so many have run.
+/// Jobs a second of a runtime that has both limits.
 async fn run(store: &Arc<dyn Operate>, job: Registration, concurrency: usize, jobs: usize) -> Result<f64> {
-    let count = Arc::new(Count::of(jobs));
     let wide = Limit::concurrency(100_000).rate("1000000/s").burst(1_000_000);
     let runtime = Runtime::builder(Arc::clone(store))
         .jobs([job])
-        .state_arc(Arc::clone(&count))
         .limit("wide", wide)
         .limit("half", Limit::concurrency(HALF))
-        .queue(QUEUE.as_str(), Queue::concurrency(concurrency))
-        .cancel_grace(Duration::ZERO)
-        .build()?;
-    let began = Instant::now();
-    let running = runtime.start();
-    count.all().await;
-    let took = began.elapsed();
-    running.shutdown().await?;
-    Ok(rate(jobs, took))
+        .cancel_grace(Duration::ZERO);
+    place::run(runtime, concurrency, jobs).await
 }
 
 /// One job a second with and without a limit that does not bind, in turn.

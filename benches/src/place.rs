@@ -1,9 +1,12 @@
 //! Stores to measure, and jobs in them.
 
+use crate::noop::{Count, QUEUE};
+use crate::report::rate;
 use anyhow::{Context as _, Result};
 use job_conformance::servers::{PostgresServer, RedisServer};
 use std::sync::Arc;
-use steadfast::{Client, LeaseId, NewJob, Operate};
+use std::time::Instant;
+use steadfast::{Client, LeaseId, NewJob, Operate, Queue, RuntimeBuilder};
 
 /// A store, started here.
 pub(crate) struct Place {
@@ -51,6 +54,21 @@ pub(crate) async fn enqueue(
         client.enqueue_new(&part).await?;
     }
     Ok(())
+}
+
+/// Jobs a second of a runtime, from its start until so many have run.
+pub(crate) async fn run(runtime: RuntimeBuilder, concurrency: usize, jobs: usize) -> Result<f64> {
+    let count = Arc::new(Count::of(jobs));
+    let runtime = runtime
+        .state_arc(Arc::clone(&count))
+        .queue(QUEUE.as_str(), Queue::concurrency(concurrency))
+        .build()?;
+    let began = Instant::now();
+    let running = runtime.start();
+    count.all().await;
+    let took = began.elapsed();
+    running.shutdown().await?;
+    Ok(rate(jobs, took))
 }
 
 /// The only job of a list.

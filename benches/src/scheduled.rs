@@ -1,8 +1,9 @@
 //! What very many scheduled jobs cost those that are ready, and how late a job starts that is due.
 
 use crate::args::Args;
-use crate::noop::{Count, Noop, QUEUE, noop};
-use crate::place::{Place, enqueue};
+use crate::drain;
+use crate::noop::{Noop, QUEUE, noop};
+use crate::place::{Place, enqueue, run};
 use crate::report::{Table, median, rate};
 use anyhow::Result;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -43,22 +44,9 @@ async fn due(at_us: u64, State(lates): State<Lates>) -> JobResult {
 
 /// Jobs a second, enqueued and then run.
 async fn ready(store: &Arc<dyn Operate>, args: &Args) -> Result<[f64; 2]> {
-    let data = "x".repeat(args.payload);
-    let began = Instant::now();
-    enqueue(store, READY, |_| Ok(NewJob::of(&Noop::new(data.clone()))?)).await?;
-    let enqueued = rate(READY, began.elapsed());
-    let count = Arc::new(Count::of(READY));
-    let runtime = Runtime::builder(Arc::clone(store))
-        .jobs(jobs![noop])
-        .state_arc(Arc::clone(&count))
-        .queue(QUEUE.as_str(), Queue::concurrency(args.concurrency))
-        .build()?;
-    let began = Instant::now();
-    let running = runtime.start();
-    count.all().await;
-    let ran = rate(READY, began.elapsed());
-    running.shutdown().await?;
-    Ok([enqueued, ran])
+    let enqueued = drain::enqueue(store, READY, args).await?;
+    let runtime = Runtime::builder(Arc::clone(store)).jobs(jobs![noop]);
+    Ok([enqueued, run(runtime, args.concurrency, READY).await?])
 }
 
 /// The middle and the 99th percentile of how late jobs start that fall due one after the other on an idle system.
