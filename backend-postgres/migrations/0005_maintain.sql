@@ -112,7 +112,7 @@ begin
   )
   select (select count(*) from gone), (select count(*) from moved) into taken, promoted;
   select floor(extract(epoch from min(l.run_at) - clock_timestamp()) * 1000000)::bigint into next_due
-    from {schema}.later l where l.queue_id = q and l.parked is null;
+    from {schema}.later l where l.queue_id = q and l.parked is null and l.run_at < '9999-12-31 00:00Z';
   if next_due < 0 then next_due := 0; end if;
   more := coalesce(taken = p_limit and next_due = 0, false);
 end $$;

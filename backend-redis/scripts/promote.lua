@@ -31,11 +31,12 @@ if count > 0 then
   end
   wake(ARGV[2], ARGV[3])
 end
+-- The last day of the year 9999: what waits for a batch or for the end of another job is due then, or later.
+local LAST_DAY = 253402214400000
 local next_due = -1
 for _, key in ipairs({ WS, WR }) do
   local first = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')
-  -- What waits for the end of another job is due never.
-  if first[2] and tonumber(first[2]) < 2 ^ 52 then
+  if first[2] and tonumber(first[2]) < LAST_DAY then
     local wait = math.max(0, tonumber(first[2]) - now)
     if next_due < 0 or wait < next_due then next_due = wait end
   end

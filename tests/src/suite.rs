@@ -288,6 +288,7 @@ macro_rules! __checks {
                 eight_threads_end_a_batch_once,
                 a_large_batch_ends,
                 an_unknown_batch_is_unknown,
+                what_waits_for_a_batch_is_not_due,
                 a_waiting_job_is_run_at_once,
             }
             kept {

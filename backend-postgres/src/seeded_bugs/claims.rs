@@ -10,6 +10,12 @@ const OPERATE: &str = "backend-postgres/migrations/0006_operate.sql";
 pub(super) const BUGS: &[SqlBug] = &[
     // ---- claim
     bug(
+        "sql_batch_is_due",
+        "a job that waits for a batch is said to be due some day",
+        LOOKS,
+        &[("and l.parked is null and l.run_at < '9999-12-31 00:00Z';", "and l.parked is null;")],
+    ),
+    bug(
         "sql_limit_per_lane",
         "a claim takes its limit from each kind",
         CLAIM,

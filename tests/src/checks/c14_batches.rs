@@ -357,6 +357,13 @@ pub async fn an_unknown_batch_is_unknown(h: &Harness) {
     assert_eq!(h.backend.batch(id).await.expect("batch works"), None);
 }
 
+/// Nobody wakes up for it.
+pub async fn what_waits_for_a_batch_is_not_due(h: &Harness) {
+    let batch = Batch::of(jobs(1));
+    h.enqueue_one(&batch.next).await;
+    assert_eq!(h.maintain().await.next_due, None);
+}
+
 /// A scheduled job, a retrying one, one that waits for a batch; others are left alone.
 pub async fn a_waiting_job_is_run_at_once(h: &Harness) {
     let run = async |id| h.backend.run_now(id).await.expect("run_now works");

@@ -1,5 +1,6 @@
 //! What a case does: calls with small numbers in place of ids, readable when one fails.
 
+use super::batches::Batch;
 use std::fmt;
 
 /// Half units of time. Calls happen at even instants and spans are odd, so nothing is ever just at its end.
@@ -32,6 +33,8 @@ pub(super) struct New {
     pub(super) idempotency: Option<(u8, Span)>,
     pub(super) unique: Option<u8>,
     pub(super) conflict: Conflict,
+    /// The batch that it belongs to.
+    pub(super) batch: Option<Number>,
 }
 
 /// What happens if a key is taken.
@@ -75,12 +78,22 @@ pub(super) struct End {
     pub(super) lease: Number,
     pub(super) ending: Ending,
     pub(super) follow_ups: Vec<New>,
+    /// Follows as well.
+    pub(super) batch: Option<Batch>,
+}
+
+impl End {
+    /// Every job of a case that follows.
+    pub(super) fn new(&self) -> impl Iterator<Item = &New> {
+        self.batch.iter().flat_map(|batch| &batch.jobs).chain(&self.follow_ups)
+    }
 }
 
 /// One call.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Call {
     Enqueue(Vec<New>),
+    Batch(Batch),
     Claim(Ask),
     Settle(Vec<End>),
     SettleAndClaim(Vec<End>, Ask),
@@ -100,13 +113,13 @@ pub(super) enum Call {
 impl Call {
     /// True if it matters at which instant it happens.
     pub(super) fn minds_time(&self) -> bool {
-        let new = |jobs: &[New]| jobs.iter().any(|n| n.delay.is_some() || n.idempotency.is_some());
+        let new = |n: &New| n.delay.is_some() || n.idempotency.is_some();
         let end = |ends: &[End]| {
-            ends.iter()
-                .any(|e| matches!(e.ending, Ending::Retry(_) | Ending::Snooze(_)) || new(&e.follow_ups))
+            ends.iter().any(|e| matches!(e.ending, Ending::Retry(_) | Ending::Snooze(_)) || e.new().any(new))
         };
         match self {
-            Self::Enqueue(jobs) => new(jobs),
+            Self::Enqueue(jobs) => jobs.iter().any(new),
+            Self::Batch(batch) => batch.jobs.iter().any(new),
             Self::Settle(ends) => end(ends),
             Self::Claim(_) | Self::SettleAndClaim(..) | Self::Extend { .. } | Self::Maintain { .. } => true,
             _ => false,
@@ -125,6 +138,8 @@ pub(super) enum Step {
     Crash { ask: Ask, poison_limit: u32 },
     /// The whole store is compared with the model.
     Compare,
+    /// The ends of members are counted, and what waited for them is run.
+    Count,
 }
 
 impl fmt::Display for Span {
@@ -133,7 +148,7 @@ impl fmt::Display for Span {
     }
 }
 
-struct List<'a, T>(&'a [T], &'static str);
+pub(super) struct List<'a, T>(pub(super) &'a [T], pub(super) &'static str);
 
 impl<T: fmt::Display> fmt::Display for List<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -197,7 +212,7 @@ impl fmt::Display for End {
         if !self.follow_ups.is_empty() {
             write!(f, " then [{}]", List(&self.follow_ups, ""))?;
         }
-        Ok(())
+        self.batch.iter().try_for_each(|batch| write!(f, " then {batch}"))
     }
 }
 
@@ -205,6 +220,7 @@ impl fmt::Display for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Enqueue(jobs) => write!(f, "enqueue {}", List(jobs, "")),
+            Self::Batch(batch) => write!(f, "enqueue {batch}"),
             Self::Claim(ask) => write!(f, "{ask}"),
             Self::Settle(ends) => write!(f, "settle {}", List(ends, "")),
             Self::SettleAndClaim(ends, ask) => write!(f, "settle {} and {ask}", List(ends, "")),
@@ -245,6 +261,7 @@ impl fmt::Display for Step {
                 write!(f, "{ask}; its worker dies and is reaped, poison limit {poison_limit}")
             }
             Self::Compare => f.write_str("compare"),
+            Self::Count => f.write_str("count the ends in batches"),
         }
     }
 }

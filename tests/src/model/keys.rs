@@ -68,6 +68,7 @@ impl Reference {
             Err(holder) => {
                 self.mark("an enqueue finds its key taken");
                 self.duplicates.insert(new.job, holder);
+                self.tell_batch(new.batch, new.job, Place::Gone);
                 return (holder, true);
             }
         };
@@ -158,9 +159,10 @@ impl Reference {
     /// A job is gone, and a new one has its place.
     fn vanish(&mut self, new: &New, old: Number) {
         self.replaced.insert(new.job, old);
-        if let Some(job) = self.jobs.get_mut(&old) {
-            job.place = Place::Gone;
-        }
+        let Some(job) = self.jobs.get_mut(&old) else { return };
+        job.place = Place::Gone;
+        let batch = job.new.batch;
+        self.tell_batch(batch, old, Place::Gone);
     }
 
     /// True if a newer job waits for the end of this one.

@@ -3,7 +3,7 @@
 use super::reference::Reference;
 
 /// What thousands of cases must have shown; a run that never gets there proves nothing.
-pub(super) const MARKS: [&str; 24] = [
+pub(super) const MARKS: [&str; 28] = [
     "an enqueue is repeated",
     "an enqueue finds its key taken",
     "an enqueue is refused",
@@ -26,6 +26,10 @@ pub(super) const MARKS: [&str; 24] = [
     "a waiting job is run at once",
     "a job is kept",
     "a dead job is pruned",
+    "a batch ends",
+    "the death of a member is told",
+    "a batch ends without a death",
+    "a member is answered by another job",
     "a note is written",
     "a note is refused",
 ];

@@ -13,8 +13,10 @@
 //!
 //! The variable `MODEL_CASES` sets the number of cases, `MODEL_SEED` the seed of the first; a failure prints both.
 
+mod batches;
 mod call;
 mod cases;
+mod controls;
 mod dead;
 mod driver;
 mod keys;

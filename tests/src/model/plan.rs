@@ -1,5 +1,6 @@
 //! Which steps a case takes: generated along the reference, shrunk by proptest.
 
+use super::batches::{self, Batch};
 use super::call::{Ask, Call, Conflict, End, Ending, New, Number, Span, Step};
 use super::notes;
 use super::reference::{Fate, Job, Lane, Place, Reference};
@@ -38,6 +39,7 @@ impl ReferenceStateMachine for Plan {
                     .boxed(),
             ),
             call(12, news(state.next_job, 4, true).prop_map(Call::Enqueue).boxed()),
+            call(3, batches::calls(state)),
             call(18, ask(state).prop_map(Call::Claim).boxed()),
             call(14, maintain()),
             call(4, jobs(state).prop_map(Call::Replay).boxed()),
@@ -64,6 +66,9 @@ impl ReferenceStateMachine for Plan {
             choices.push(call(5, extend(state)));
             choices.push(call(6, notes::calls(state)));
         }
+        if !state.batches.is_empty() {
+            choices.push((3, Just(Step::Count).boxed()));
+        }
         if !state.history.is_empty() {
             let recent = state.history.iter().rev().take(12).cloned().collect::<Vec<_>>();
             choices.push(call(6, select(recent).boxed()));
@@ -74,6 +79,10 @@ impl ReferenceStateMachine for Plan {
     fn apply(mut state: Reference, step: &Step) -> Reference {
         match step {
             Step::Compare => {}
+            Step::Count => {
+                state.maintain(false, 3);
+                state.run_what_waited();
+            }
             Step::Crash { ask, poison_limit } => {
                 state.foresee_claim(ask);
                 state.now += 2 * u64::from(ask.lasts.0 + 1);
@@ -98,6 +107,12 @@ impl Reference {
                 if self.refused(jobs).is_none() {
                     self.enqueue(jobs);
                 }
+            }
+            Call::Batch(batch) => {
+                self.number(&batch.jobs);
+                self.next_batch = self.next_batch.max(batch.batch + 1);
+                self.open_batch(batch);
+                self.enqueue(&batch.jobs);
             }
             Call::Settle(ends) => self.foresee_settle(ends),
             Call::Claim(ask) => self.foresee_claim(ask),
@@ -131,7 +146,12 @@ impl Reference {
     }
 
     fn foresee_settle(&mut self, ends: &[End]) {
-        ends.iter().for_each(|end| self.number(&end.follow_ups));
+        for end in ends {
+            let last = end.new().map(|new| new.job + 1).max();
+            self.next_job = self.next_job.max(last.unwrap_or(0));
+            let batch = end.batch.as_ref().map_or(0, |batch| batch.batch + 1);
+            self.next_batch = self.next_batch.max(batch);
+        }
         self.settle(ends);
     }
 
@@ -158,7 +178,7 @@ fn poison_limit() -> impl Strategy<Value = u32> {
 }
 
 /// Jobs to enqueue; without keys where the order in which a store looks at them is its own business.
-fn news(first: Number, most: usize, keys: bool) -> impl Strategy<Value = Vec<New>> + use<> {
+pub(super) fn news(first: Number, most: usize, keys: bool) -> impl Strategy<Value = Vec<New>> + use<> {
     let key = |share: f64| {
         if keys { prop::option::weighted(share, 0..KEYS).boxed() } else { Just(None).boxed() }
     };
@@ -182,6 +202,7 @@ fn news(first: Number, most: usize, keys: bool) -> impl Strategy<Value = Vec<New
             delay,
             idempotency,
             unique,
+            batch: None,
             conflict: if unique.is_some() { conflict } else { Conflict::Existing },
         };
         jobs.into_iter().enumerate().map(number).collect()
@@ -288,11 +309,12 @@ fn ends(state: &Reference) -> impl Strategy<Value = Vec<End>> + use<> {
     let first = state.next_job;
     let one = (target, ending());
     let with = prop::option::weighted(0.2, news(first, 2, false));
-    let batch = (prop::collection::vec(one, 1..=4), with);
+    let batch = prop::option::weighted(0.1, batches::batch(state, first + 2, 2, false));
+    let several = (prop::collection::vec(one, 1..=4), with, batch);
     let single = ((one_end(state), ending()), prop::option::weighted(0.3, news(first, 2, true)));
     prop_oneof![
-        2 => batch.prop_map(|(ends, follow_ups)| with_follow_ups(ends, follow_ups)),
-        1 => single.prop_map(|(end, follow_ups)| with_follow_ups(vec![end], follow_ups)),
+        2 => several.prop_map(|(ends, follow_ups, batch)| with_follow_ups(ends, follow_ups, batch)),
+        1 => single.prop_map(|(end, follow_ups)| with_follow_ups(vec![end], follow_ups, None)),
     ]
 }
 
@@ -301,13 +323,18 @@ fn one_end(state: &Reference) -> impl Strategy<Value = (Number, Number)> + use<>
     select(all.collect::<Vec<_>>())
 }
 
-fn with_follow_ups(ends: Vec<((Number, Number), Ending)>, follow_ups: Option<Vec<New>>) -> Vec<End> {
-    let mut follow_ups = follow_ups;
+fn with_follow_ups(
+    ends: Vec<((Number, Number), Ending)>,
+    follow_ups: Option<Vec<New>>,
+    batch: Option<Batch>,
+) -> Vec<End> {
+    let (mut follow_ups, mut batch) = (follow_ups, batch);
     let end = |((job, lease), ending)| End {
         job,
         lease,
         ending,
         follow_ups: follow_ups.take().unwrap_or_default(),
+        batch: batch.take(),
     };
     ends.into_iter().map(end).collect()
 }

@@ -1,5 +1,6 @@
 //! What a store must do, in the plainest code: one map of jobs, one of leases, and every rule where it applies.
 
+use super::batches::Progress;
 use super::call::{Call, End, Ending, Instant, New, Number};
 use super::keys::NEVER;
 use job_core::{Cancelled, DeadReason, JobRecord, JobState, LeaseStatus, Settled, Suspicion};
@@ -132,6 +133,9 @@ pub(super) struct Reference {
     pub(super) next: BTreeMap<u8, (Number, Instant)>,
     /// Whose place a job has.
     pub(super) replaced: BTreeMap<Number, Number>,
+    pub(super) batches: BTreeMap<Number, Progress>,
+    /// What was due next when the last maintenance had promoted what was due.
+    pub(super) due_before_reap: Option<Instant>,
     turns: u64,
     /// That of every job of the call under way, if their order is loose.
     pub(super) shared_turn: Option<u64>,
@@ -139,6 +143,7 @@ pub(super) struct Reference {
     pub(super) history: Vec<Call>,
     pub(super) next_job: Number,
     pub(super) next_lease: Number,
+    pub(super) next_batch: Number,
     /// What has happened that a good set of cases must have shown.
     pub(super) marks: BTreeSet<&'static str>,
 }
@@ -155,7 +160,10 @@ impl Reference {
         job.place = place;
         job.asked_to_stop = false;
         job.died = self.now;
-        if let Some(key) = job.new.unique {
+        let batch = job.new.batch;
+        let unique = job.new.unique;
+        self.tell_batch(batch, number, place);
+        if let Some(key) = unique {
             self.let_go(number, key);
         }
     }
@@ -182,6 +190,10 @@ impl Reference {
         }
         self.mark("a verdict is applied");
         self.apply(end.job, end.ending, turn);
+        if let Some(batch) = &end.batch {
+            self.open_batch(batch);
+            self.enqueue(&batch.jobs);
+        }
         self.enqueue(&end.follow_ups);
         Settled::Applied
     }
@@ -270,6 +282,7 @@ impl Reference {
                 }
             }
         }
+        self.due_before_reap = self.next_due();
         if reap {
             self.reap(poison_limit, &mut done);
         }

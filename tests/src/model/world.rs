@@ -1,5 +1,6 @@
 //! The names that a case's numbers have in the store, and the comparison of the whole store with the reference.
 
+use super::batches::Waiting;
 use super::call::{Conflict, New, Number};
 use super::driver::{Checked, Driver, same, wrong};
 use super::notes;
@@ -25,6 +26,8 @@ pub(super) struct World {
     lease_numbers: BTreeMap<LeaseId, Number>,
     made: BTreeMap<Number, NewJob>,
     pub(super) holds: BTreeMap<(Number, Number), Hold>,
+    /// What waits for each batch.
+    pub(super) batches: BTreeMap<Number, Waiting>,
     enqueued_at: BTreeMap<Number, Timestamp>,
 }
 
@@ -45,6 +48,7 @@ impl World {
             lease_numbers: BTreeMap::new(),
             made: BTreeMap::new(),
             holds: BTreeMap::new(),
+            batches: BTreeMap::new(),
             enqueued_at: BTreeMap::new(),
         }
     }
@@ -115,6 +119,9 @@ impl World {
             Conflict::Debounce(most) => OnConflict::Debounce { max_wait: span(most) },
             Conflict::Latest => OnConflict::Latest,
         };
+        if let Some(batch) = new.batch {
+            job.headers.insert(NewJob::BATCH_HEADER.to_owned(), self.waiting(batch).id.to_string());
+        }
         self.made.insert(new.job, job.clone());
         job
     }
@@ -184,7 +191,8 @@ impl Driver {
         let failed = |e| super::driver::Stop::Wrong(format!("a look fails: {e}"));
         for state in STATES {
             let filter = ListFilter { limit: 10_000, ..ListFilter::new(self.world.queue.clone(), state) };
-            let listed = store.list(&filter).await.map_err(failed)?.jobs;
+            let mut listed = store.list(&filter).await.map_err(failed)?.jobs;
+            listed.retain(|record| record.kind != World::AFTER);
             let mut names: Vec<_> = listed.iter().map(|r| self.world.name(r.id)).collect();
             names.sort();
             let expected = self.reference.jobs.iter().filter(|(_, j)| j.state() == Some(state));
@@ -209,6 +217,7 @@ impl Driver {
             let id = self.world.job(number);
             same(&format!("j{number}, which is gone"), &store.get(id).await.map_err(failed)?, &None)?;
         }
+        self.compare_batches().await?;
         self.compare_numbers().await
     }
 
@@ -217,7 +226,9 @@ impl Driver {
         let stats = stats.map_err(|e| super::driver::Stop::Wrong(format!("stats fail: {e}")))?;
         let count = |state| self.reference.jobs.values().filter(|j| j.state() == Some(state)).count() as u64;
         let got = [stats.scheduled, stats.ready, stats.running, stats.retrying, stats.completed, stats.dead];
-        same("numbers of scheduled, ready, running, retrying, kept and dead jobs", &got, &STATES.map(count))?;
+        let mut expected = STATES.map(count);
+        self.reference.add_waiting_for_batches(&got, &mut expected);
+        same("numbers of scheduled, ready, running, retrying, kept and dead jobs", &got, &expected)?;
         same("a job waits to be claimed", &stats.oldest_ready.is_some(), &(stats.ready > 0))?;
         same("the queue is paused", &stats.paused, &self.reference.paused)?;
         let mut kinds: Vec<_> = self.reference.paused_kinds.iter().map(|k| World::kind(*k)).collect();

@@ -110,6 +110,7 @@ impl Request {
         let Self::Enqueue(bits) = self else { return Vec::new() };
         let jobs = (0..JOBS).filter(|job| bits & (1 << job) != 0);
         jobs.map(|job| New {
+            batch: None,
             job,
             kind: 0,
             priority: 5,
@@ -136,7 +137,7 @@ impl Request {
 
     pub(super) fn end(self) -> End {
         let Self::Settle { job, lease, ending } = self else { unreachable!("only settlements end jobs") };
-        End { job: job.into(), lease: lease.into(), ending, follow_ups: Vec::new() }
+        End { job: job.into(), lease: lease.into(), ending, follow_ups: Vec::new(), batch: None }
     }
 
     pub(super) fn leases(self) -> Vec<Number> {
