@@ -118,15 +118,17 @@ create function {schema}.in_use(p_lanes int[], p_enough bigint) returns bigint l
 declare granted bigint; l record; used bigint := 0; n bigint;
 begin
   for l in
-    select x.queue_id, x.low from (
+    select x.queue_id, x.low, (
+      select coalesce(sum(cardinality(e.seqs)), 0) from {schema}.lease e
+      where e.queue_id = x.queue_id and e.top > x.low and e.lanes && p_lanes) as granted
+    from (
       select n.queue_id, least(min(coalesce(m.low, 0)), min(coalesce(s.lease_floor, 0))) as low
       from {schema}.lane n left join lateral (
           select y.lanes, y.lows, y.lease_floor from {schema}.mark y where y.queue_id = n.queue_id order by y.no desc limit 1) s on true
         left join lateral (select z.low from unnest(s.lanes, s.lows) z(lane, low) where z.lane = n.id limit 1) m on true
       where n.id = any(p_lanes) group by n.queue_id) x
   loop
-    select coalesce(sum(cardinality(e.seqs)), 0) into granted from {schema}.lease e
-      where e.queue_id = l.queue_id and e.top > l.low and e.lanes && p_lanes;
+    granted := l.granted;
     if used + granted > p_enough then
       select count(*) into granted from {schema}.lease e cross join lateral unnest(e.seqs) u(seq)
         cross join lateral (
@@ -157,25 +159,17 @@ create type {schema}.allowance as (
 -- The limits that bind a claim of these kinds, locked. p_want is the most that it takes.
 create function {schema}.allowances(q {schema}.queue, p_kinds text[], p_want int) returns {schema}.allowance[]
 language plpgsql as $$
-declare
-  l record; b record; a {schema}.allowance; list {schema}.allowance[] := '{}'; now bigint;
-  names text[] := array['queue/' || q.name]; k record; limited text[] := '{}'; of text[] := '{}';
+declare l record; b record; a {schema}.allowance; list {schema}.allowance[] := '{}'; now bigint;
 begin
-  for k in select x.kind, x.limits from {schema}.kind_limit x
-    where x.queue_id = q.id and x.kind = any(p_kinds) and x.limits <> '{}'
-  loop
-    limited := limited || array_fill(k.kind, array[cardinality(k.limits)]);
-    of := of || k.limits;
-  end loop;
-  for i in 1 .. cardinality(p_kinds) loop
-    names := names || ('kind/' || p_kinds[i]);
-  end loop;
   for l in
-    select x.id, x.name, coalesce(x.by_people, x.by_code) as rule, x.closed_until,
-      case when x.name = names[1] then p_kinds
-        when x.name like 'kind/%' then array[substr(x.name, 6)]
-        else array(select distinct u.kind from unnest(limited, of) u(kind, name) where u.name = x.name) end as kinds
-    from {schema}.limiter x where x.name = any(names || of) order by x.id
+    select x.id, x.name, coalesce(x.by_people, x.by_code) as rule, x.closed_until, n.kinds from (
+      select 'queue/' || q.name as name, p_kinds as kinds
+      union all
+      select 'kind/' || k, array[k] from unnest(p_kinds) k
+      union all
+      select u.name, array_agg(k.kind) from {schema}.kind_limit k cross join unnest(k.limits) u(name)
+        where k.queue_id = q.id and k.kind = any(p_kinds) group by u.name
+    ) n join {schema}.limiter x on x.name = n.name order by x.id
   loop
     a := null;
     a.limiter := l.id; a.kinds := l.kinds;
@@ -207,17 +201,19 @@ end $$;
 
 -- How many jobs of these lanes count under each of the limits.
 create function {schema}.counts_under(a {schema}.allowance[], p_lanes int[]) returns bigint[] language plpgsql stable as $$
-declare all_kinds text[]; ns bigint[]; x {schema}.allowance; counts bigint[] := '{}';
+declare all_kinds text[]; ns bigint[]; x {schema}.allowance; counts bigint[] := '{}'; single text;
 begin
   if a = '{}' then return counts; end if;
   if p_lanes[1] = all (p_lanes) then
-    ns := array[cardinality(p_lanes)];
-    all_kinds := array(select l.kind from {schema}.lane l where l.id = p_lanes[1]);
-  else
-    select array_agg(n.kind), array_agg(c.n) into all_kinds, ns
-      from (select u.lane, count(*) as n from unnest(p_lanes) u(lane) group by u.lane) c
-        cross join lateral (select l.kind from {schema}.lane l where l.id = c.lane limit 1) n;
+    select l.kind into single from {schema}.lane l where l.id = p_lanes[1];
+    foreach x in array a loop
+      counts := counts || case when single = any(x.kinds) then cardinality(p_lanes) else 0 end::bigint;
+    end loop;
+    return counts;
   end if;
+  select array_agg(n.kind), array_agg(c.n) into all_kinds, ns
+    from (select u.lane, count(*) as n from unnest(p_lanes) u(lane) group by u.lane) c
+      cross join lateral (select l.kind from {schema}.lane l where l.id = c.lane limit 1) n;
   foreach x in array a loop
     counts := counts || (
       select coalesce(sum(u.n), 0)::bigint from unnest(all_kinds, ns) u(kind, n) where u.kind = any(x.kinds));

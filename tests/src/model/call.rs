@@ -84,7 +84,7 @@ pub(super) struct End {
 
 impl End {
     /// Every job of a case that follows.
-    pub(super) fn new(&self) -> impl Iterator<Item = &New> {
+    pub(super) fn following(&self) -> impl Iterator<Item = &New> {
         self.batch.iter().flat_map(|batch| &batch.jobs).chain(&self.follow_ups)
     }
 }
@@ -115,7 +115,8 @@ impl Call {
     pub(super) fn minds_time(&self) -> bool {
         let new = |n: &New| n.delay.is_some() || n.idempotency.is_some();
         let end = |ends: &[End]| {
-            ends.iter().any(|e| matches!(e.ending, Ending::Retry(_) | Ending::Snooze(_)) || e.new().any(new))
+            ends.iter()
+                .any(|e| matches!(e.ending, Ending::Retry(_) | Ending::Snooze(_)) || e.following().any(new))
         };
         match self {
             Self::Enqueue(jobs) => jobs.iter().any(new),

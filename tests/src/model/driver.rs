@@ -352,7 +352,7 @@ impl Driver {
             };
             let mut follow_ups: Vec<_> =
                 end.batch.iter().flat_map(|batch| self.world.waiting_for(batch)).collect();
-            follow_ups.extend(end.new().map(|job| self.world.new_job(job, unit)));
+            follow_ups.extend(end.following().map(|job| self.world.new_job(job, unit)));
             settlements.push(Settlement { hold, verdict, follow_ups });
         }
         settlements

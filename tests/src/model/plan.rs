@@ -147,7 +147,7 @@ impl Reference {
 
     fn foresee_settle(&mut self, ends: &[End]) {
         for end in ends {
-            let last = end.new().map(|new| new.job + 1).max();
+            let last = end.following().map(|new| new.job + 1).max();
             self.next_job = self.next_job.max(last.unwrap_or(0));
             let batch = end.batch.as_ref().map_or(0, |batch| batch.batch + 1);
             self.next_batch = self.next_batch.max(batch);
