@@ -6,16 +6,17 @@ select nextval('{schema}.seq');
 create table {schema}.queue (
   id int generated always as identity primary key,
   name text not null unique,
-  paused boolean not null default false
+  paused boolean not null default false,
+  lined boolean not null default false
 );
 
--- stage: 0 new, 1 returned (released), 2 suspect, 3 solo
+-- stage: 0 new, 1 returned (released), 2 suspect, 3 solo, 4 let out of a line
 create table {schema}.lane (
   id int generated always as identity primary key,
   queue_id int not null references {schema}.queue,
   kind text not null,
   priority smallint not null check (priority between 0 and 9),
-  stage smallint not null default 0 check (stage between 0 and 3),
+  stage smallint not null default 0 check (stage between 0 and 4),
   unique (queue_id, kind, priority, stage)
 );
 
@@ -37,6 +38,7 @@ create table {schema}.ready (
   idem_key bytea,
   unique_scope bytea,
   unique_key bytea,
+  line uuid,
   primary key (lane, seq),
   check ((idem_scope is null) = (idem_key is null)),
   check ((unique_scope is null) = (unique_key is null))
@@ -45,6 +47,7 @@ create table {schema}.ready (
   autovacuum_vacuum_insert_scale_factor = 0.5, autovacuum_analyze_scale_factor = 0.5
 );
 create unique index ready_id on {schema}.ready (id);
+create index ready_line on {schema}.ready (line, lane) where line is not null;
 
 create table {schema}.later (
   lane int not null,
@@ -196,3 +199,70 @@ create table {schema}.cancel_request (
   queue_id int not null,
   at timestamptz not null default clock_timestamp()
 );
+
+-- Lines. A job with the header `steadfast-line` that is ready waits in `waiting`, out of the ready log. A claim lets jobs out, into
+-- lanes of stage 4, and leases them in the same step; so rows of `ready` with a line are those that are out of it.
+-- rank: twice the priority, and one more if it has not come back. lane: always that of stage 0.
+create table {schema}.waiting (
+  line uuid not null,
+  rank smallint not null,
+  place bigint not null,
+  lane int not null,
+  id uuid primary key,
+  attempt int not null,
+  max_attempts int not null,
+  claims bigint not null,
+  crashes int not null,
+  version bigint not null,
+  enqueued_at timestamptz not null,
+  payload bytea not null,
+  headers jsonb not null,
+  errors jsonb,
+  idem_scope bytea,
+  idem_key bytea,
+  unique_scope bytea,
+  unique_key bytea
+) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0);
+create index waiting_line on {schema}.waiting (line, rank, place);
+create index waiting_lane on {schema}.waiting (lane, place);
+
+-- What is remembered of a line. Written only under the claim lock of its queue, as the next three are.
+create table {schema}.line (
+  id uuid primary key,
+  queue_id int not null,
+  kind text collate "C" not null,
+  key text not null,
+  weight int check (weight between 2 and 1000), -- null is 1
+  tat bigint,
+  head uuid -- the last job that it let go, if it is ordered
+);
+create index line_plain on {schema}.line (queue_id) where weight is null;
+
+-- The order of turns: lines that may have something to give, each once. `given`: how much of a turn that was cut short.
+create table {schema}.turn (
+  queue_id int not null,
+  kind text collate "C" not null,
+  no bigint not null,
+  line uuid not null unique,
+  given int not null default 0,
+  primary key (queue_id, kind, no)
+) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0);
+
+-- Lines that wait for a token.
+create table {schema}.nap (
+  line uuid primary key,
+  queue_id int not null,
+  kind text collate "C" not null,
+  due bigint not null
+) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
+create index nap_due on {schema}.nap (queue_id, due);
+
+-- Lines that a claim should look at: something came, or something that was out is not any more. Only appended: were a row of the
+-- line locked, an open transaction of the application would hold up all others with its key. Numbered by rule 1, so that claims pass
+-- what they have seen by the mark.
+create table {schema}.line_note (
+  queue_id int not null,
+  no bigint not null default case when pg_current_xact_id() is not null then nextval('{schema}.seq') end,
+  line uuid not null,
+  primary key (queue_id, no)
+) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0);

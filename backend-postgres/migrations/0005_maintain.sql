@@ -29,7 +29,7 @@ begin
     perform {schema}.finish(r.id, r.unique_scope, r.unique_key, r.headers);
     return 0;
   end if;
-  if p_stage >= 2 then r.crashes := r.crashes + 1; end if;
+  if p_stage in (2, 3) then r.crashes := r.crashes + 1; end if;
   if p_stage = 3 then
     r.attempt := r.attempt + 1;
     if r.crashes >= p_poison then
@@ -41,7 +41,7 @@ begin
       return 3;
     end if;
   end if;
-  perform {schema}.put_ready(r, case when p_stage >= 2 then 3 else 2 end::smallint);
+  perform {schema}.put_ready(r, case when p_stage in (2, 3) then 3 else 2 end::smallint);
   return 1;
 end $$;
 
@@ -86,7 +86,7 @@ begin
     select from {schema}.lease x where x.queue_id = q and x.expires_at <= clock_timestamp());
 end $$;
 
--- Makes due jobs ready. `next_due` is in microseconds from now.
+-- Makes due jobs ready. `next_due` is in microseconds from now. Those with a line are not seen to arrive, but have.
 create function {schema}.promote(p_queue text, p_limit int, out promoted bigint, out more boolean, out next_due bigint)
 language plpgsql set jit = off set enable_seqscan = off as $$
 declare q int; taken bigint;
@@ -110,7 +110,8 @@ begin
       from gone g where not exists (select from cancelled c where c.id = g.id) order by g.run_at, g.id
       returning 1
   )
-  select (select count(*) from gone), (select count(*) from moved) into taken, promoted;
+  select (select count(*) from gone), (select count(*) from gone) - (select count(*) from cancelled)
+    into taken, promoted;
   select floor(extract(epoch from min(l.run_at) - clock_timestamp()) * 1000000)::bigint into next_due
     from {schema}.later l where l.queue_id = q and l.parked is null and l.run_at < '9999-12-31 00:00Z';
   if next_due < 0 then next_due := 0; end if;
@@ -178,7 +179,8 @@ begin
     )
     delete from {schema}.ready d using lost where d.lane = lost.lane and d.seq = lost.seq returning d.*
   loop
-    perform {schema}.put_ready(r, (select n.stage from {schema}.lane n where n.id = r.lane));
+    perform {schema}.put_ready(r,
+      (select case n.stage when 4 then 1 else n.stage end::smallint from {schema}.lane n where n.id = r.lane));
     repaired := repaired + 1;
   end loop;
   return repaired;

@@ -13,6 +13,10 @@ create view {schema}.job as
     l.max_attempts, l.claims, l.crashes, l.payload, l.headers, l.enqueued_at, l.run_at, null, null, null, l.errors
   from {schema}.later l join {schema}.lane n on n.id = l.lane
   union all
+  select w.id, n.queue_id, n.kind, n.priority, 'ready', w.attempt, w.max_attempts, w.claims, w.crashes, w.payload, w.headers,
+    w.enqueued_at, null, null, null, null, w.errors
+  from {schema}.waiting w join {schema}.lane n on n.id = w.lane
+  union all
   select d.id, d.queue_id, n.kind, n.priority, 'dead', d.attempt, d.max_attempts, d.claims, d.crashes, d.payload,
     d.headers, d.enqueued_at, null, null, d.died_at, d.reason, d.errors
   from {schema}.dead d join {schema}.lane n on n.id = d.lane
@@ -63,13 +67,18 @@ end $$;
 -- 0 cancelled now, 1 asked, 2 not found.
 create function {schema}.cancel(p_id uuid) returns int
 language plpgsql set enable_seqscan = off as $$
-declare q int; spot record; r {schema}.ready; d {schema}.later;
+declare q int; spot record; r {schema}.ready; d {schema}.later; w {schema}.waiting;
 begin
   -- A job may move between the tables while it is looked for.
   for turn in 1 .. 3 loop
     delete from {schema}.later l where l.id = p_id returning * into d;
     if found then
       perform {schema}.finish(d.id, d.unique_scope, d.unique_key, d.headers);
+      return 0;
+    end if;
+    delete from {schema}.waiting x where x.id = p_id returning * into w;
+    if found then
+      perform {schema}.finish(w.id, w.unique_scope, w.unique_key, w.headers);
       return 0;
     end if;
     select n.queue_id into q from {schema}.ready x join {schema}.lane n on n.id = x.lane where x.id = p_id;
@@ -111,6 +120,12 @@ begin
     into ready, running, oldest_us
     from {schema}.lane n join {schema}.ready r on r.lane = n.id left join held h on h.seq = r.seq
     where n.queue_id = q.id;
+  if q.lined then
+    select ready + count(*),
+        greatest(oldest_us, floor(extract(epoch from clock_timestamp() - min(w.enqueued_at)) * 1000000)::bigint)
+      into ready, oldest_us
+      from {schema}.lane n join {schema}.waiting w on w.lane = n.id where n.queue_id = q.id;
+  end if;
   if oldest_us < 0 then oldest_us := 0; end if;
   select count(*) filter (where l.state = 0), count(*) filter (where l.state = 1) into scheduled, retrying
     from {schema}.later l where l.queue_id = q.id;

@@ -24,17 +24,32 @@ begin
       ) x
     where n.queue_id = q.id limit p_count
   ) y;
+  if q.lined and ready < p_count then
+    select ready + count(*) into ready from (
+      select from {schema}.lane n cross join lateral (
+        select from {schema}.waiting w where w.lane = n.id order by w.place limit p_count) x
+      where n.queue_id = q.id limit p_count - ready
+    ) y;
+  end if;
   select array_agg(z.kind order by z.kind), array_agg(z.seq order by z.kind), array_agg(z.age order by z.kind)
     into kinds, numbers, ages_us
     from (
-      select distinct on (n.kind) n.kind, x.seq,
-        greatest(floor(extract(epoch from clock_timestamp() - x.enqueued_at) * 1000000)::bigint, 0) as age
+      select distinct on (y.kind) y.kind, y.seq,
+        greatest(floor(extract(epoch from clock_timestamp() - y.enqueued_at) * 1000000)::bigint, 0) as age
+      from (
+      select n.kind, x.seq, x.enqueued_at
       from {schema}.lane n left join unnest(s.lanes, s.lows) m(lane, low) on m.lane = n.id
         cross join lateral (
           select r.seq, r.enqueued_at from {schema}.ready r where r.lane = n.id and r.seq > coalesce(m.low, 0)
             and r.seq not in (select unnest(held)) order by r.seq limit 1
         ) x
-      where n.queue_id = q.id order by n.kind, x.seq
+      where n.queue_id = q.id
+      union all
+      select n.kind, x.place, x.enqueued_at
+      from {schema}.lane n cross join lateral (
+        select w.place, w.enqueued_at from {schema}.waiting w where w.lane = n.id order by w.place limit 1) x
+      where n.queue_id = q.id and q.lined
+      ) y order by y.kind, y.seq
     ) z;
   -- A row that was committed since may have a later seq.
   given := greatest(given, (select max(u) from unnest(numbers) u));

@@ -119,8 +119,14 @@ $$;
 create function {schema}.replace_ready(p_holder uuid, r {schema}.ready, p_policy smallint, p_due timestamptz, p_max_wait bigint,
   p_lock boolean) returns int
 language plpgsql as $$
-declare spot record; old {schema}.ready; due timestamptz;
+declare spot record; old {schema}.ready; due timestamptz; w {schema}.waiting;
 begin
+  select * into w from {schema}.waiting x where x.id = p_holder;
+  if found then
+    if not {schema}.same_kind(w.lane, r.lane) then return 2; end if;
+    if not p_lock then return 3; end if;
+    return {schema}.replace_waiting(p_holder, r, p_policy, p_due, p_max_wait);
+  end if;
   select x.lane, x.seq, n.queue_id into spot from {schema}.ready x join {schema}.lane n on n.id = x.lane where x.id = p_holder;
   if not found then return 0; end if;
   if not {schema}.same_kind(spot.lane, r.lane) or {schema}.is_leased(spot.queue_id, spot.seq) then return 2; end if;
@@ -130,13 +136,36 @@ begin
   if not found then return 0; end if;
   if {schema}.is_leased(spot.queue_id, spot.seq) then return 2; end if;
   due := {schema}.due_in_place(p_policy, p_due, null, old.enqueued_at, p_max_wait);
-  if old.lane = r.lane and coalesce(due <= clock_timestamp(), true) then
+  if old.lane = r.lane and r.headers ->> 'steadfast-line' is null and coalesce(due <= clock_timestamp(), true) then
     update {schema}.ready x set id = r.id, attempt = 0, max_attempts = r.max_attempts, claims = 0, crashes = 0,
         version = r.version, payload = r.payload, headers = r.headers, errors = null, idem_scope = r.idem_scope,
         idem_key = r.idem_key
       where x.lane = old.lane and x.seq = old.seq;
   else
     delete from {schema}.ready x where x.lane = old.lane and x.seq = old.seq;
+    r.enqueued_at := old.enqueued_at;
+    perform {schema}.begin_at(r, due, false);
+  end if;
+  perform {schema}.hand_over(1::smallint, p_holder, old.headers, r);
+  return 1;
+end $$;
+
+-- The same as `replace_ready` for a job that waits in a line. It keeps its place there if the new one is of the same.
+create function {schema}.replace_waiting(p_holder uuid, r {schema}.ready, p_policy smallint, p_due timestamptz, p_max_wait bigint)
+returns int language plpgsql as $$
+declare old {schema}.waiting; due timestamptz;
+begin
+  select * into old from {schema}.waiting x where x.id = p_holder for update;
+  if not found then return 0; end if;
+  due := {schema}.due_in_place(p_policy, p_due, null, old.enqueued_at, p_max_wait);
+  if old.lane = r.lane and old.headers ->> 'steadfast-line' = r.headers ->> 'steadfast-line'
+    and coalesce(due <= clock_timestamp(), true) then
+    update {schema}.waiting x set id = r.id, attempt = 0, max_attempts = r.max_attempts, claims = 0, crashes = 0,
+        version = r.version, payload = r.payload, headers = r.headers, errors = null, idem_scope = r.idem_scope,
+        idem_key = r.idem_key
+      where x.id = p_holder;
+  else
+    delete from {schema}.waiting x where x.id = p_holder;
     r.enqueued_at := old.enqueued_at;
     perform {schema}.begin_at(r, due, false);
   end if;

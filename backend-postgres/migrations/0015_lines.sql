@@ -1,76 +1,3 @@
--- Lines. A job with the header `steadfast-line` that is ready waits in `waiting`, out of the ready log. A claim lets jobs out, into
--- lanes of stage 4, and leases them in the same step; so rows of `ready` with a line are those that are out of it.
-alter table {schema}.queue add column lined boolean not null default false;
-alter table {schema}.lane drop constraint lane_stage_check;
-alter table {schema}.lane add check (stage between 0 and 4);
-alter table {schema}.ready add column line uuid;
-create index ready_line on {schema}.ready (line, lane) where line is not null;
-
--- rank: twice the priority, and one more if it has not come back. lane: always that of stage 0.
-create table {schema}.waiting (
-  line uuid not null,
-  rank smallint not null,
-  place bigint not null,
-  lane int not null,
-  id uuid primary key,
-  attempt int not null,
-  max_attempts int not null,
-  claims bigint not null,
-  crashes int not null,
-  version bigint not null,
-  enqueued_at timestamptz not null,
-  payload bytea not null,
-  headers jsonb not null,
-  errors jsonb,
-  idem_scope bytea,
-  idem_key bytea,
-  unique_scope bytea,
-  unique_key bytea
-) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0);
-create index waiting_line on {schema}.waiting (line, rank, place);
-create index waiting_lane on {schema}.waiting (lane, place);
-
--- What is remembered of a line. Written only under the claim lock of its queue, as the next three are.
-create table {schema}.line (
-  id uuid primary key,
-  queue_id int not null,
-  kind text collate "C" not null,
-  key text not null,
-  weight int check (weight between 2 and 1000), -- null is 1
-  tat bigint,
-  head uuid -- the last job that it let go, if it is ordered
-);
-create index line_plain on {schema}.line (queue_id) where weight is null;
-
--- The order of turns: lines that may have something to give, each once. `given`: how much of a turn that was cut short.
-create table {schema}.turn (
-  queue_id int not null,
-  kind text collate "C" not null,
-  no bigint not null,
-  line uuid not null unique,
-  given int not null default 0,
-  primary key (queue_id, kind, no)
-) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0);
-
--- Lines that wait for a token.
-create table {schema}.nap (
-  line uuid primary key,
-  queue_id int not null,
-  kind text collate "C" not null,
-  due bigint not null
-) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
-create index nap_due on {schema}.nap (queue_id, due);
-
--- Lines that a claim should look at: something came, or something that was out is not any more. Only appended: were a row of the
--- line locked, an open transaction of the application would hold up all others with its key. Numbered by rule 1, so that claims pass
--- what they have seen by the mark.
-create table {schema}.line_note (
-  queue_id int not null,
-  no bigint not null default case when pg_current_xact_id() is not null then nextval('{schema}.seq') end,
-  line uuid not null,
-  primary key (queue_id, no)
-) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0);
-
 create function {schema}.line_of(p_queue int, p_kind text, p_key text) returns uuid language sql stable as $$
   select encode(substring(sha256(convert_to(p_queue::text || '/' || p_kind || '/' || p_key, 'UTF8')) for 16), 'hex')::uuid
 $$;
@@ -408,4 +335,17 @@ begin
   end loop;
   perform {schema}.refit(x.id) from (select u from unnest(changed) u where u is not null order by u) x(id);
   perform {schema}.forget_limits(p_names);
+end $$;
+
+-- Deletes what no longer matters of limits and lines, a bounded amount.
+create function {schema}.prune_limits(p_queue text, p_limit int) returns void
+language plpgsql set jit = off set enable_seqscan = off as $$
+declare q {schema}.queue;
+begin
+  delete from {schema}.bucket b using {schema}.limiter l where b.limiter = l.id
+    and b.no < (select x.no from {schema}.bucket x where x.limiter = l.id order by x.no desc limit 1);
+  perform {schema}.forget_limits(array(select l.name from {schema}.limiter l));
+  delete from {schema}.bucket b where not exists (select from {schema}.limiter l where l.id = b.limiter);
+  select * into q from {schema}.queue k where k.name = p_queue;
+  if q.lined then perform {schema}.forget_lines(q.id, p_limit); end if;
 end $$;

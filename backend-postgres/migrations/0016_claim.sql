@@ -1,6 +1,4 @@
 -- Claims under limits, and from lines. A queue that has neither is claimed as before.
-alter type {schema}.claimed add attribute retry_us bigint;
-
 -- The columns of some rows of the ready log, in this order.
 create function {schema}.fetch(p_lanes int[], p_seqs bigint[]) returns {schema}.claimed language plpgsql as $$
 declare part {schema}.claimed;
@@ -251,7 +249,7 @@ begin
 end $$;
 
 -- Settles what came along, then takes jobs. Runs in a transaction of its own.
-create or replace function {schema}.claim(p_queue text, p_kinds text[], p_limit int, p_lease uuid, p_worker uuid, p_lease_us bigint,
+create function {schema}.claim(p_queue text, p_kinds text[], p_limit int, p_lease uuid, p_worker uuid, p_lease_us bigint,
   p_suspects uuid[], p_solo boolean,
   p_lanes int[], p_seqs bigint[], p_tops bigint[], p_leases uuid[], p_verdicts smallint[], p_afters bigint[],
   p_errors text[], p_reasons text[]) returns {schema}.claimed

@@ -38,11 +38,11 @@ impl Schema {
 }
 
 /// Every migration, in order; its number is its place, from 1.
-pub(crate) const MIGRATIONS: [&str; 19] = [
+pub(crate) const MIGRATIONS: [&str; 18] = [
     include_str!("../migrations/0001_tables.sql"),
     include_str!("../migrations/0002_enqueue.sql"),
     include_str!("../migrations/0003_settle.sql"),
-    include_str!("../migrations/0004_claim.sql"),
+    include_str!("../migrations/0004_look.sql"),
     include_str!("../migrations/0005_maintain.sql"),
     include_str!("../migrations/0006_operate.sql"),
     include_str!("../migrations/0007_notes.sql"),
@@ -55,9 +55,8 @@ pub(crate) const MIGRATIONS: [&str; 19] = [
     include_str!("../migrations/0014_limits.sql"),
     include_str!("../migrations/0015_lines.sql"),
     include_str!("../migrations/0016_claim.sql"),
-    include_str!("../migrations/0017_looks.sql"),
-    include_str!("../migrations/0020_schedules.sql"),
-    include_str!("../migrations/0021_operations.sql"),
+    include_str!("../migrations/0017_schedules.sql"),
+    include_str!("../migrations/0018_operations.sql"),
 ];
 
 macro_rules! statements {

@@ -56,7 +56,7 @@ mod tests {
                 for (file, text) in &migrations {
                     let path = format!("backend-postgres/migrations/{file}");
                     let found = text.matches(from).count();
-                    // A later migration may have the text once more, in place of the function that it is in.
+                    // A later migration may have the text once more: what looks within limits is written like what looks.
                     let expected =
                         if *path > *bug.path { found.min(1) } else { usize::from(path == bug.path) };
                     assert_eq!(found, expected, "{}: {from:?} in {file}", bug.name);

@@ -2,9 +2,9 @@
 
 use super::{SqlBug, bug};
 
-const CLAIM: &str = "backend-postgres/migrations/0004_claim.sql";
+const CLAIM: &str = "backend-postgres/migrations/0016_claim.sql";
+const LOOK: &str = "backend-postgres/migrations/0004_look.sql";
 const MAINTAIN: &str = "backend-postgres/migrations/0005_maintain.sql";
-const LOOKS: &str = "backend-postgres/migrations/0017_looks.sql";
 const OPERATE: &str = "backend-postgres/migrations/0006_operate.sql";
 
 pub(super) const BUGS: &[SqlBug] = &[
@@ -12,25 +12,25 @@ pub(super) const BUGS: &[SqlBug] = &[
     bug(
         "sql_batch_is_due",
         "a job that waits for a batch is said to be due some day",
-        LOOKS,
+        MAINTAIN,
         &[("and l.parked is null and l.run_at < '9999-12-31 00:00Z';", "and l.parked is null;")],
     ),
     bug(
         "sql_limit_per_lane",
         "a claim takes its limit from each kind",
-        CLAIM,
+        LOOK,
         &[(") x order by x.seq limit p_want", ") x order by x.seq")],
     ),
     bug(
         "sql_any_kind",
         "a claim takes kinds that nobody named",
-        CLAIM,
+        LOOK,
         &[("and l.kind = any(p_kinds) and l.stage", "and l.stage")],
     ),
     bug(
         "sql_no_priority",
         "priorities are ignored",
-        CLAIM,
+        LOOK,
         &[(
             "group by l.priority, l.stage order by l.priority, l.stage desc",
             "group by l.stage order by l.stage desc",
@@ -90,13 +90,13 @@ pub(super) const BUGS: &[SqlBug] = &[
     bug(
         "sql_mark_does_not_wait",
         "the mark moves past transactions that may still commit",
-        CLAIM,
+        LOOK,
         &[("where x < s.mark_xid and x <> all(s.stragglers);", "where false;")],
     ),
     bug(
         "sql_mark_without_xid",
         "the mark forgets which transactions were there before it",
-        CLAIM,
+        LOOK,
         &[(
             "greatest(s.clear, s.mark_seq), p_last, pg_current_xact_id(),",
             "greatest(s.clear, s.mark_seq), p_last, '0',",
@@ -114,7 +114,7 @@ pub(super) const BUGS: &[SqlBug] = &[
     bug(
         "sql_straggler_forgotten",
         "a transaction that took too long to wait for is forgotten",
-        CLAIM,
+        LOOK,
         &[(
             "s.stragglers || blockers, s.straggler_clears || array_fill(s.clear, array[cardinality(blockers)])",
             "s.stragglers, s.straggler_clears",
@@ -123,7 +123,7 @@ pub(super) const BUGS: &[SqlBug] = &[
     bug(
         "sql_reply_too_large",
         "a reply carries every payload while the claim lock is held",
-        CLAIM,
+        LOOK,
         &[("exit when total > 65536;", "")],
     ),
     bug(
@@ -199,7 +199,7 @@ pub(super) const BUGS: &[SqlBug] = &[
     bug(
         "sql_reap_charges_innocents",
         "a crash costs every job of the lease an attempt",
-        LOOKS,
+        MAINTAIN,
         &[(
             "if p_stage in (2, 3) then r.crashes := r.crashes + 1; end if;",
             "r.crashes := r.crashes + 1; r.attempt := r.attempt + 1;",

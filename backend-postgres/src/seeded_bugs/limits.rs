@@ -5,7 +5,8 @@ use super::{SqlBug, bug};
 const LIMITS: &str = "backend-postgres/migrations/0014_limits.sql";
 const LINES: &str = "backend-postgres/migrations/0015_lines.sql";
 const CLAIM: &str = "backend-postgres/migrations/0016_claim.sql";
-const LOOKS: &str = "backend-postgres/migrations/0017_looks.sql";
+const GAUGES: &str = "backend-postgres/migrations/0008_gauges.sql";
+const MAINTAIN: &str = "backend-postgres/migrations/0005_maintain.sql";
 
 pub(super) const BUGS: &[SqlBug] = &[
     // ---- named limits
@@ -149,13 +150,13 @@ pub(super) const BUGS: &[SqlBug] = &[
     bug(
         "sql_lines_uncounted",
         "those who wait in lines are not seen by gauges",
-        LOOKS,
+        GAUGES,
         &[("  if q.lined and ready < p_count then\n", "  if false then\n")],
     ),
     bug(
         "sql_stage_of_lines_suspect",
         "a crash of a shared lease counts against the jobs of lines",
-        LOOKS,
+        MAINTAIN,
         &[("if p_stage in (2, 3) then r.crashes", "if p_stage >= 2 then r.crashes")],
     ),
 ];

@@ -7,8 +7,8 @@ const ALERTS: &str = "backend-postgres/migrations/0013_alerts.sql";
 const AMEND: &str = "backend-postgres/migrations/0009_amend.sql";
 const BATCHES: &str = "backend-postgres/migrations/0010_batches.sql";
 const KEYS: &str = "backend-postgres/migrations/0012_keys.sql";
-const SCHEDULES: &str = "backend-postgres/migrations/0020_schedules.sql";
-const OPERATIONS: &str = "backend-postgres/migrations/0021_operations.sql";
+const SCHEDULES: &str = "backend-postgres/migrations/0017_schedules.sql";
+const OPERATIONS: &str = "backend-postgres/migrations/0018_operations.sql";
 const SETTLE: &str = "backend-postgres/migrations/0003_settle.sql";
 
 pub(super) const BUGS: &[SqlBug] = &[

@@ -5,7 +5,7 @@
 create type {schema}.claimed as (
   answers smallint[], contended boolean, top bigint, lanes int[], seqs bigint[], ids uuid[], attempts int[], maxes int[],
   claims bigint[], lease_no smallint[], versions bigint[], enqueued bigint[], payloads bytea[], headers text[],
-  idem_scopes bytea[], idem_keys bytea[], sizes int[], now_us bigint
+  idem_scopes bytea[], idem_keys bytea[], sizes int[], now_us bigint, retry_us bigint
 );
 
 -- The first rows of some lanes, in the order of their seqs, that no lease holds.
@@ -170,103 +170,4 @@ begin
     found := {schema}.append_part(found, x);
   end loop;
   return (found, lanes, tops);
-end $$;
-
--- Settles what came along, then takes jobs. Runs in a transaction of its own.
-create function {schema}.claim(p_queue text, p_kinds text[], p_limit int, p_lease uuid, p_worker uuid, p_lease_us bigint,
-  p_suspects uuid[], p_solo boolean,
-  p_lanes int[], p_seqs bigint[], p_tops bigint[], p_leases uuid[], p_verdicts smallint[], p_afters bigint[],
-  p_errors text[], p_reasons text[]) returns {schema}.claimed
-language plpgsql set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off as $$
-declare
-  q {schema}.queue; s {schema}.mark; last bigint; snapshot pg_snapshot; held bigint[]; answers smallint[];
-  normal {schema}.looked; odd {schema}.looked; c {schema}.claimed; wanted uuid[]; expires timestamptz; n int;
-begin
-  if current_setting('transaction_isolation') <> 'read committed' then
-    raise exception 'a claim needs isolation level read committed' using errcode = '25001';
-  end if;
-  if pg_current_xact_id_if_assigned() is not null then
-    raise exception 'a claim needs a transaction of its own' using errcode = '25001';
-  end if;
-  -- Losing a claim is harmless: nobody else can have relied on it.
-  if p_seqs is null then perform set_config('synchronous_commit', 'off', true); end if;
-  select * into q from {schema}.queue k where k.name = p_queue;
-  c.contended := q.id is not null and not pg_try_advisory_xact_lock({schema}.lock_class(), q.id);
-  if not c.contended then
-    -- Before this transaction has an xid.
-    select z.last_value into last from {schema}.seq z;
-  end if;
-  if p_seqs is not null then
-    answers := {schema}.settle(q.id, p_lanes, p_seqs, p_tops, p_leases, p_verdicts, p_afters, p_errors, p_reasons);
-  end if;
-  c.answers := answers;
-  if c.contended or q.id is null then return c; end if;
-
-  wanted := p_lease || p_suspects;
-  if exists (select from {schema}.lease l where l.id = any(wanted))
-    or exists (select from {schema}.settled d where d.lease = any(wanted)) then
-    c := {schema}.reclaim(q.id, wanted);
-    c.answers := answers;
-    return c;
-  end if;
-  if q.paused then return c; end if;
-  if q.paused_kinds <> '{}' then
-    p_kinds := array(select unnest(p_kinds) except select unnest(q.paused_kinds));
-  end if;
-
-  select * into s from {schema}.mark m where m.queue_id = q.id order by m.no desc limit 1;
-  if not found then
-    s := (q.id, 0, 0, 0, '0', 'epoch', 0, '{}', '{}', '{}', '{}', 0);
-  end if;
-  snapshot := pg_current_snapshot();
-  select array_agg(u) into held from {schema}.lease l cross join unnest(l.seqs) u
-    where l.queue_id = q.id and l.top > (
-      select coalesce(min(coalesce(m.low, 0)), 0)
-      from {schema}.lane n left join unnest(s.lanes, s.lows) m(lane, low) on m.lane = n.id
-      where n.queue_id = q.id and n.kind = any(p_kinds));
-  expires := clock_timestamp() + p_lease_us * interval '1 microsecond';
-
-  normal := {schema}.look(q.id, s, held, p_kinds, '{0,1}', p_limit);
-  n := cardinality((normal.found).seqs);
-  if n > 0 then
-    select (normal.found).answers, false, max(x) into c.answers, c.contended, c.top from unnest((normal.found).seqs) x;
-    insert into {schema}.lease (queue_id, top, id, worker, expires_at, lanes, seqs)
-      select q.id, c.top, p_lease, p_worker, expires,
-        array(select distinct x from unnest((normal.found).lanes) x), array(select x from unnest((normal.found).seqs) x order by x);
-    normal.found.lease_no := array_fill(0::smallint, array[n]);
-    c := {schema}.append_part(c, normal.found);
-  end if;
-  if cardinality(p_suspects) > 0 then
-    odd := {schema}.look(q.id, s, held, p_kinds, '{2}', cardinality(p_suspects));
-    normal.lanes := normal.lanes || odd.lanes; normal.tops := normal.tops || odd.tops;
-    if p_solo and (odd.found).seqs is null then
-      odd := {schema}.look(q.id, s, held, p_kinds, '{3}', 1);
-      normal.lanes := normal.lanes || odd.lanes; normal.tops := normal.tops || odd.tops;
-    end if;
-    n := cardinality((odd.found).seqs);
-    if n > 0 then
-      insert into {schema}.lease (queue_id, top, id, worker, expires_at, lanes, seqs)
-        select q.id, u.seq, p_suspects[u.n], p_worker, expires, array[u.lane], array[u.seq]
-        from unnest((odd.found).lanes, (odd.found).seqs) with ordinality u(lane, seq, n);
-      odd.found.lease_no := array(select generate_series(1, n)::smallint);
-      c := {schema}.append_part(c, odd.found);
-    end if;
-  end if;
-
-  perform {schema}.move_mark(s, q.id, last, snapshot, held is not null or c.seqs is not null, normal.lanes, normal.tops, false);
-  c.answers := answers;
-  c.contended := false;
-  if c.seqs is not null then
-    c.now_us := (date_part('epoch', clock_timestamp()) * 1000000)::bigint;
-    c.payloads := {schema}.small_payloads(c.payloads, c.sizes);
-    if array_position(c.payloads, null) is null then c.sizes := null; end if;
-    -- A column with one value throughout is sent as that value.
-    if c.lanes[1] = all (c.lanes) then c.lanes := c.lanes[1 : 1]; end if;
-    if c.attempts[1] = all (c.attempts) then c.attempts := c.attempts[1 : 1]; end if;
-    if c.maxes[1] = all (c.maxes) then c.maxes := c.maxes[1 : 1]; end if;
-    if c.claims[1] = all (c.claims) then c.claims := c.claims[1 : 1]; end if;
-    if c.lease_no[1] = all (c.lease_no) then c.lease_no := c.lease_no[1 : 1]; end if;
-    if c.versions[1] = all (c.versions) then c.versions := c.versions[1 : 1]; end if;
-  end if;
-  return c;
 end $$;
