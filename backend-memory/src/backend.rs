@@ -345,9 +345,10 @@ impl Operate for MemoryBackend {
         &self,
         queue: &QueueName,
         id: OperationId,
+        number: u32,
         text: &str,
     ) -> Result<(), BackendError> {
-        self.state().note_operation(queue, id, text);
+        self.state().note_operation(queue, id, number, text);
         Ok(())
     }
 

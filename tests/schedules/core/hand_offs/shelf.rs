@@ -257,6 +257,7 @@ impl Operate for Shelf {
         &self,
         _: &QueueName,
         _: crate::OperationId,
+        _: u32,
         _: &str,
     ) -> Result<(), BackendError> {
         unreachable!("nobody replays")
