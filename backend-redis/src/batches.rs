@@ -1,6 +1,7 @@
 //! Batches: who waits for which, and how far they have come.
 
 use crate::backend::Inner;
+use crate::enqueue::NEVER;
 use crate::error::unreadable;
 use crate::keys::{Raw, Tag, add_id};
 use crate::queue::Shard;
@@ -115,23 +116,27 @@ impl Inner {
         let queue = self.queue(&queue).await?;
         let Some(shard) = queue.shards.get(shard) else { return Ok(()) };
         if run {
-            self.run_now(&queue.name, shard, id).await?;
+            // Whoever heard that it was over at the same moment may have told it, and it may have run and wait to run again.
+            self.run_now(&queue.name, shard, id, Some(NEVER)).await?;
         } else {
             self.cancel(shard, id).await?;
         }
         Ok(())
     }
 
-    /// Makes a job ready that waits for its time; false if it is not in this shard or does not wait.
+    /// Makes a job ready that waits for its time, or only if it waits for `due`; false if it is not in this shard or does
+    /// not wait.
     pub(crate) async fn run_now(
         &self,
         queue: &QueueName,
         shard: &Shard,
         id: JobId,
+        due: Option<u64>,
     ) -> Result<bool, BackendError> {
         let add_args = |cmd: &mut Cmd| {
             cmd.arg(self.wake.channel()).arg(queue.as_str());
             add_id(cmd, id.as_uuid());
+            cmd.arg(due.map(|ms| ms.to_string()).unwrap_or_default());
         };
         let answer = self.with_lanes(shard, &RUN_NOW, &[], add_args).await?;
         let ready = reply::bytes(answer).ok_or_else(|| unreadable("run now"))? == b"1";

@@ -185,7 +185,7 @@ impl Options {
 }
 
 /// When a job is due that waits for a batch, in ms: the last day of the year 9999.
-const NEVER: u64 = 253_402_214_400_000;
+pub(crate) const NEVER: u64 = 253_402_214_400_000;
 
 /// The job's id, the number of its kind, and its priority.
 pub(crate) fn handle(job: &NewJob, kind: u16) -> [u8; 19] {

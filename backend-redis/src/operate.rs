@@ -68,7 +68,7 @@ impl Operate for RedisBackend {
     async fn run_now(&self, id: JobId) -> Result<bool, BackendError> {
         for queue in self.inner().all_queues().await? {
             for shard in &queue.shards {
-                if self.inner().run_now(&queue.name, shard, id).await? {
+                if self.inner().run_now(&queue.name, shard, id, None).await? {
                     return Ok(true);
                 }
             }

@@ -40,4 +40,7 @@ pub struct Under {
     pub concurrency: Option<usize>,
     /// It waits in an ordered line with this key.
     pub line: Option<String>,
+    /// It waits in a line with this key that takes turns with others of its kind.
+    #[serde(default)]
+    pub fair: Option<String>,
 }

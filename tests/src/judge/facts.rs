@@ -35,6 +35,8 @@ pub(super) struct JobFacts {
     /// When it was first sent.
     pub(super) sent: u64,
     pub(super) acked: bool,
+    /// When somebody first heard so.
+    pub(super) acked_at: Option<u64>,
     /// An enqueue of it has no answer, or one that says "unknown".
     pub(super) maybe: bool,
     /// Its caller was told that another job stands for it.
@@ -211,7 +213,9 @@ impl Facts {
             Event::EnqueueAcked { answers, .. } => {
                 for answer in answers {
                     self.holds_key(answer.asked, answer.job);
-                    self.job(answer.job).acked = true;
+                    let job = self.job(answer.job);
+                    job.acked = true;
+                    job.acked_at = Some(job.acked_at.map_or(at, |earlier| earlier.min(at)));
                     self.job(answer.asked).deduplicated |= answer.job != answer.asked;
                 }
             }

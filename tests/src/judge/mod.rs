@@ -4,6 +4,7 @@
 mod asked;
 pub mod event;
 mod facts;
+mod fair;
 mod limits;
 pub mod outside;
 pub mod point;
@@ -126,6 +127,8 @@ pub enum Rule {
     OverLimit,
     /// A job of an ordered line was claimed before the one before it had ended.
     LineOutOfOrder,
+    /// While a job waited in its line, another line had more turns than its own and one.
+    Starved,
 }
 
 impl Rule {
@@ -152,6 +155,7 @@ impl Rule {
             Self::BeforeTheOthers => "C10 after all of its batch",
             Self::OverLimit => "C16 never more than a limit",
             Self::OutOfOrder | Self::LineOutOfOrder => "C17 order",
+            Self::Starved => "C18 nobody starves",
             Self::Repaired | Self::Leftover => "C22 nothing left behind",
         }
     }
@@ -192,7 +196,7 @@ pub struct Judgement {
 pub fn check(told: &[Told], dump: &Dump) -> Judgement {
     let facts = Facts::gather(told);
     let violations = rules::all(&facts, dump);
-    let summary = Summary::of(told, &facts, &violations);
+    let summary = Summary::of(told, dump, &facts, &violations);
     Judgement { violations, summary }
 }
 

@@ -7,6 +7,7 @@ use super::{Dump, Rule};
 use job_core::{JobId, JobState};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
 
 /// How a handler reaches out of the system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -23,6 +24,33 @@ pub enum Reach {
     Transaction,
 }
 
+/// By which way a job reaches another side.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Via {
+    /// By a line of a file.
+    #[default]
+    File,
+    /// By a request to a service.
+    Http,
+}
+
+impl Via {
+    /// That of the job with this number, in all of its attempts.
+    #[must_use]
+    pub fn of(n: u64) -> Self {
+        if n.is_multiple_of(2) { Self::File } else { Self::Http }
+    }
+}
+
+impl fmt::Display for Via {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::File => "file",
+            Self::Http => "HTTP",
+        })
+    }
+}
+
 /// One line of what the other side has heard. Their order is what happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Call {
@@ -32,6 +60,9 @@ pub struct Call {
     pub held: Held,
     /// True if it was only asked whether it had been called. From then on it refuses calls of older claims.
     pub asks: bool,
+    /// Who has heard it.
+    #[serde(default)]
+    pub via: Via,
 }
 
 /// The calls that have happened: the other side refuses those of a claim before one that has asked.
@@ -140,7 +171,7 @@ fn effect(reach: Reach, job: &JobFacts, end: End, calls: &[&Call], found: &mut F
     }
     if calls.len() > 1 && matches!(reach, Reach::AtMostOnce | Reach::Verified) {
         let claims: Vec<u64> = calls.iter().map(|c| c.held.claims).collect();
-        found.add(Rule::EffectTwice, format!("called by the claims {claims:?}"));
+        found.add(Rule::EffectTwice, format!("called by the claims {claims:?}, by {}", calls[0].via));
     }
     if reach == Reach::AtMostOnce
         && end == End::Completed

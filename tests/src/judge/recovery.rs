@@ -29,7 +29,10 @@ impl Recovery {
 
 /// Of all jobs, and of those that no storm delayed.
 pub(super) fn recoveries(facts: &Facts) -> (Recovery, Recovery) {
-    let times: Vec<(u64, u64)> = facts.jobs.values().flat_map(|job| of_job(facts, job)).collect();
+    // What waits for its turn and for tokens does not wait for a recovery.
+    let waits = |job: &JobFacts| job.asked.as_ref().is_some_and(|asked| asked.under.fair.is_some());
+    let jobs = facts.jobs.values().filter(|job| !waits(job));
+    let times: Vec<(u64, u64)> = jobs.flat_map(|job| of_job(facts, job)).collect();
     let ms = |(died, ran): &(u64, u64)| (ran - died) / 1_000_000;
     let calm = |(died, ran): &&(u64, u64)| {
         let stormy = |(from, to): &(u64, u64)| *to + AFTERMATH_NS >= *died && *from <= *ran;

@@ -3,7 +3,7 @@
 use super::event::{Answered, Outcome, Under, Word};
 use super::facts::{ClaimFact, Facts, JobFacts, VerdictFact, VerdictFate};
 use super::{Dump, Kept, Rule, Violation};
-use super::{limits, outside};
+use super::{fair, limits, outside};
 use job_core::{DeadReason, JobId, JobState};
 use std::collections::{BTreeMap, HashMap};
 
@@ -27,6 +27,7 @@ pub(super) fn all(facts: &Facts, dump: &Dump) -> Vec<Violation> {
     }
     batches(facts, &mut found);
     limits::rules(facts, &mut found);
+    fair::rules(facts, &mut found);
     outside::rules(facts, dump, &mut found);
     for kept in dump.jobs.iter().filter(|k| !facts.jobs.contains_key(&k.job)) {
         found.job = Some(kept.job);

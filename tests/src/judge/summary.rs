@@ -2,9 +2,10 @@
 
 use super::event::{Answered, Event, Word};
 use super::facts::{Facts, VerdictFact};
+use super::outside::Via;
 use super::point::{Action, Point};
 use super::recovery::{Recovery, recoveries};
-use super::{Rule, Told, Violation};
+use super::{Dump, Rule, Told, Violation, fair};
 use job_core::JobId;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -55,6 +56,12 @@ pub struct Summary {
     pub resumed: u64,
     /// Jobs that were completed by a transaction.
     pub committed: u64,
+    /// What the other sides have heard, by the way it came to them.
+    pub calls: BTreeMap<Via, u64>,
+    /// Rows that the transactions of handlers have left.
+    pub rows: u64,
+    /// Jobs that waited in a fair line while another one had a turn.
+    pub passed: u64,
 }
 
 /// Lost jobs by their place among the acknowledged jobs of their producer.
@@ -109,13 +116,21 @@ pub struct Floors {
     pub in_doubt: u64,
     /// Jobs that were completed by a transaction.
     pub committed: u64,
+    /// Calls to the other side, by each way.
+    pub calls: u64,
+    /// Jobs that waited in a fair line while another one had a turn.
+    pub passed: u64,
 }
 
 impl Summary {
-    pub(super) fn of(told: &[Told], facts: &Facts, violations: &[Violation]) -> Self {
-        let mut summary = Self { unknown: facts.unknown, ..Self::default() };
+    pub(super) fn of(told: &[Told], dump: &Dump, facts: &Facts, violations: &[Violation]) -> Self {
+        let rows = dump.rows.len() as u64;
+        let mut summary = Self { unknown: facts.unknown, rows, ..Self::default() };
         for record in told.iter().flat_map(|t| &t.records) {
             summary.count(&record.event);
+        }
+        for call in &dump.calls {
+            *summary.calls.entry(call.via).or_default() += 1;
         }
         for job in facts.jobs.values() {
             summary.acked += u64::from(job.acked);
@@ -136,6 +151,7 @@ impl Summary {
                 summary.in_doubt += u64::from(verdict.word == Word::DeadInDoubt);
             }
         }
+        summary.passed = fair::waits(facts).iter().filter(|wait| wait.was_passed()).count() as u64;
         let lost = |v: &&Violation| matches!(v.rule, Rule::Lost | Rule::NeverRan);
         let jobs: BTreeSet<JobId> = violations.iter().filter(lost).filter_map(|v| v.job).collect();
         summary.lost = jobs.len() as u64;
@@ -183,6 +199,10 @@ impl Summary {
         need("jobs resumed".into(), self.resumed, floors.interrupted);
         need("effects in doubt".into(), self.in_doubt, floors.in_doubt);
         need("transactions".into(), self.committed, floors.committed);
+        for via in [Via::File, Via::Http] {
+            need(format!("calls by {via}"), self.calls.get(&via).copied().unwrap_or(0), floors.calls);
+        }
+        need("waits for a turn".into(), self.passed, floors.passed);
         need("unknown outcomes".into(), self.unknown, floors.kills_at_each);
         let once = [
             ("answers lost on purpose", self.answers_lost),

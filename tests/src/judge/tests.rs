@@ -1,6 +1,7 @@
 //! Each rule fails on its own doctored history, and no other does.
 
 mod batches;
+mod fair;
 mod floors;
 mod limits;
 mod order;

@@ -78,6 +78,7 @@ const IN_CODE: &[Bug] = &[
     bug("newer_version_decoded", "job-core/src/runtime/begin.rs", "arguments of a newer version are decoded as if they were known"),
     bug("effect_not_noted_first", "job-core/src/effect.rs", "an effect is called before the store knows of it"),
     bug("in_doubt_sent_again", "job-core/src/effect.rs", "an effect that may have happened is called again, though it must not happen twice"),
+    bug("lost_answer_is_not_sent", "job-core/src/effect.rs", "an effect whose answer was lost counts as not sent"),
     bug("doubt_can_be_ignored", "job-core/src/attempt.rs", "a job completes although nobody knows whether its effect has happened"),
     bug("stale_read_believed", "job-core/src/notebook.rs", "notes that were read after the lease was lost are believed"),
     bug("stale_note_believed", "job-core/src/notebook.rs", "a note that the store refused counts as written"),

@@ -35,9 +35,11 @@ to prove anything.";
 pub async fn main(args: Vec<String>) -> ExitCode {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     let result = match words.as_slice() {
-        ["worker", url, lease, path] => match lease.parse() {
-            Ok(lease) => worker::work(url, Duration::from_millis(lease), Path::new(path)).await,
-            Err(_) => Err(format!("{lease} is not a number of milliseconds").into()),
+        ["worker", url, lease, port, path] => match (lease.parse(), port.parse()) {
+            (Ok(lease), Ok(port)) => {
+                worker::work(url, Duration::from_millis(lease), port, Path::new(path)).await
+            }
+            _ => Err(format!("{lease} is not a number of milliseconds, or {port} no port").into()),
         },
         ["producer", url, number, path] => match number.parse() {
             Ok(number) => worker::produce(url, Path::new(path), number).await,

@@ -51,6 +51,10 @@ pub struct Tally {
     pub missed: u64,
     /// Children whose clock was an hour off.
     pub clocks: u64,
+    /// Calls that the service outside refused before it heard of them.
+    pub refused: u64,
+    /// Those that it heard and whose answers it lost.
+    pub unanswered: u64,
     /// What was done to the server and the network.
     pub storms: BTreeMap<Storm, u64>,
 }

@@ -2,11 +2,10 @@
 
 use super::fate::Fate;
 use super::history::History;
-use super::outside::{self, OtherSide};
-use super::store::Books;
+use super::outside::{self, Outside};
 use crate::judge::event::{Conduct, Event, Held, Outcome};
 use crate::judge::point::Point;
-use job_core::{Action, Backoff, Job, JobContext, JobError, JobSpec, Key, Kind, LimitName, QueueName};
+use job_core::{Action, Backoff, Job, JobContext, JobError, JobSpec, Key, Kind, Limit, LimitName, QueueName};
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -28,8 +27,7 @@ const SLOW: Duration = Duration::from_millis(2_200);
 pub(super) struct Rig {
     pub(super) history: Arc<History>,
     pub(super) fate: Arc<Fate>,
-    pub(super) other_side: OtherSide,
-    pub(super) books: Option<Books>,
+    pub(super) outside: Outside,
 }
 
 /// The arguments.
@@ -65,6 +63,9 @@ impl Job for LimitedJob {
     }
 }
 
+/// More than producers make of such jobs, and less than workers could do.
+const FAIR_RATE: &str = "60/s";
+
 /// The same work, in an ordered line.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct OrderedJob {
@@ -78,6 +79,33 @@ impl Job for OrderedJob {
             let mut spec = RigJob::spec().clone();
             spec.kind = Kind::from_static("rig.ordered");
             spec.limits.ordered = true;
+            spec
+        });
+        &SPEC
+    }
+
+    async fn run(self, ctx: JobContext) -> Result<(), JobError> {
+        self.job.run(ctx).await
+    }
+
+    fn line(&self) -> Option<Key> {
+        Some(self.line.as_str().into())
+    }
+}
+
+/// The same work, in a line that takes turns with others. The rate keeps some of them waiting.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct FairJob {
+    pub(super) line: String,
+    pub(super) job: RigJob,
+}
+
+impl Job for FairJob {
+    fn spec() -> &'static JobSpec {
+        static SPEC: LazyLock<JobSpec> = LazyLock::new(|| {
+            let mut spec = RigJob::spec().clone();
+            spec.kind = Kind::from_static("rig.fair");
+            spec.limits.all = Limit::per(FAIR_RATE).burst(4).rule().expect("a valid limit");
             spec
         });
         &SPEC

@@ -31,6 +31,8 @@ pub(super) struct Stage {
     pub(super) store: Store,
     pub(super) url: String,
     pub(super) lease: Duration,
+    /// Where the service outside listens.
+    pub(super) port: u16,
     pub(super) director: Director,
     /// The longest time between two storms.
     pub(super) calm: Duration,
@@ -46,10 +48,10 @@ pub(super) struct Stage {
 impl Stage {
     pub(super) fn worker(&self) -> Result<Doomed, AnyError> {
         let name = format!("worker-{}", self.born.fetch_add(1, Ordering::Relaxed));
-        let lease = self.lease.as_millis().to_string();
+        let (lease, port) = (self.lease.as_millis().to_string(), self.port.to_string());
         let clock = self.faketime.as_deref().zip(self.director.clock());
         self.director.count(|t| t.clocks += u64::from(clock.is_some()));
-        Doomed::start(&self.program, &self.dir, name, &["worker", &self.url, &lease], clock)
+        Doomed::start(&self.program, &self.dir, name, &["worker", &self.url, &lease, &port], clock)
     }
 
     fn producer(&self) -> Result<Doomed, AnyError> {

@@ -9,6 +9,7 @@ pub mod crash_backend;
 pub mod director;
 pub mod fate;
 pub mod history;
+mod http;
 mod job;
 mod lives;
 mod outside;

@@ -1,10 +1,11 @@
-//! Handlers that do something outside of the system, and the other side of it: a file that hears of every call.
+//! Handlers that do something outside of the system, and one of its other sides: a file that hears of every call.
 
 use super::history::History;
+use super::http::Caller;
 use super::job::{QUEUE, Rig, RigJob};
 use super::store::{AnyError, Books};
 use crate::judge::event::{Asked, Conduct, Event, Held};
-use crate::judge::outside::{Call, Reach, happened};
+use crate::judge::outside::{Call, Reach, Via, happened};
 use job_core::{
     EffectCall, EffectKind, Job as _, JobContext, JobError, NewJob, ResultExt as _, Verified, faults,
 };
@@ -56,7 +57,7 @@ impl OtherSide {
 
     /// Whether the call of this key has happened. If not, it will not by an older claim either.
     fn ask(&self, key: &str, held: Held) -> io::Result<bool> {
-        self.tell(&Call { key: key.to_owned(), held, asks: true })?;
+        self.tell(&Call { key: key.to_owned(), held, asks: true, via: Via::File })?;
         Ok(!happened(&self.lines(key)?).is_empty())
     }
 }
@@ -66,6 +67,7 @@ struct Attempt<'a> {
     rig: &'a Rig,
     ctx: &'a JobContext,
     held: Held,
+    via: Via,
 }
 
 /// What such a handler does.
@@ -76,7 +78,7 @@ pub(super) async fn run(
     n: u64,
     reach: Reach,
 ) -> Result<(), JobError> {
-    let attempt = Attempt { rig, ctx, held };
+    let attempt = Attempt { rig, ctx, held, via: Via::of(n) };
     let found = ctx.checkpoint().await?;
     attempt.write(Event::Resumed { held, found });
     attempt.save(1).await?;
@@ -115,7 +117,10 @@ impl Attempt<'_> {
             Reach::ByKey => EffectKind::IdempotentByKey { remote_ttl: REMOTE_TTL },
             Reach::Verified | Reach::Transaction => {
                 let ask = |call: EffectCall| async move {
-                    let happened = self.rig.other_side.ask(call.key(), self.held)?;
+                    let happened = match self.via {
+                        Via::File => self.rig.outside.file.ask(call.key(), self.held)?,
+                        Via::Http => self.rig.outside.http.get(call.key(), self.held).await?,
+                    };
                     Ok(if happened { Verified::Done(String::from("found")) } else { Verified::NotDone })
                 };
                 return self.ctx.verified_effect("send", ask, |call| self.send(call)).await;
@@ -130,12 +135,18 @@ impl Attempt<'_> {
             return Ok(Err("the other side cannot be reached").not_sent()?);
         }
         self.write(Event::Calling { held: self.held });
-        let key = call.key().to_owned();
-        self.rig.other_side.tell(&Call { key, held: self.held, asks: false })?;
+        let answer = match self.via {
+            Via::File => {
+                let (key, held) = (call.key().to_owned(), self.held);
+                self.rig.outside.file.tell(&Call { key, held, asks: false, via: Via::File })?;
+                String::from("received")
+            }
+            Via::Http => self.rig.outside.http.post(call.key(), self.held).await?,
+        };
         if faults::reach(QUEUE.as_str(), "effect.after_call").await {
             return Err(JobError::retry("the answer of the other side is lost"));
         }
-        Ok("received".into())
+        Ok(answer)
     }
 
     fn announce(&self, n: u64) -> Result<(), JobError> {
@@ -148,7 +159,8 @@ impl Attempt<'_> {
     }
 
     async fn commit(&self) -> Result<(), JobError> {
-        let books = self.rig.books.as_ref().ok_or_else(|| JobError::permanent("only on PostgreSQL"))?;
+        let books =
+            self.rig.outside.books.as_ref().ok_or_else(|| JobError::permanent("only on PostgreSQL"))?;
         match tokio::time::timeout(TRANSACTION_MAX, self.commit_in(books)).await {
             Ok(done) => done,
             Err(_) => Err(JobError::retry("the transaction takes too long")),
@@ -167,10 +179,21 @@ impl Attempt<'_> {
     }
 }
 
-/// What a worker at this URL with this history needs for all that.
-pub(super) async fn other_sides(url: &str, path: &Path) -> Result<(OtherSide, Option<Books>), AnyError> {
-    let dir = path.parent().ok_or("a history is in a directory")?;
-    Ok((OtherSide::open(dir)?, Books::open(url).await?))
+/// Everything outside that handlers reach.
+#[derive(Debug)]
+pub(super) struct Outside {
+    file: OtherSide,
+    http: Caller,
+    /// Where handlers write rows in the transactions that complete their jobs.
+    books: Option<Books>,
+}
+
+impl Outside {
+    /// For a worker with this history that has its jobs at this URL; the service listens at `port`.
+    pub(super) async fn open(url: &str, port: u16, path: &Path) -> Result<Self, AnyError> {
+        let dir = path.parent().ok_or("a history is in a directory")?;
+        Ok(Self { file: OtherSide::open(dir)?, http: Caller::new(port), books: Books::open(url).await? })
+    }
 }
 
 #[cfg(test)]
@@ -188,6 +211,7 @@ mod tests {
             key: "key".into(),
             held: Held { job, claims, lease: LeaseId::random() },
             asks: false,
+            via: Via::File,
         };
         assert!(!side.ask("key", call(2).held).expect("room"));
         side.tell(&call(1)).expect("room");

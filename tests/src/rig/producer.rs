@@ -1,7 +1,7 @@
 //! Enqueues jobs of every conduct, and writes down what it asked for and what it was told.
 
 use super::history::{History, now};
-use super::job::{LIMIT, LimitedJob, OrderedJob, RigJob};
+use super::job::{FairJob, LIMIT, LimitedJob, OrderedJob, RigJob};
 use super::store::Store;
 use crate::judge::event::{Answer, Asked, Conduct, Event, Under};
 use crate::judge::outside::Reach;
@@ -15,6 +15,8 @@ use tokio::sync::watch;
 /// Calls a second of one producer, and the most jobs in a call.
 const PAUSE: Duration = Duration::from_millis(40);
 const BATCH_MAX: usize = 6;
+/// What a tenant asks for when it asks for much.
+const MANY: usize = 40;
 /// Keys are shared by all requests of such a time, of any producer.
 const KEY_WINDOW_NS: u64 = 500_000_000;
 
@@ -61,6 +63,8 @@ impl Producer {
         let batch = self.random.random_ratio(1, 30);
         let jobs: Vec<_> = if batch {
             self.make_batch()
+        } else if self.random.random_ratio(1, 250) {
+            self.make_many()
         } else {
             (0..self.random.random_range(1..=BATCH_MAX)).map(|_| self.make()).collect()
         };
@@ -121,9 +125,13 @@ impl Producer {
         all
     }
 
-    fn make(&mut self) -> (Asked, NewJob) {
+    fn next_n(&mut self) -> u64 {
         self.next_n += 1;
-        let n = self.next_n;
+        self.next_n
+    }
+
+    fn make(&mut self) -> (Asked, NewJob) {
+        let n = self.next_n();
         let conduct = match self.random.random_range(0..1_000) {
             0..3 => Conduct::Slow,
             3..50 => Conduct::FailsTwice,
@@ -155,6 +163,10 @@ impl Producer {
             }
             2..5 => return self.make_limited(n),
             5..8 => return self.make_ordered(n),
+            8..10 => {
+                let tenant = self.tenant();
+                return self.make_fair(n, &tenant);
+            }
             _ => {}
         }
         (Asked { key, delay_ms, ..Asked::plain(job.id, n, conduct) }, job)
@@ -174,15 +186,34 @@ impl Producer {
     fn make_limited(&mut self, n: u64) -> (Asked, NewJob) {
         let conduct = self.simple();
         let job = NewJob::of(&LimitedJob(RigJob { n, conduct })).expect("plain arguments");
-        let under = Under { concurrency: Some(LIMIT as usize), line: None };
+        let under = Under { concurrency: Some(LIMIT as usize), ..Under::default() };
         (Asked { under, ..Asked::plain(job.id, n, conduct) }, job)
+    }
+
+    fn tenant(&mut self) -> String {
+        format!("tenant {}", self.random.random_range(0..6))
+    }
+
+    fn make_fair(&mut self, n: u64, tenant: &str) -> (Asked, NewJob) {
+        let (conduct, line) = (self.simple(), tenant.to_owned());
+        let job = FairJob { line: line.clone(), job: RigJob { n, conduct } };
+        let job = NewJob::of(&job).expect("plain arguments");
+        let under = Under { fair: Some(line), ..Under::default() };
+        (Asked { under, ..Asked::plain(job.id, n, conduct) }, job)
+    }
+
+    /// So many jobs of one tenant that others would wait behind them.
+    fn make_many(&mut self) -> Vec<(Asked, NewJob)> {
+        let tenant = self.tenant();
+        let numbers = (0..MANY).map(|_| self.next_n()).collect::<Vec<_>>();
+        numbers.into_iter().map(|n| self.make_fair(n, &tenant)).collect()
     }
 
     fn make_ordered(&mut self, n: u64) -> (Asked, NewJob) {
         let (conduct, line) = (self.simple(), format!("line {}", self.random.random_range(0..20)));
         let job = OrderedJob { line: line.clone(), job: RigJob { n, conduct } };
         let job = NewJob::of(&job).expect("plain arguments");
-        let under = Under { concurrency: None, line: Some(line) };
+        let under = Under { line: Some(line), ..Under::default() };
         (Asked { under, ..Asked::plain(job.id, n, conduct) }, job)
     }
 }

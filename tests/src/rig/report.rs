@@ -1,6 +1,7 @@
 //! What a run gave, for people.
 
 use super::run::{Options, Outcome};
+use crate::judge::outside::Via;
 use crate::judge::point::{Action, Point};
 use crate::judge::storm::Storm;
 use crate::judge::{Judgement, Recovery, Summary};
@@ -22,6 +23,8 @@ fn rows(outcome: &Outcome) -> Vec<(String, String)> {
     rows.push(("calls that hung inside of the backend".into(), within(Action::Hang)));
     rows.push(("told to end (SIGTERM), and ended".into(), tally.told.to_string()));
     rows.push(("processes with a clock an hour off".into(), tally.clocks.to_string()));
+    rows.push(("calls that the HTTP service refused".into(), tally.refused.to_string()));
+    rows.push(("  or did not answer".into(), tally.unanswered.to_string()));
     for storm in Storm::ALL {
         if let Some(n) = tally.storms.get(&storm) {
             rows.push((storm.as_str().into(), n.to_string()));
@@ -35,6 +38,7 @@ fn rows(outcome: &Outcome) -> Vec<(String, String)> {
 }
 
 fn summary_rows(summary: &Summary) -> Vec<(String, String)> {
+    let by = |via| summary.calls.get(&via).copied().unwrap_or(0);
     let counts = [
         ("answers lost around calls", summary.answers_lost),
         ("leases reaped", summary.reaps),
@@ -47,8 +51,12 @@ fn summary_rows(summary: &Summary) -> Vec<(String, String)> {
         ("  run more than once", summary.ran_again),
         ("  with more than one effect", summary.effects_again),
         ("  lost", summary.lost),
+        ("effects told to a file", by(Via::File)),
+        ("  to the HTTP service", by(Via::Http)),
+        ("  by rows of transactions", summary.rows),
         ("effects cut off before they were noted", summary.interrupted),
         ("  jobs dead because of that (in doubt)", summary.in_doubt),
+        ("waits in a line while another had a turn", summary.passed),
         ("jobs resumed from a checkpoint", summary.resumed),
         ("jobs completed by a transaction", summary.committed),
     ];

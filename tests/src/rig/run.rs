@@ -3,6 +3,7 @@
 use super::child::Doomed;
 use super::director::{Director, Tally};
 use super::history::{History, Tail, now};
+use super::http::Service;
 use super::job::QUEUE;
 use super::lives::{Stage, TO_END};
 use super::outside::OtherSide;
@@ -93,6 +94,8 @@ impl Options {
             interrupted: self.kills.div_ceil(60),
             in_doubt: u64::from(everywhere),
             committed: u64::from(self.store == Store::Postgres),
+            calls: self.kills.div_ceil(60),
+            passed: self.kills.div_ceil(60),
         }
     }
 }
@@ -159,7 +162,8 @@ async fn run_in(
     let floors = options.floors();
     let backend = store::connect(&ground.url()).await?;
     ground.prepare().await?;
-    let other_side = OtherSide::open(dir)?;
+    let file = OtherSide::open(dir)?;
+    let service = Service::start(options.pace.is_none().then_some(options.seed)).await?;
     let own = dir.join("orchestrator.jsonl");
     let history = Arc::new(History::create(&own)?);
     history.write(Event::Boot { pid: std::process::id() });
@@ -171,6 +175,7 @@ async fn run_in(
         store: options.store,
         url: sky.as_ref().map_or_else(|| ground.url(), |sky| sky.url()),
         lease: options.lease,
+        port: service.port(),
         calm: options.calm,
         director,
         faketime: faketime(),
@@ -184,12 +189,18 @@ async fn run_in(
     told.extend(drain(options, &stage, ground, &mut complaints).await?);
     let took = [killing, began.elapsed() - killing];
     told.push(Told { by: "orchestrator".into(), records: Tail::new(own).read()? });
-    let dump = store::dump(ground, &*backend, &other_side).await?;
+    let calls = file.heard()?.into_iter().chain(service.heard()).collect();
+    let dump = store::dump(ground, &*backend, calls).await?;
     std::fs::write(dir.join(DUMP), serde_json::to_vec(&dump)?)?;
     let judgement = judge::check(&told, &dump);
+    let moods = service.moods();
+    stage.director.count(|t| (t.refused, t.unanswered) = (moods.refused, moods.lost));
     let tally = stage.director.tally();
     // A paced run times recoveries, and is not meant to show anything else.
     if options.pace.is_none() {
+        if moods.refused.min(moods.lost) == 0 {
+            complaints.push("proves little: the service outside never failed".into());
+        }
         let missing = judgement.summary.missing(&floors).into_iter().chain(stage.director.missing(&tally));
         complaints.extend(missing.map(|m| format!("proves little: {m}")));
     }

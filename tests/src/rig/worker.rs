@@ -2,10 +2,10 @@
 
 use super::fate::Fate;
 use super::history::History;
-use super::job::{LIMIT, LIMIT_NAME, LimitedJob, ON_PURPOSE, OrderedJob, QUEUE, Rig, RigJob};
-use super::outside::{self, OtherSide};
+use super::job::{FairJob, LIMIT, LIMIT_NAME, LimitedJob, ON_PURPOSE, OrderedJob, QUEUE, Rig, RigJob};
+use super::outside::Outside;
 use super::producer::Producer;
-use super::store::{self, AnyError, Books};
+use super::store::{self, AnyError};
 use super::{crash_backend::CrashBackend, history};
 use crate::judge::event::Event;
 use crate::judge::point::Order;
@@ -53,9 +53,9 @@ async fn until_connected(url: &str) -> Result<Arc<dyn Operate>, AnyError> {
 }
 
 /// The same for what the handlers need.
-async fn until_open(url: &str, path: &Path) -> Result<(OtherSide, Option<Books>), AnyError> {
+async fn until_open(url: &str, port: u16, path: &Path) -> Result<Outside, AnyError> {
     loop {
-        match outside::other_sides(url, path).await {
+        match Outside::open(url, port, path).await {
             Err(error) if error.downcast_ref().is_some_and(BackendError::is_transient) => {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
@@ -78,8 +78,8 @@ fn take_orders(fate: Arc<Fate>) {
     });
 }
 
-/// Runs jobs until SIGTERM.
-pub(super) async fn work(url: &str, lease: Duration, path: &Path) -> Result<ExitCode, AnyError> {
+/// Runs jobs until SIGTERM. The service outside listens at `port`.
+pub(super) async fn work(url: &str, lease: Duration, port: u16, path: &Path) -> Result<ExitCode, AnyError> {
     let process = Process::start(url, path).await?;
     let say = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
@@ -87,7 +87,7 @@ pub(super) async fn work(url: &str, lease: Duration, path: &Path) -> Result<Exit
             say(info);
         }
     }));
-    let (other_side, books) = until_open(url, path).await?;
+    let outside = until_open(url, port, path).await?;
     // Every other worker keeps what it completes for a while.
     let queue = Queue::concurrency(8).prefetch_max(16);
     let queue = if std::process::id().is_multiple_of(2) {
@@ -99,8 +99,9 @@ pub(super) async fn work(url: &str, lease: Duration, path: &Path) -> Result<Exit
         .job::<RigJob>()
         .job::<LimitedJob>()
         .job::<OrderedJob>()
+        .job::<FairJob>()
         .limit(LIMIT_NAME, Limit::concurrency(LIMIT))
-        .state(Rig { history: process.history, fate: process.fate, other_side, books })
+        .state(Rig { history: process.history, fate: process.fate, outside })
         .queue(QUEUE.as_str(), queue)
         .lease(lease)
         .shutdown_deadline(Duration::from_secs(4))

@@ -6,11 +6,11 @@ use crate::judge::event::{Answered, Event, Outcome, Under, Word};
 use crate::judge::point::{Action, Point};
 
 fn limited() -> Under {
-    Under { concurrency: Some(2), line: None }
+    Under { concurrency: Some(2), ..Under::default() }
 }
 
 fn in_line(key: &str) -> Under {
-    Under { concurrency: None, line: Some(key.to_owned()) }
+    Under { line: Some(key.to_owned()), ..Under::default() }
 }
 
 #[test]

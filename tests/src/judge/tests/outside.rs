@@ -3,7 +3,7 @@
 use super::story::Run;
 use super::{Rule, spoilt};
 use crate::judge::event::{Answered, Asked, Conduct, Event, Held, Outcome, Word};
-use crate::judge::outside::{Call, Reach};
+use crate::judge::outside::{Call, Reach, Via};
 use job_core::{DeadReason, JobId, JobState};
 
 /// The other side hears a call, and the holder notes its result.
@@ -12,10 +12,14 @@ fn call(run: &mut Run, by: usize, held: Held) {
     run.write(by, Event::Noting { held, name: "effect/send".into() });
 }
 
+fn heard(job: JobId, held: Held, asks: bool) -> Call {
+    Call { key: format!("{job}/send"), held, asks, via: Via::Http }
+}
+
 /// The holder dies before it can note the result.
 pub(super) fn cut_off(run: &mut Run, by: usize, held: Held) {
     run.write(by, Event::Calling { held });
-    run.dump.calls.push(Call { key: format!("{}/send", held.job), held, asks: false });
+    run.dump.calls.push(heard(held.job, held, false));
 }
 
 /// A follow-up is announced.
@@ -77,7 +81,7 @@ fn effects_with_every_kind_of_trouble_are_good() {
         // Asked, and then the frozen holder wakes up: the other side refuses it.
         let first = started(run, Reach::Verified);
         let again = claimed(run, 2, first.job, 2);
-        run.dump.calls.push(Call { key: format!("{}/send", first.job), held: again, asks: true });
+        run.dump.calls.push(heard(first.job, again, true));
         cut_off(run, 1, first);
         call(run, 2, again);
         finish(run, 2, again);

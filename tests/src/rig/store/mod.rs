@@ -8,7 +8,7 @@ mod redis_keys;
 pub(super) use books::Books;
 
 use super::job::QUEUE;
-use super::outside::OtherSide;
+use crate::judge::outside::Call;
 use crate::judge::point::{EFFECT, POSTGRES, Point, REDIS, RUNTIME, TRANSACTION};
 use crate::judge::storm::Storm;
 use crate::judge::{Dump, Kept};
@@ -147,15 +147,16 @@ pub(super) trait Ground: Debug + Send + Sync {
     async fn leftovers(&self) -> Result<Vec<(String, i64)>, AnyError>;
 }
 
-/// What the store has in the end: told past the backend, and the numbers of the queue as the backend tells them.
+/// What the store has in the end: told past the backend, and the numbers of the queue as the backend tells them. With the
+/// calls that other sides have heard.
 pub(super) async fn dump(
     ground: &dyn Ground,
     backend: &dyn Operate,
-    other_side: &OtherSide,
+    calls: Vec<Call>,
 ) -> Result<Dump, AnyError> {
     let stats = backend.stats(&QUEUE).await?;
     let (jobs, leftovers) = (ground.jobs().await?, ground.leftovers().await?);
-    let (calls, rows) = (other_side.heard()?, ground.rows().await?);
+    let rows = ground.rows().await?;
     Ok(Dump { jobs, pending: pending(&stats), dead: stats.dead, leftovers, calls, rows })
 }
 
