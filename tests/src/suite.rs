@@ -244,6 +244,7 @@ macro_rules! __checks {
                 a_line_has_a_rate_of_its_own,
                 lines_and_lanes_share_a_claim,
                 limits_bind_lines,
+                turns_go_round_under_a_limit,
                 a_repeated_claim_takes_no_second_turn,
                 every_way_leads_into_the_line,
                 many_lines_are_served,

@@ -74,10 +74,14 @@ local Serve = part(function()
       return Lines.at(Lines.name_in(best.list[best.at - 1])), best.kind
     end
     -- Lines that have had a turn in this claim, in the order of their next one.
-    while it.next_again <= #it.again do
-      local line, kind = unpack(it.again[it.next_again])
-      it.next_again = it.next_again + 1
-      if left_of(kind.lane) > 0 then return line, kind end
+    for i = it.next_again, #it.again do
+      local line, kind = unpack(it.again[i])
+      if left_of(kind.lane) > 0 then
+        -- Those before it come when there is room under their limits, which may be in this claim.
+        for k = i, it.next_again + 1, -1 do it.again[k] = it.again[k - 1] end
+        it.next_again = it.next_again + 1
+        return line, kind
+      end
     end
   end
 
@@ -147,11 +151,11 @@ local Serve = part(function()
       -- A turn that is cut short goes on with what follows in this claim, or in the next one.
       if Lines.may_leave(line, it.now) == 0 then
         it.line = nil
-      elseif left_of(kind.lane) <= 0 then
-        kind.cut, it.line = line, nil
       elseif line.given >= line.weight then
         line.given, line.at, it.line = 0, Lines.next_turn(), nil
         it.again[#it.again + 1] = { line, kind }
+      elseif left_of(kind.lane) <= 0 then
+        kind.cut, it.line = line, nil
       end
     end
     return limit - left

@@ -221,6 +221,27 @@ pub async fn limits_bind_lines(h: &Harness) {
     assert_eq!(keys(&h.take(9).jobs().await), "a");
 }
 
+/// A limit that lets few of them go changes nothing about whose turn it is, and is used as far as it goes.
+pub async fn turns_go_round_under_a_limit(h: &Harness) {
+    let stripe = LimitName::new("stripe").expect("valid");
+    let kinds = vec![KindLimits { limits: vec![stripe.clone()], ..KindLimits::none(KIND) }];
+    let declared = Declared { limits: vec![(stripe, Some(concurrency(2)))], kinds };
+    h.backend.declare(&QUEUE, &declared).await.expect("declare works");
+    h.enqueue(&line_of("a", 8)).await;
+    h.enqueue(&line_of("b", 4)).await;
+    let mut order = Vec::new();
+    for _ in 0..6 {
+        let got = h.take(9).jobs().await;
+        let mut given: Vec<_> = got.iter().map(|job| key_of(job).to_owned()).collect();
+        given.sort_unstable();
+        order.push(given.join(""));
+        for job in got {
+            h.apply(job.hold, Verdict::Complete).await;
+        }
+    }
+    assert_eq!(order, ["ab", "ab", "ab", "ab", "aa", "aa"]);
+}
+
 /// A claim that is repeated gives the same jobs, and takes nothing more of their lines.
 pub async fn a_repeated_claim_takes_no_second_turn(h: &Harness) {
     declare(h, concurrency(1), false).await;

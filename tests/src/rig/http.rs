@@ -286,8 +286,8 @@ mod tests {
     }
 
     /// A service that is in these moods, one after the other, and then well.
-    async fn service(moods: &[Mood]) -> (Service, Caller) {
-        let mut moods = moods.to_vec().into_iter();
+    async fn service<const N: usize>(moods: [Mood; N]) -> (Service, Caller) {
+        let mut moods = moods.into_iter();
         let service =
             Service::with(Box::new(move || moods.next().unwrap_or(Mood::Well))).await.expect("a port");
         let caller = Caller::new(service.port());
@@ -296,7 +296,7 @@ mod tests {
 
     #[tokio::test]
     async fn whoever_asks_shuts_older_claims_out() {
-        let (service, caller) = service(&[]).await;
+        let (service, caller) = service([]).await;
         let (job, key) = (JobId::new(), "some-job/send");
         assert!(!caller.get(key, held(job, 2)).await.expect("an answer"));
         caller.post(key, held(job, 1)).await.expect_err("an older claim is refused");
@@ -310,7 +310,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_refused_was_not_heard_and_what_is_lost_was() {
-        let (service, caller) = service(&[Mood::Refuses, Mood::Loses, Mood::Cuts]).await;
+        let (service, caller) = service([Mood::Refuses, Mood::Loses, Mood::Cuts]).await;
         for heard in [0, 0, 1] {
             assert_eq!(service.heard().len(), heard);
             caller.post("key", held(JobId::new(), 1)).await.expect_err("it does not get its answer");
