@@ -51,17 +51,34 @@ impl Standing {
 }
 
 impl Inner {
+    /// Tells batches of the jobs among these that are to wait for them. They are stored next, and whoever stores them may die
+    /// before it says so: nobody would ever tell them.
+    pub(crate) async fn open_batches(&self, jobs: &[&NewJob]) -> Result<(), BackendError> {
+        for job in jobs {
+            if let Some((_, call)) = self.wait_call("open", job).await? {
+                self.link.run(call).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Tells batches of the jobs among these that wait for them, which are stored.
     pub(crate) async fn wait_for_batches(&self, jobs: &[&NewJob]) -> Result<(), BackendError> {
         for job in jobs {
-            let When::Batch { batch, members, event } = job.when else { continue };
-            let queue = self.queue(&job.queue).await?;
-            let shard = queue.shards[queue.shard_of(job)].number;
-            let mut call = self.batch_call(batch);
-            call.cmd.arg("wait").arg(word(event)).arg(members).arg(Raw(&spot(shard, job)));
-            self.advance(batch, call).await?;
+            if let Some((batch, call)) = self.wait_call("wait", job).await? {
+                self.advance(batch, call).await?;
+            }
         }
         Ok(())
+    }
+
+    async fn wait_call(&self, what: &str, job: &NewJob) -> Result<Option<(BatchId, Call)>, BackendError> {
+        let When::Batch { batch, members, event } = job.when else { return Ok(None) };
+        let queue = self.queue(&job.queue).await?;
+        let shard = queue.shards[queue.shard_of(job)].number;
+        let mut call = self.batch_call(batch);
+        call.cmd.arg(what).arg(word(event)).arg(members).arg(Raw(&spot(shard, job)));
+        Ok(Some((batch, call)))
     }
 
     /// Counts ends and deaths of members: for each its id and a letter.

@@ -35,8 +35,10 @@ impl Inner {
         let mut answers = HashMap::new();
         for (number, ((name, shard), part)) in parts.into_iter().enumerate() {
             let queue = self.queue(name).await?;
+            let in_part = |e: BackendError| if number > 0 { e.in_part() } else { e };
+            self.open_batches(&part).await.map_err(in_part)?;
             let stored = self.enqueue_part(name, &queue.shards[shard], &part, None).await;
-            let stored = match stored.map_err(|e| if number > 0 { e.in_part() } else { e })? {
+            let stored = match stored.map_err(in_part)? {
                 Fired::Applied(stored) => stored,
                 Fired::Stale | Fired::Early => return Err(unreadable("enqueue").in_part()),
             };

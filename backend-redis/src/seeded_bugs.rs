@@ -160,6 +160,8 @@ const BUGS: &[TextBug] = &[
         &[("if redis.call('HEXISTS', Q, field) == 0 then", "if true then")]),
     bug("lua_stand_in_forgotten", "a batch waits for a job that was not stored because another one stands for it", STORE,
         &[("if batch ~= '' then it.told[ids[i] .. 'e'] = BATCH .. batch end", "")]),
+    bug("lua_batch_opened_late", "a batch is not known before its jobs are stored", BATCH,
+        &[("if what == 'wait' or what == 'open' then", "if what == 'open' then members = members elseif what == 'wait' then")]),
     bug("lua_batch_is_due", "a job that waits for a batch is said to be due some day", PROMOTE,
         &[("if first[2] and tonumber(first[2]) < LAST_DAY then", "if first[2] then")]),
     bug("lua_kept_keeps_key", "a completed job that is kept holds its unique key", SETTLE,
