@@ -176,7 +176,7 @@ impl Bug {
                 Suite::Schedules,
             ],
             "backend-memory" => &[Suite::Memory, Suite::MemoryModel],
-            "backend-redis" => &[Suite::Redis, Suite::RedisFsck, Suite::RedisLines],
+            "backend-redis" => &[Suite::Redis, Suite::RedisFsck, Suite::RedisLines, Suite::RedisHalfEnqueued],
             _ if RARE.contains(&self.name) => &[Suite::Log, Suite::Postgres, Suite::Stress],
             _ if self.name.starts_with("sql_") => &[Suite::Postgres, Suite::Log, Suite::Lines],
             _ => &[Suite::Postgres, Suite::Log, Suite::Server],

@@ -61,11 +61,13 @@ pub enum Suite {
     RedisFsck,
     /// Lines and limits on Redis.
     RedisLines,
+    /// Batches on Redis whose enqueue was cut short.
+    RedisHalfEnqueued,
 }
 
 impl Suite {
     /// Every suite.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::Core,
         Self::Runtime,
         Self::Shutdown,
@@ -91,6 +93,7 @@ impl Suite {
         Self::Redis,
         Self::RedisFsck,
         Self::RedisLines,
+        Self::RedisHalfEnqueued,
     ];
 
     /// Its name in the matrix: the package and the test program.
@@ -122,6 +125,7 @@ impl Suite {
             Self::Redis => "backend-redis/conformance",
             Self::RedisFsck => "backend-redis/fsck",
             Self::RedisLines => "backend-redis/lines",
+            Self::RedisHalfEnqueued => "backend-redis/half_enqueued",
         }
     }
 
@@ -150,7 +154,8 @@ impl Suite {
             | Self::Log
             | Self::Lines
             | Self::Redis
-            | Self::RedisLines => 60,
+            | Self::RedisLines
+            | Self::RedisHalfEnqueued => 60,
             Self::MemoryModel | Self::Complete | Self::Server | Self::Stress | Self::Postgres => 120,
         })
     }
