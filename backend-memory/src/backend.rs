@@ -345,10 +345,9 @@ impl Operate for MemoryBackend {
         &self,
         queue: &QueueName,
         id: OperationId,
-        number: u32,
         text: &str,
     ) -> Result<(), BackendError> {
-        self.state().note_operation(queue, id, number, text);
+        self.state().note_operation(queue, id, text);
         Ok(())
     }
 

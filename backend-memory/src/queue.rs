@@ -6,10 +6,9 @@ use crate::lanes::Lanes;
 use crate::leases::Leases;
 use crate::limits::{LimitSet, Limiters};
 use crate::lines::Lines;
-use crate::operations::NotedOperation;
 use crate::sync::Notify;
 use crate::table::Table;
-use job_core::{Kind, LimitName, QueueName, ScheduleEntry, ScheduleName, seeded_bug};
+use job_core::{Kind, LimitName, OperationEntry, QueueName, ScheduleEntry, ScheduleName, seeded_bug};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
@@ -37,7 +36,7 @@ pub(crate) struct Queue {
     pub(crate) leases: Leases,
     pub(crate) schedules: BTreeMap<ScheduleName, ScheduleEntry>,
     /// The one that began first is first.
-    pub(crate) operations: VecDeque<NotedOperation>,
+    pub(crate) operations: VecDeque<OperationEntry>,
     pub(crate) wake: Arc<Notify>,
     /// How many callers are in `wait`.
     pub(crate) waiters: usize,

@@ -4,21 +4,16 @@ create table {schema}.operation (
   id uuid not null,
   began_at timestamptz not null,
   updated_at timestamptz not null,
-  no bigint not null,
   text text not null,
   primary key (queue_id, id)
 );
 create index operation_began on {schema}.operation (queue_id, began_at);
 
-create function {schema}.note_operation(p_queue text, p_id uuid, p_no bigint, p_text text) returns void language plpgsql as $$
-declare q int := {schema}.queue_of(p_queue); now timestamptz := clock_timestamp(); began timestamptz;
+create function {schema}.note_operation(p_queue text, p_id uuid, p_text text) returns void language plpgsql as $$
+declare q int := {schema}.queue_of(p_queue); now timestamptz := clock_timestamp();
 begin
-  insert into {schema}.operation as o (queue_id, id, began_at, updated_at, no, text) values (q, p_id, now, now, p_no, p_text)
-    on conflict (queue_id, id) do update set updated_at = excluded.updated_at, no = excluded.no, text = excluded.text
-      where o.no < excluded.no
-    returning o.began_at into began;
-  if began = now then
-    delete from {schema}.operation o where o.queue_id = q and o.began_at < (
-      select x.began_at from {schema}.operation x where x.queue_id = q order by x.began_at desc offset 999 limit 1);
-  end if;
+  insert into {schema}.operation (queue_id, id, began_at, updated_at, text) values (q, p_id, now, now, p_text)
+    on conflict (queue_id, id) do update set updated_at = excluded.updated_at, text = excluded.text;
+  delete from {schema}.operation o where o.queue_id = q and o.began_at < (
+    select x.began_at from {schema}.operation x where x.queue_id = q order by x.began_at desc offset 999 limit 1);
 end $$;

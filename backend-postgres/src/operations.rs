@@ -14,15 +14,10 @@ impl Inner {
         &self,
         queue: &QueueName,
         id: OperationId,
-        number: u32,
         text: &str,
     ) -> Result<(), BackendError> {
         self.calls
-            .run(
-                "note operation",
-                (queue.as_str().to_owned(), id.as_uuid(), i64::from(number), text.to_owned()),
-                note,
-            )
+            .run("note operation", (queue.as_str().to_owned(), id.as_uuid(), text.to_owned()), note)
             .await
     }
 
@@ -36,13 +31,12 @@ impl Inner {
 }
 
 fn note<'c>(
-    (queue, id, number, text): &'c (String, Uuid, i64, String),
+    (queue, id, text): &'c (String, Uuid, String),
     statements: &'c Statements,
     connection: &'c mut PgConnection,
 ) -> Reply<'c, ()> {
     Box::pin(async move {
-        let query =
-            sqlx::query(statements.note_operation.clone()).bind(queue).bind(id).bind(number).bind(text);
+        let query = sqlx::query(statements.note_operation.clone()).bind(queue).bind(id).bind(text);
         query.execute(connection).await?;
         Ok(())
     })

@@ -4,7 +4,7 @@ local bad = wrong_head() or wrong_type(HEAD + 1, HEAD + 1, 'hash') or wrong_type
 if bad then return bad end
 local found, listed = {}, tonumber(ARGV[1]) > 0 and redis.call('ZRANGE', KEYS[HEAD + 2], 0, ARGV[1] - 1, 'REV', 'WITHSCORES') or {}
 for i = 1, #listed, 2 do
-  local at, text = string.match(redis.call('HGET', KEYS[HEAD + 1], listed[i]) or '', '^(%d+) %d+ (.*)$')
+  local at, text = string.match(redis.call('HGET', KEYS[HEAD + 1], listed[i]) or '', '^(%d+) (.*)$')
   if at then found[#found + 1] = { listed[i], listed[i + 1], at, text } end
 end
 return found

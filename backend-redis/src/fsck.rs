@@ -278,7 +278,6 @@ impl Inner {
     ) -> Result<(), BackendError> {
         let mut keys: Vec<(String, &str)> =
             shard.tag.typed_head().map(|(key, kind)| (key.to_owned(), kind)).collect();
-        keys.extend(shard.tag.of_the_first());
         // The kinds may have to be renamed themselves.
         if self.is_type(shard.tag.key(Part::Kinds), "hash").await? {
             self.learn_kinds(shard).await?;

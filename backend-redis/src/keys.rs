@@ -128,13 +128,7 @@ impl Tag {
 
     /// What was done to many jobs of a queue, and when each began; in its first shard.
     pub(crate) fn operations(&self) -> [String; 2] {
-        [format!("{}op", self.text), format!("{}opb", self.text)]
-    }
-
-    /// The keys of a queue that only its first shard has, with their types.
-    pub(crate) fn of_the_first(&self) -> [(String, &'static str); 3] {
-        let [rows, began] = self.operations();
-        [(self.schedules(), "hash"), (rows, "hash"), (began, "zset")]
+        [format!("{}o", self.text), format!("{}ob", self.text)]
     }
 
     /// Of an idempotency key.
@@ -160,19 +154,4 @@ impl ToRedisArgs for Raw<'_> {
 /// Adds the bytes of an id.
 pub(crate) fn add_id(cmd: &mut Cmd, id: Uuid) {
     cmd.arg(Raw(id.as_bytes()));
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::HashSet;
-
-    #[test]
-    fn no_key_has_two_meanings() {
-        let tag = Tag::new("steadfast", &QueueName::from_static("q"), 0);
-        let first = tag.of_the_first();
-        let keys: Vec<&str> =
-            tag.head().iter().chain(first.iter().map(|(key, _)| key)).map(String::as_str).collect();
-        assert_eq!(keys.iter().collect::<HashSet<_>>().len(), keys.len(), "{keys:?}");
-    }
 }

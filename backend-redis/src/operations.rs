@@ -13,13 +13,12 @@ impl Inner {
         &self,
         queue: &QueueName,
         id: OperationId,
-        number: u32,
         text: &str,
     ) -> Result<(), BackendError> {
         let queue = self.queue(queue).await?;
         let tag = &queue.shards[0].tag;
         let mut call = NOTE_OPERATION.call(tag, &tag.operations());
-        call.cmd.arg(id.to_string()).arg(number).arg(text);
+        call.cmd.arg(id.to_string()).arg(text);
         self.link.run(call).await?;
         Ok(())
     }

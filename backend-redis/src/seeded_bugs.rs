@@ -248,8 +248,6 @@ const BUGS: &[TextBug] = &[
         &[("if change == 'resume' and it.paused then", "if false then")]),
     bug("lua_types_not_looked_at", "a key of another type is found after the first write", HEAD,
         &[("if type ~= 'none' and", "if false and")]),
-    bug("lua_late_note_counts", "a note of an operation that comes late is believed", NOTE_OPERATION,
-        &[("if tonumber(ARGV[2]) <= number then return 0 end", "")]),
     bug("lua_operation_begins_again", "an operation begins anew whenever it is noted", NOTE_OPERATION, &[("'NX', now", "now")]),
 ];
 

@@ -5,8 +5,8 @@ mod support;
 use backend_redis::RedisBackend;
 use job_conformance::{Harness, KIND, LONG, QUEUE, job, jobs, report};
 use job_core::{
-    Backend as _, DeadReason, Declared, JobState, KindLimits, Limit, MaintainRequest, Operate as _,
-    OperationId, UniqueKey, Verdict, When,
+    Backend as _, DeadReason, Declared, JobState, KindLimits, Limit, MaintainRequest, UniqueKey, Verdict,
+    When,
 };
 use std::sync::Arc;
 use support::server;
@@ -123,23 +123,6 @@ async fn keys_of_another_type_go_to_quarantine() {
         assert_eq!(repaired.quarantined.len(), 1, "{suffix}");
         assert_eq!(server().cli(&["GET", &repaired.quarantined[0]]).trim(), "somebody else's");
         mess.h.enqueue_one(&job()).await;
-    }
-}
-
-#[tokio::test]
-async fn keys_that_few_calls_need_go_to_quarantine() {
-    for suffix in ["s", "op", "opb"] {
-        let mess = Mess::make().await;
-        let key = mess.key(suffix);
-        server().cli(&["SET", &key, "somebody else's"]);
-        let repaired = mess.backend.fsck(&QUEUE, true).await.expect("fsck works");
-        assert_eq!(repaired.quarantined.len(), 1, "{suffix}");
-        assert_eq!(server().cli(&["GET", &repaired.quarantined[0]]).trim(), "somebody else's");
-        mess.backend.note_operation(&QUEUE, OperationId::new(), 0, "a row").await.expect("there is room");
-        assert_eq!(mess.backend.operations(&QUEUE, 1).await.expect("rows are shown").len(), 1);
-        mess.backend.schedules(&QUEUE).await.expect("schedules are shown");
-        let found = mess.backend.fsck(&QUEUE, false).await.expect("fsck works");
-        assert_eq!(found.quarantined, [] as [String; 0]);
     }
 }
 

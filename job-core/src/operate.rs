@@ -147,13 +147,11 @@ pub trait Operate: Backend {
     ) -> Result<bool, BackendError>;
 
     /// Keeps a row about something that was done to many jobs of a queue: made at the first call with this id, its text replaced at
-    /// the next ones with higher numbers; a lower one, or the same again, comes late and changes nothing. The oldest rows go when there are
-    /// more than 1,000; the text means nothing to the store.
+    /// the next ones. The oldest rows go when there are more than 1,000; the text means nothing to the store.
     async fn note_operation(
         &self,
         queue: &QueueName,
         id: OperationId,
-        number: u32,
         text: &str,
     ) -> Result<(), BackendError>;
 

@@ -81,10 +81,9 @@ macro_rules! forward_operate {
                 &self,
                 queue: &::job_core::QueueName,
                 id: ::job_core::OperationId,
-                number: u32,
                 text: &str,
             ) -> Result<(), ::job_core::BackendError> {
-                self.$($field).+.note_operation(queue, id, number, text).await
+                self.$($field).+.note_operation(queue, id, text).await
             }
             async fn operations(
                 &self,

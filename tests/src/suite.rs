@@ -322,8 +322,6 @@ macro_rules! __checks {
             }
             operations {
                 a_row_is_made_once_and_replaced,
-                a_late_note_changes_nothing,
-                rows_stay_while_jobs_come_and_go,
                 rows_are_those_of_a_queue_the_last_first,
                 no_more_rows_are_kept_than_a_thousand,
                 who_replays_and_discards_leaves_a_row,

@@ -280,12 +280,6 @@ pub(super) const BUGS: &[SqlBug] = &[
     ),
     // ---- operations
     bug(
-        "sql_late_note_counts",
-        "a note of an operation that comes late is believed",
-        OPERATIONS,
-        &[("where o.no < excluded.no", "where true")],
-    ),
-    bug(
         "sql_operation_begins_again",
         "an operation begins anew whenever it is noted",
         OPERATIONS,

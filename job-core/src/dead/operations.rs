@@ -114,8 +114,6 @@ pub(super) struct Journal<'a> {
     id: OperationId,
     text: Text,
     noted: Instant,
-    /// Of the next note: one that was given up may reach the store after it.
-    number: u32,
 }
 
 impl<'a> Journal<'a> {
@@ -139,7 +137,7 @@ impl<'a> Journal<'a> {
             skipped: 0,
             gone: 0,
         };
-        let journal = Self { letters, id: OperationId::new(), text, noted: Instant::now(), number: 0 };
+        let journal = Self { letters, id: OperationId::new(), text, noted: Instant::now() };
         journal.note().await?;
         Ok(journal)
     }
@@ -151,7 +149,7 @@ impl<'a> Journal<'a> {
     async fn note_once(&self) -> Result<(), BackendError> {
         let text = serde_json::to_string(&self.text).expect("numbers and texts");
         let DeadLetters { client, queue } = self.letters;
-        client.backend().note_operation(queue, self.id, self.number, &text).await
+        client.backend().note_operation(queue, self.id, &text).await
     }
 
     pub(super) fn count(&mut self, done: u64, skipped: u64, gone: u64) {
@@ -162,14 +160,12 @@ impl<'a> Journal<'a> {
     pub(super) async fn go_on(&mut self) {
         if self.noted.elapsed() >= NOTE_EVERY {
             self.noted = Instant::now();
-            self.number += 1;
             let _ = self.note_once().await;
         }
     }
 
     /// Notes the end. What was done stays done if that fails.
     pub(super) async fn end(mut self, state: OperationState) {
-        self.number += 1;
         self.text.state = if seeded_bug!("operation_never_ends") { OperationState::Running } else { state };
         if let Err(error) = self.note().await {
             tracing::warn!(queue = %self.letters.queue, %error, "the end of an operation could not be noted");

@@ -1,17 +1,17 @@
 //! Rows about what was done to many jobs at once.
 
-use crate::{Harness, KIND, QUEUE, job, jobs, report};
+use crate::{Harness, QUEUE, jobs, report};
 use job_core::{
-    Client, DeadFilter, DeadReason, Discard, NewJob, OperationId, OperationKind, OperationState, QueueName,
-    Replay, Settled, Settlement, Verdict,
+    Client, DeadFilter, DeadReason, Discard, OperationId, OperationKind, OperationState, QueueName, Replay,
+    Verdict,
 };
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 const ELSEWHERE: QueueName = QueueName::from_static("conformance-2");
 
-async fn note(h: &Harness, queue: &QueueName, id: OperationId, number: u32, text: &str) {
-    h.backend.note_operation(queue, id, number, text).await.expect("a note is taken");
+async fn note(h: &Harness, queue: &QueueName, id: OperationId, text: &str) {
+    h.backend.note_operation(queue, id, text).await.expect("a note is taken");
 }
 
 async fn texts(h: &Harness, queue: &QueueName, limit: u32) -> Vec<String> {
@@ -23,40 +23,28 @@ async fn texts(h: &Harness, queue: &QueueName, limit: u32) -> Vec<String> {
 pub async fn a_row_is_made_once_and_replaced(h: &Harness) {
     let id = OperationId::new();
     assert!(texts(h, &QUEUE, 10).await.is_empty());
-    note(h, &QUEUE, id, 0, "first é").await;
+    note(h, &QUEUE, id, "first é").await;
     let first = h.backend.operations(&QUEUE, 10).await.expect("rows are shown").remove(0);
     assert_eq!((first.id, &*first.text), (id, "first é"));
     assert_eq!(first.began, first.updated);
     h.pass(h.unit()).await;
-    note(h, &QUEUE, id, 1, "then\nanother").await;
-    note(h, &QUEUE, id, 1, "then\nanother").await;
+    note(h, &QUEUE, id, "then\nanother").await;
+    note(h, &QUEUE, id, "then\nanother").await;
     let rows = h.backend.operations(&QUEUE, 10).await.expect("rows are shown");
     assert_eq!(rows.len(), 1, "a repeated note is none");
     assert_eq!((rows[0].id, &*rows[0].text, rows[0].began), (id, "then\nanother", first.began));
     assert!(rows[0].updated > first.updated);
 }
 
-/// The call that was given up reaches the store after the next one.
-pub async fn a_late_note_changes_nothing(h: &Harness) {
-    let id = OperationId::new();
-    for (number, text) in [(0, "0 of 9"), (20, "8 of 9"), (3, "2 of 9"), (20, "8 of 9 again")] {
-        h.pass(h.unit() / 10).await;
-        note(h, &QUEUE, id, number, text).await;
-    }
-    assert_eq!(texts(h, &QUEUE, 10).await, ["8 of 9"]);
-    note(h, &QUEUE, id, 21, "ended").await;
-    assert_eq!(texts(h, &QUEUE, 10).await, ["ended"]);
-}
-
 /// Each queue has its own; the one that began last comes first, whatever was noted since.
 pub async fn rows_are_those_of_a_queue_the_last_first(h: &Harness) {
     let ids: Vec<_> = (0..3).map(|_| OperationId::new()).collect();
     for (n, id) in ids.iter().enumerate() {
-        note(h, &QUEUE, *id, 0, &n.to_string()).await;
+        note(h, &QUEUE, *id, &n.to_string()).await;
         h.pass(h.unit() / 10).await;
     }
-    note(h, &QUEUE, ids[0], 1, "0 again").await;
-    note(h, &ELSEWHERE, OperationId::new(), 0, "elsewhere").await;
+    note(h, &QUEUE, ids[0], "0 again").await;
+    note(h, &ELSEWHERE, OperationId::new(), "elsewhere").await;
     assert_eq!(texts(h, &QUEUE, 10).await, ["2", "1", "0 again"]);
     assert_eq!(texts(h, &QUEUE, 2).await, ["2", "1"]);
     assert!(texts(h, &QUEUE, 0).await.is_empty());
@@ -66,32 +54,14 @@ pub async fn rows_are_those_of_a_queue_the_last_first(h: &Harness) {
 /// The oldest go.
 pub async fn no_more_rows_are_kept_than_a_thousand(h: &Harness) {
     let oldest = OperationId::new();
-    note(h, &QUEUE, oldest, 0, "oldest").await;
+    note(h, &QUEUE, oldest, "oldest").await;
     h.pass(h.unit() / 10).await;
     for n in 0..1_000 {
-        note(h, &QUEUE, OperationId::new(), 0, &n.to_string()).await;
+        note(h, &QUEUE, OperationId::new(), &n.to_string()).await;
     }
     let rows = h.backend.operations(&QUEUE, 2_000).await.expect("rows are shown");
     assert_eq!(rows.len(), 1_000);
     assert!(rows.iter().all(|row| row.id != oldest));
-}
-
-/// Whatever the store notes of other things in the meantime: here a job on its way to another queue.
-pub async fn rows_stay_while_jobs_come_and_go(h: &Harness) {
-    note(h, &QUEUE, OperationId::new(), 0, "a row").await;
-    h.enqueue_one(&job()).await;
-    let hold = h.take(1).jobs().await.remove(0).hold;
-    let follow_up = NewJob::new(KIND, ELSEWHERE, "{}");
-    let settlement = Settlement { hold, verdict: Verdict::Complete, follow_ups: vec![follow_up.clone()] };
-    assert_eq!(h.settle_all(&[settlement]).await, [Settled::Applied]);
-    h.until("the follow-up", || async {
-        let maintained = h.maintain().await;
-        assert_eq!(maintained.repaired, 0);
-        h.find(follow_up.id).await
-    })
-    .await;
-    h.maintain().await;
-    assert_eq!(texts(h, &QUEUE, 10).await, ["a row"]);
 }
 
 /// Who, what and how many: for a replay, one that is stopped, and a discard. What changes nothing leaves nothing.

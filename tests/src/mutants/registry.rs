@@ -99,7 +99,6 @@ const IN_CODE: &[Bug] = &[
     bug("room_not_looked_for", "job-core/src/runtime/core.rs", "what ends while a claim is under way lets no other start under a limit"),
     bug("drain_does_not_wait", "job-core/src/drain.rs", "a drain ends while jobs run"),
     bug("operation_never_ends", "job-core/src/dead/operations.rs", "the row of a replay says for ever that it goes on"),
-    bug("memory_late_note_counts", "backend-memory/src/operations.rs", "a note of an operation that comes late is believed"),
     bug("memory_operation_twice", "backend-memory/src/operations.rs", "each note of an operation makes a row"),
     bug("claims_before_limits", "job-core/src/runtime/declaration.rs", "jobs are claimed before the store knows their limits"),
     bug("breaker_never_opens", "job-core/src/runtime/breakers.rs", "failures in a row close no limit"),

@@ -71,10 +71,9 @@ impl Operate for Broken {
         &self,
         queue: &QueueName,
         id: OperationId,
-        number: u32,
         text: &str,
     ) -> Result<(), BackendError> {
-        self.inner.note_operation(queue, id, number, text).await
+        self.inner.note_operation(queue, id, text).await
     }
     async fn operations(&self, queue: &QueueName, limit: u32) -> Result<Vec<OperationEntry>, BackendError> {
         self.inner.operations(queue, limit).await

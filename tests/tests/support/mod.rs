@@ -324,10 +324,9 @@ impl Operate for Faulty {
         &self,
         queue: &QueueName,
         id: OperationId,
-        number: u32,
         text: &str,
     ) -> Result<(), BackendError> {
-        self.call("note_operation", self.inner.note_operation(queue, id, number, text)).await
+        self.call("note_operation", self.inner.note_operation(queue, id, text)).await
     }
     async fn operations(&self, queue: &QueueName, limit: u32) -> Result<Vec<OperationEntry>, BackendError> {
         self.inner.operations(queue, limit).await

@@ -257,7 +257,6 @@ impl Operate for Shelf {
         &self,
         _: &QueueName,
         _: crate::OperationId,
-        _: u32,
         _: &str,
     ) -> Result<(), BackendError> {
         unreachable!("nobody replays")
