@@ -1,8 +1,8 @@
 //! What others do while jobs are replayed or discarded, and how long that is remembered.
 
-use crate::support::{Fault, Faulty, QUEUE};
+use crate::support::{Fault, Faulty};
 use backend_memory::MemoryBackend;
-use job_conformance::{Harness, jobs, report};
+use job_conformance::{Harness, QUEUE, jobs, report};
 use job_core::{
     Client, DeadFilter, DeadLetters, DeadReason, Discard, Hold, JobId, Operate, OperationState, Replay,
     Verdict,
