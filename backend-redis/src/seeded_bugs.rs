@@ -249,10 +249,12 @@ const BUGS: &[TextBug] = &[
         &[("tonumber(stored) >= ", "tonumber(stored) > ")]),
     bug("lua_old_operations_stay", "old rows of operations stay", NOTE_OPERATION,
         &[("forget(redis.call('ZRANGEBYSCORE', began, '-inf', '(' .. whole(now - tonumber(ARGV[3]))))\n", "")]),
+    bug("lua_all_operations_stay", "any number of rows of operations is kept", NOTE_OPERATION,
+        &[("forget(redis.call('ZRANGE', began, 0, -1001))\n", "")]),
     bug("lua_operations_go_at_any_note", "every note of an operation removes old rows", NOTE_OPERATION,
         &[("== 0 then return 1 end", "== 2 then return 1 end")]),
     bug("lua_full_server_discards_nothing", "a full server takes no word of a discard, and so nothing is discarded", NOTE_OPERATION,
-        &[("write_even_if_full()\n", "")]),
+        &[("write_even_if_full()\nredis.call('HSET', rows", "redis.call('HSET', rows")]),
     bug("lua_operation_half_there", "a row about an operation that no list shows is not mended", FSCK_OPERATIONS,
         &[("redis.call('ZADD', began, noted, ARGV[i])", "local _ = noted")]),
 ];

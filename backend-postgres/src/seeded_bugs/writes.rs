@@ -301,7 +301,16 @@ pub(super) const BUGS: &[SqlBug] = &[
         "sql_old_operations_stay",
         "old rows of operations stay",
         OPERATIONS,
-        &[("least(p_kept_us, 3155760000000000) * interval '1 microsecond'", "interval '100 years'")],
+        &[(
+            "now - least(p_kept_us, 3155760000000000) * interval '1 microsecond'",
+            "now - interval '100 years'",
+        )],
+    ),
+    bug(
+        "sql_all_operations_stay",
+        "any number of rows of operations is kept",
+        OPERATIONS,
+        &[("offset 999 limit 1", "offset 9999 limit 1")],
     ),
     bug(
         "sql_operations_go_at_any_note",

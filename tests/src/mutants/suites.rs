@@ -61,11 +61,13 @@ pub enum Suite {
     RedisFsck,
     /// Lines and limits on Redis.
     RedisLines,
+    /// Servers that are full, or do other things that a server should not.
+    RedisFaults,
 }
 
 impl Suite {
     /// Every suite.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::Core,
         Self::Runtime,
         Self::Shutdown,
@@ -91,6 +93,7 @@ impl Suite {
         Self::Redis,
         Self::RedisFsck,
         Self::RedisLines,
+        Self::RedisFaults,
     ];
 
     /// Its name in the matrix: the package and the test program.
@@ -122,6 +125,7 @@ impl Suite {
             Self::Redis => "backend-redis/conformance",
             Self::RedisFsck => "backend-redis/fsck",
             Self::RedisLines => "backend-redis/lines",
+            Self::RedisFaults => "backend-redis/faults",
         }
     }
 
@@ -151,7 +155,12 @@ impl Suite {
             | Self::Lines
             | Self::Redis
             | Self::RedisLines => 60,
-            Self::MemoryModel | Self::Complete | Self::Server | Self::Stress | Self::Postgres => 120,
+            Self::MemoryModel
+            | Self::Complete
+            | Self::Server
+            | Self::Stress
+            | Self::Postgres
+            | Self::RedisFaults => 120,
         })
     }
 }
