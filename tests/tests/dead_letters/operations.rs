@@ -37,7 +37,7 @@ impl Scene {
         let h = Harness::paused(Arc::clone(&store));
         h.enqueue(&jobs(count)).await;
         let held: Vec<_> =
-            h.take(u32::try_from(count).unwrap()).jobs().await.into_iter().map(|j| j.hold).collect();
+            h.take(u32::try_from(count).expect("few")).jobs().await.into_iter().map(|j| j.hold).collect();
         for hold in &held[..dead] {
             bury(&h, *hold).await;
         }
