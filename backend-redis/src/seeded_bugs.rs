@@ -255,6 +255,8 @@ const BUGS: &[TextBug] = &[
         &[("== 0 then return 1 end", "== 2 then return 1 end")]),
     bug("lua_full_server_discards_nothing", "a full server takes no word of a discard, and so nothing is discarded", NOTE_OPERATION,
         &[("write_even_if_full()\nredis.call('HSET', rows", "redis.call('HSET', rows")]),
+    bug("lua_operation_texts_stay", "the text of a row of an operation stays when the row goes", NOTE_OPERATION,
+        &[("  many('HDEL', rows, ids)\n", "")]),
     bug("lua_operation_half_there", "a row about an operation that no list shows is not mended", FSCK_OPERATIONS,
         &[("redis.call('ZADD', began, noted, ARGV[i])", "local _ = noted")]),
 ];

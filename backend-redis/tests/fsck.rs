@@ -90,6 +90,13 @@ async fn rows_stand_in_nobodys_way() {
     assert_eq!(server().cli(&["HLEN", &mess.key("o")]).trim(), "0", "nothing waits in the outbox");
     let done = mess.backend.maintain(&QUEUE, &MaintainRequest::default()).await.expect("maintain works");
     assert_eq!((done.repaired, operations(&mess).await.len()), (0, 3));
+    // Those that go leave nothing.
+    mess.h.pass(Duration::from_millis(2)).await;
+    let last = OperationNote { id: OperationId::new(), number: 1, kept: Duration::ZERO, text: String::new() };
+    mess.backend.note_operation(&QUEUE, &last).await.expect("a note is taken");
+    assert_eq!(operations(&mess).await, [last.id]);
+    let found = mess.backend.fsck(&QUEUE, true).await.expect("fsck works");
+    assert!(found.is_clean(), "{found:?}");
 }
 
 #[tokio::test]

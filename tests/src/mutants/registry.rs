@@ -103,6 +103,7 @@ const IN_CODE: &[Bug] = &[
     bug("replay_of_nothing_noted", "job-core/src/dead/sweep.rs", "a replay that finds nothing leaves a row"),
     bug("replay_ends_when_counted", "job-core/src/dead/sweep.rs", "a death that is seen late takes the place of a job that was counted"),
     bug("replay_believes_old_pages", "job-core/src/dead/sweep.rs", "a replay believes what it read long ago"),
+    bug("replayed_and_not_counted", "job-core/src/dead/sweep.rs", "jobs that a call has replayed are not counted if the next call fails"),
     bug("dead_jobs_named_twice", "job-core/src/dead/filter.rs", "a job that is given twice is counted twice"),
     bug("discard_takes_what_dies", "job-core/src/dead/discard.rs", "a job that dies while a discard runs goes with the others"),
     bug("discard_misses_nobody", "job-core/src/dead/discard.rs", "the row of a discard does not say how many were gone"),

@@ -2,10 +2,10 @@
 
 use crate::support::{Fault, Faulty};
 use backend_memory::MemoryBackend;
-use job_conformance::{Harness, QUEUE, jobs, report};
+use job_conformance::{Harness, QUEUE, job, jobs, report};
 use job_core::{
-    Client, DeadFilter, DeadLetters, DeadReason, Discard, Hold, JobId, Operate, OperationState, Replay,
-    Verdict,
+    Client, DeadFilter, DeadLetters, DeadReason, Discard, ErrorKind, Hold, JobId, Operate, OperationState,
+    Replay, UniqueKey, Verdict,
 };
 use std::pin::pin;
 use std::sync::Arc;
@@ -143,4 +143,27 @@ async fn a_replay_looks_again_at_what_it_read_long_ago() {
     assert!(beside.is_cancelled());
     assert_eq!((report.matched, report.replayed, report.gone), (3, 2, 1));
     assert_eq!(scene.dead().await, [first], "it has died again since");
+}
+
+/// Of some of the others nothing is known: the store is away when it is asked why they stay dead.
+#[tokio::test]
+async fn a_replay_that_fails_counts_what_it_has_done() {
+    let scene = Scene::make(0, 0).await;
+    let mut new = jobs(4);
+    let key = UniqueKey { scope: "s".into(), key: "k".into() };
+    new[0].unique = Some(key.clone());
+    scene.h.enqueue(&new).await;
+    for job in scene.h.take(4).jobs().await {
+        bury(&scene.h, job.hold).await;
+    }
+    let mut rival = job();
+    rival.unique = Some(key);
+    scene.h.enqueue_one(&rival).await;
+    let refused = || Fault::NotApplied(ErrorKind::Permanent);
+    let letters = scene.beside("get", refused);
+    let error = letters.replay(&Replay::matching(DeadFilter::all())).await.expect_err("the store is away");
+    assert_eq!((error.report.matched, error.report.replayed, error.report.left), (4, 3, 1));
+    let row = letters.operations(10).await.expect("rows are shown").remove(0);
+    assert_eq!((row.state, row.matched, row.done), (OperationState::Failed, 4, 3));
+    assert_eq!(scene.dead().await, [new[0].id]);
 }
