@@ -10,7 +10,7 @@ use job_core::{
     ClaimRequest, Declared, DurabilityClass, Effect, Enqueued, ErrorKind, Extended, FireRequest, Fired,
     Gauges, Hold, JobId, JobRecord, Kind, LeaseId, LeaseStatus, LimitName, LimitRecord, LimitRule,
     LineRecord, ListFilter, MaintainRequest, Maintained, NewJob, NoteEdit, Notes, Operate, OperationEntry,
-    OperationId, Page, QueueName, QueueStats, RaisedAlert, ScheduleChange, ScheduleDef, ScheduleName,
+    OperationNote, Page, QueueName, QueueStats, RaisedAlert, ScheduleChange, ScheduleDef, ScheduleName,
     Schedules, Settled, Settlement,
 };
 use std::fmt;
@@ -341,13 +341,8 @@ impl Operate for MemoryBackend {
         Ok(self.state().change_schedule(queue, name, change))
     }
 
-    async fn note_operation(
-        &self,
-        queue: &QueueName,
-        id: OperationId,
-        text: &str,
-    ) -> Result<(), BackendError> {
-        self.state().note_operation(queue, id, text);
+    async fn note_operation(&self, queue: &QueueName, note: &OperationNote) -> Result<(), BackendError> {
+        self.state().note_operation(queue, note);
         Ok(())
     }
 

@@ -1,23 +1,32 @@
 //! What was done to many jobs at once.
 
 use crate::state::State;
-use job_core::{OperationEntry, OperationId, QueueName, seeded_bug};
+use job_core::{OperationEntry, OperationNote, QueueName, seeded_bug};
 
 /// The most rows of a queue.
 const MOST: usize = 1_000;
 
 impl State {
-    pub(crate) fn note_operation(&mut self, queue: &QueueName, id: OperationId, text: &str) {
+    pub(crate) fn note_operation(&mut self, queue: &QueueName, note: &OperationNote) {
         let now = self.wall_now(self.clock.now());
+        let OperationNote { id, number, kept, ref text } = *note;
         let rows = &mut self.queue_mut(queue).operations;
-        match rows.iter_mut().find(|row| row.id == id) {
-            Some(row) if !seeded_bug!("memory_operation_twice") => {
-                row.updated = now;
+        if let Some(row) = rows.iter_mut().find(|row| row.id == id)
+            && !seeded_bug!("memory_operation_twice")
+        {
+            if number > row.number || seeded_bug!("memory_late_operation_note") {
+                (row.number, row.updated) = (number, now);
                 text.clone_into(&mut row.text);
             }
-            _ => rows.push_back(OperationEntry { id, began: now, updated: now, text: text.to_owned() }),
+            return;
         }
-        if rows.len() > MOST {
+        rows.push_back(OperationEntry { id, number, began: now, updated: now, text: text.clone() });
+        let is_old = |row: &OperationEntry| {
+            now.duration_since(row.began).unsigned_abs() > kept && !seeded_bug!("memory_old_operations_stay")
+        };
+        while (rows.len() > MOST && !seeded_bug!("memory_all_operations_stay"))
+            || rows.front().is_some_and(is_old)
+        {
             rows.pop_front();
         }
     }

@@ -1,1 +1,1 @@
-select {schema}.note_operation($1, $2, $3)
+select {schema}.note_operation($1, $2, $3, $4, $5)

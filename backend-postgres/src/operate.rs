@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use job_core::{
     AlertReport, Amendment, AttemptError, BackendError, BatchId, BatchRecord, Cancelled, Cursor, DeadReason,
     ErrorKind, Gauges, JobId, JobRecord, JobState, Kind, KindGauge, LimitName, LimitRecord, LimitRule,
-    LineRecord, ListFilter, Operate, OperationEntry, OperationId, Page, Priority, QueueName, QueueStats,
+    LineRecord, ListFilter, Operate, OperationEntry, OperationNote, Page, Priority, QueueName, QueueStats,
     RaisedAlert, ScheduleChange, ScheduleName,
 };
 use sqlx::postgres::PgRow;
@@ -142,13 +142,8 @@ impl Operate for PostgresBackend {
         self.inner().change_schedule(queue, name, change).await
     }
 
-    async fn note_operation(
-        &self,
-        queue: &QueueName,
-        id: OperationId,
-        text: &str,
-    ) -> Result<(), BackendError> {
-        self.inner().note_operation(queue, id, text).await
+    async fn note_operation(&self, queue: &QueueName, note: &OperationNote) -> Result<(), BackendError> {
+        self.inner().note_operation(queue, note).await
     }
 
     async fn operations(&self, queue: &QueueName, limit: u32) -> Result<Vec<OperationEntry>, BackendError> {

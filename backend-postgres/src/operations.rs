@@ -2,23 +2,20 @@
 
 use crate::backend::Inner;
 use crate::call::Reply;
+use crate::enqueue::micros;
 use crate::schedules::instant;
 use crate::schema::Statements;
 use jiff::Timestamp;
-use job_core::{BackendError, OperationEntry, OperationId, QueueName};
+use job_core::{BackendError, OperationEntry, OperationId, OperationNote, QueueName};
 use sqlx::{PgConnection, Row};
-use uuid::Uuid;
 
 impl Inner {
     pub(crate) async fn note_operation(
         &self,
         queue: &QueueName,
-        id: OperationId,
-        text: &str,
+        note: &OperationNote,
     ) -> Result<(), BackendError> {
-        self.calls
-            .run("note operation", (queue.as_str().to_owned(), id.as_uuid(), text.to_owned()), note)
-            .await
+        self.calls.run("note operation", (queue.as_str().to_owned(), note.clone()), write).await
     }
 
     pub(crate) async fn operations(
@@ -30,14 +27,15 @@ impl Inner {
     }
 }
 
-fn note<'c>(
-    (queue, id, text): &'c (String, Uuid, String),
+fn write<'c>(
+    (queue, note): &'c (String, OperationNote),
     statements: &'c Statements,
     connection: &'c mut PgConnection,
 ) -> Reply<'c, ()> {
     Box::pin(async move {
-        let query = sqlx::query(statements.note_operation.clone()).bind(queue).bind(id).bind(text);
-        query.execute(connection).await?;
+        let number = i64::try_from(note.number).unwrap_or(i64::MAX);
+        let query = sqlx::query(statements.note_operation.clone()).bind(queue).bind(note.id.as_uuid());
+        query.bind(number).bind(micros(note.kept)).bind(&note.text).execute(connection).await?;
         Ok(())
     })
 }
@@ -56,7 +54,8 @@ fn read<'c>(
                 id: OperationId::from_uuid(row.try_get(0)?),
                 began: at(row.try_get(1)?),
                 updated: at(row.try_get(2)?),
-                text: row.try_get(3)?,
+                number: row.try_get::<i64, _>(3)?.unsigned_abs(),
+                text: row.try_get(4)?,
             })
         };
         rows.iter().map(read).collect()

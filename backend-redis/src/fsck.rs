@@ -33,6 +33,9 @@ pub struct FsckReport {
     pub leases: u64,
     /// What lines knew of their jobs that was not so. Mended, it is.
     pub lines: u64,
+    /// Rows about what was done to many jobs that no list showed, or of which nothing but their place in it was left. Mended, they are
+    /// shown, or gone.
+    pub operations: u64,
     /// Keys of another type than ours. Mended, they have been renamed to these names, out of the way.
     pub quarantined: Vec<String>,
 }
@@ -67,13 +70,15 @@ impl RedisBackend {
         if !repair && !report.quarantined.is_empty() {
             return Ok(report);
         }
-        for shard in &inner.queue_unread(queue).await?.shards {
+        let queue = inner.queue_unread(queue).await?;
+        for shard in &queue.shards {
             if repair {
                 inner.number_kinds_again(shard).await?;
             }
             inner.learn_kinds(shard).await?;
             inner.fsck_shard(shard, repair, &mut report).await?;
         }
+        inner.fsck_operations(&queue.shards[0], repair, &mut report).await?;
         Ok(report)
     }
 }
@@ -276,8 +281,7 @@ impl Inner {
         repair: bool,
         report: &mut FsckReport,
     ) -> Result<(), BackendError> {
-        let mut keys: Vec<(String, &str)> =
-            shard.tag.typed_head().map(|(key, kind)| (key.to_owned(), kind)).collect();
+        let mut keys: Vec<(String, &str)> = shard.tag.typed().collect();
         // The kinds may have to be renamed themselves.
         if self.is_type(shard.tag.key(Part::Kinds), "hash").await? {
             self.learn_kinds(shard).await?;

@@ -1,6 +1,6 @@
 //! Names of keys. All keys of a shard of a queue share one hash tag, so that a script may touch them together.
 
-use job_core::{BatchId, Kind, LeaseId, LimitName, QueueName};
+use job_core::{BatchId, Kind, LeaseId, LimitName, QueueName, seeded_bug};
 use redis::{Cmd, RedisWrite, ToRedisArgs};
 use uuid::Uuid;
 
@@ -28,6 +28,9 @@ const HEAD: [(&str, &str); 21] = [
     ("lw", "zset"),
     ("lo", "zset"),
 ];
+
+/// Keys of the first shard that few scripts need, and their types.
+const RARE: [(&str, &str); 3] = [("s", "hash"), ("op", "hash"), ("ob", "zset")];
 
 /// One shard of a queue: where its keys are.
 #[derive(Debug, Clone)]
@@ -99,9 +102,10 @@ impl Tag {
         &self.head
     }
 
-    /// The same with their types.
-    pub(crate) fn typed_head(&self) -> impl Iterator<Item = (&str, &'static str)> {
-        self.head.iter().map(String::as_str).zip(HEAD.map(|(_, kind)| kind))
+    /// Every key that a shard can have but its lanes and leases, and their types.
+    pub(crate) fn typed(&self) -> impl Iterator<Item = (String, &'static str)> {
+        let rare: &[_] = if seeded_bug!("redis_rare_keys_unknown") { &[] } else { &RARE };
+        HEAD.iter().chain(rare).map(|(suffix, kind)| (format!("{}{suffix}", self.text), *kind))
     }
 
     /// What all keys of the shard begin with.
@@ -123,12 +127,23 @@ impl Tag {
 
     /// The schedules of a queue, in its first shard.
     pub(crate) fn schedules(&self) -> String {
-        format!("{}s", self.text)
+        self.rare(0)
+    }
+
+    fn rare(&self, at: usize) -> String {
+        format!("{}{}", self.text, RARE[at].0)
     }
 
     /// What was done to many jobs of a queue, and when each began; in its first shard.
     pub(crate) fn operations(&self) -> [String; 2] {
-        [format!("{}o", self.text), format!("{}ob", self.text)]
+        [
+            if seeded_bug!("redis_operations_in_outbox") {
+                self.key(Part::Outbox).to_owned()
+            } else {
+                self.rare(1)
+            },
+            self.rare(2),
+        ]
     }
 
     /// Of an idempotency key.
@@ -154,4 +169,17 @@ impl ToRedisArgs for Raw<'_> {
 /// Adds the bytes of an id.
 pub(crate) fn add_id(cmd: &mut Cmd, id: Uuid) {
     cmd.arg(Raw(id.as_bytes()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn no_name_is_given_twice() {
+        let tag = Tag::new("p", &QueueName::from_static("q"), 0);
+        let names: HashSet<_> = tag.typed().map(|(name, _)| name).collect();
+        assert_eq!(names.len(), HEAD.len() + RARE.len());
+    }
 }

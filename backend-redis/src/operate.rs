@@ -16,7 +16,7 @@ use futures_util::future::try_join_all;
 use job_core::{
     AlertReport, Amendment, AttemptError, BackendError, BatchId, BatchRecord, Cancelled, DeadReason,
     ErrorKind, Gauges, JobId, JobRecord, JobState, Kind, LimitName, LimitRecord, LimitRule, LineRecord,
-    ListFilter, Operate, OperationEntry, OperationId, Page, QueueName, QueueStats, RaisedAlert,
+    ListFilter, Operate, OperationEntry, OperationNote, Page, QueueName, QueueStats, RaisedAlert,
     ScheduleChange, ScheduleName, WorkerId,
 };
 use redis::{Cmd, Value};
@@ -172,13 +172,8 @@ impl Operate for RedisBackend {
         self.inner().change_schedule(queue, name, change).await
     }
 
-    async fn note_operation(
-        &self,
-        queue: &QueueName,
-        id: OperationId,
-        text: &str,
-    ) -> Result<(), BackendError> {
-        self.inner().note_operation(queue, id, text).await
+    async fn note_operation(&self, queue: &QueueName, note: &OperationNote) -> Result<(), BackendError> {
+        self.inner().note_operation(queue, note).await
     }
     async fn operations(&self, queue: &QueueName, limit: u32) -> Result<Vec<OperationEntry>, BackendError> {
         self.inner().operations(queue, limit).await

@@ -72,6 +72,7 @@ scripts! {
     SCHEDULES = "schedules", "schedules.lua", [SCHEDULES_LIB];
     NOTE_OPERATION = "note operation", "note_operation.lua", [];
     OPERATIONS = "operations", "operations.lua", [];
+    FSCK_OPERATIONS = "fsck", "fsck_operations.lua", [];
     CHANGE_SCHEDULE = "change schedule", "change_schedule.lua", [SCHEDULES_LIB];
     PAUSE = "pause", "pause.lua", [];
     PAUSE_KIND = "pause", "pause_kind.lua", [];

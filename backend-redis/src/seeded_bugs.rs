@@ -31,6 +31,7 @@ const NOTES: &str = "backend-redis/scripts/lib/notes.lua";
 const FIRE: &str = "backend-redis/scripts/fire.lua";
 const PUT_SCHEDULES: &str = "backend-redis/scripts/put_schedules.lua";
 const NOTE_OPERATION: &str = "backend-redis/scripts/note_operation.lua";
+const FSCK_OPERATIONS: &str = "backend-redis/scripts/fsck_operations.lua";
 const CHANGE_SCHEDULE: &str = "backend-redis/scripts/change_schedule.lua";
 const SAVE: &str = "backend-redis/scripts/save.lua";
 
@@ -248,7 +249,23 @@ const BUGS: &[TextBug] = &[
         &[("if change == 'resume' and it.paused then", "if false then")]),
     bug("lua_types_not_looked_at", "a key of another type is found after the first write", HEAD,
         &[("if type ~= 'none' and", "if false and")]),
-    bug("lua_operation_begins_again", "an operation begins anew whenever it is noted", NOTE_OPERATION, &[("'NX', now", "now")]),
+    bug("lua_operation_begins_again", "an operation begins anew whenever it is noted", NOTE_OPERATION, &[("'NX', whole", "whole")]),
+    bug("lua_late_operation_note", "a note of an operation that comes late replaces a newer one", NOTE_OPERATION,
+        &[("if stored and", "if false and")]),
+    bug("lua_operation_note_again", "a note of an operation with the number of the last one replaces it", NOTE_OPERATION,
+        &[("tonumber(stored) >= ", "tonumber(stored) > ")]),
+    bug("lua_old_operations_stay", "old rows of operations stay", NOTE_OPERATION,
+        &[("forget(redis.call('ZRANGEBYSCORE', began, '-inf', '(' .. whole(now - tonumber(ARGV[3]))))\n", "")]),
+    bug("lua_all_operations_stay", "any number of rows of operations is kept", NOTE_OPERATION,
+        &[("forget(redis.call('ZRANGE', began, 0, -1001))\n", "")]),
+    bug("lua_operations_go_at_any_note", "every note of an operation removes old rows", NOTE_OPERATION,
+        &[("== 0 then return 1 end", "== 2 then return 1 end")]),
+    bug("lua_full_server_discards_nothing", "a full server takes no word of a discard, and so nothing is discarded", NOTE_OPERATION,
+        &[("write_even_if_full()\nredis.call('HSET', rows", "redis.call('HSET', rows")]),
+    bug("lua_operation_texts_stay", "the text of a row of an operation stays when the row goes", NOTE_OPERATION,
+        &[("  many('HDEL', rows, ids)\n", "")]),
+    bug("lua_operation_half_there", "a row about an operation that no list shows is not mended", FSCK_OPERATIONS,
+        &[("redis.call('ZADD', began, noted, ARGV[i])", "local _ = noted")]),
 ];
 
 #[cfg(test)]

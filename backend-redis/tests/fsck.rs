@@ -5,10 +5,11 @@ mod support;
 use backend_redis::RedisBackend;
 use job_conformance::{Harness, KIND, LONG, QUEUE, job, jobs, report};
 use job_core::{
-    Backend as _, DeadReason, Declared, JobState, KindLimits, Limit, MaintainRequest, UniqueKey, Verdict,
-    When,
+    Backend as _, BackendError, DeadReason, Declared, JobState, KindLimits, Limit, MaintainRequest,
+    Operate as _, OperationId, OperationNote, ScheduleDef, ScheduleName, UniqueKey, Verdict, When,
 };
 use std::sync::Arc;
+use std::time::Duration;
 use support::server;
 use support::store::Store;
 
@@ -54,6 +55,99 @@ async fn a_sound_queue_is_clean() {
     let found = mess.backend.fsck(&QUEUE, true).await.expect("fsck works");
     assert!(found.is_clean(), "{found:?}");
     assert_eq!((found.jobs, mess.states().await), (6, before));
+}
+
+/// A schedule, and rows about what was done to many jobs.
+async fn with_rows(mess: &Mess) -> Vec<OperationId> {
+    let name = ScheduleName::new("nightly").expect("a good name");
+    let schedule = ScheduleDef { name, definition: "d".into(), job: "j".into() };
+    mess.backend.put_schedules(&QUEUE, &[schedule]).await.expect("schedules are put");
+    let mut ids = Vec::new();
+    for n in 0..3 {
+        ids.push(OperationId::new());
+        note(mess, ids[n]).await.expect("a note is taken");
+        mess.h.pass(Duration::from_millis(2)).await;
+    }
+    ids
+}
+
+async fn note(mess: &Mess, id: OperationId) -> Result<(), BackendError> {
+    let note = OperationNote { id, number: 1, kept: LONG, text: "text".into() };
+    mess.backend.note_operation(&QUEUE, &note).await
+}
+
+async fn operations(mess: &Mess) -> Vec<OperationId> {
+    let rows = mess.backend.operations(&QUEUE, 10).await.expect("rows are shown");
+    rows.into_iter().map(|row| row.id).collect()
+}
+
+#[tokio::test]
+async fn rows_stand_in_nobodys_way() {
+    let mess = Mess::make().await;
+    with_rows(&mess).await;
+    let found = mess.backend.fsck(&QUEUE, true).await.expect("fsck works");
+    assert!(found.is_clean(), "{found:?}");
+    assert_eq!(server().cli(&["HLEN", &mess.key("o")]).trim(), "0", "nothing waits in the outbox");
+    let done = mess.backend.maintain(&QUEUE, &MaintainRequest::default()).await.expect("maintain works");
+    assert_eq!((done.repaired, operations(&mess).await.len()), (0, 3));
+    // Those that go leave nothing.
+    mess.h.pass(Duration::from_millis(2)).await;
+    let last = OperationNote { id: OperationId::new(), number: 1, kept: Duration::ZERO, text: String::new() };
+    mess.backend.note_operation(&QUEUE, &last).await.expect("a note is taken");
+    assert_eq!(operations(&mess).await, [last.id]);
+    let found = mess.backend.fsck(&QUEUE, true).await.expect("fsck works");
+    assert!(found.is_clean(), "{found:?}");
+}
+
+#[tokio::test]
+async fn rows_that_are_half_there_are_shown_or_go() {
+    for (command, suffix, wrong, left) in
+        [("HDEL", "op", 1, 2), ("ZREM", "ob", 1, 3), ("DEL", "op", 3, 0), ("DEL", "ob", 3, 3)]
+    {
+        let mess = Mess::make().await;
+        let mut ids = with_rows(&mess).await;
+        let first = ids[0].to_string();
+        let words = [command, &mess.key(suffix), &first];
+        server().cli(if command == "DEL" { &words[..2] } else { &words });
+        let found = mess.backend.fsck(&QUEUE, false).await.expect("fsck works");
+        assert_eq!((found.operations, found.is_clean()), (wrong, false), "{command} {suffix}");
+        let repaired = mess.backend.fsck(&QUEUE, true).await.expect("fsck works");
+        assert_eq!(repaired.operations, wrong, "{command} {suffix}");
+        let again = mess.backend.fsck(&QUEUE, true).await.expect("fsck works");
+        assert!(again.is_clean(), "{command} {suffix}: {again:?}");
+        ids.reverse();
+        ids.truncate(left);
+        assert_eq!(operations(&mess).await, ids, "{command} {suffix}");
+    }
+}
+
+/// They are in no script's way but their own.
+#[tokio::test]
+async fn rare_keys_of_another_type_go_to_quarantine() {
+    for suffix in ["s", "op", "ob"] {
+        let mess = Mess::make().await;
+        with_rows(&mess).await;
+        let key = mess.key(suffix);
+        server().cli(&["DEL", &key]);
+        server().cli(&["SET", &key, "somebody else's"]);
+        let refused = match suffix {
+            "s" => mess.backend.schedules(&QUEUE).await.map(drop),
+            _ => note(&mess, OperationId::new()).await,
+        };
+        let refused = refused.expect_err("a script looks first").to_string();
+        assert!(refused.contains(&key), "{refused}");
+        let found = mess.backend.fsck(&QUEUE, false).await.expect("fsck works");
+        assert_eq!(found.quarantined, std::slice::from_ref(&key));
+        let repaired = mess.backend.fsck(&QUEUE, true).await.expect("fsck works");
+        assert_eq!(repaired.quarantined.len(), 1, "{suffix}");
+        assert_eq!(server().cli(&["GET", &repaired.quarantined[0]]).trim(), "somebody else's");
+        let again = mess.backend.fsck(&QUEUE, true).await.expect("fsck works");
+        assert!(again.is_clean(), "{suffix}: {again:?}");
+        let id = OperationId::new();
+        note(&mess, id).await.expect("a note is taken again");
+        assert_eq!(operations(&mess).await[0], id);
+        assert!(mess.backend.schedules(&QUEUE).await.is_ok());
+    }
 }
 
 #[tokio::test]

@@ -82,7 +82,7 @@ pub use names::{InvalidName, Kind, QueueName, ScheduleName};
 pub use new_job::{Headers, NewJob, Priority, When};
 pub use note::{Note, NoteEdit, Notes};
 pub use operate::{AttemptError, Cancelled, IntoBackend, JobRecord, JobState, Operate, QueueStats};
-pub use operation::OperationEntry;
+pub use operation::{OperationEntry, OperationNote};
 pub use outcome::{Action, IntoJobError, JobError, JobResult, NotSent, Permanent, ResultExt};
 pub use own_thread::OwnThread;
 pub use registry::Registration;

@@ -10,10 +10,10 @@ use crate::limits::{LimitName, LimitRecord, LimitRule, LineRecord};
 use crate::listing::{ListFilter, Page};
 use crate::new_job::{Headers, Priority};
 use crate::note::Note;
-use crate::operation::OperationEntry;
+use crate::operation::{OperationEntry, OperationNote};
 use crate::schedule::ScheduleChange;
 use crate::verdict::DeadReason;
-use crate::{BatchId, JobId, Kind, OperationId, QueueName, ScheduleName, WorkerId};
+use crate::{BatchId, JobId, Kind, QueueName, ScheduleName, WorkerId};
 use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -147,13 +147,10 @@ pub trait Operate: Backend {
     ) -> Result<bool, BackendError>;
 
     /// Keeps a row about something that was done to many jobs of a queue: made at the first call with this id, its text replaced at
-    /// the next ones. The oldest rows go when there are more than 1,000; the text means nothing to the store.
-    async fn note_operation(
-        &self,
-        queue: &QueueName,
-        id: OperationId,
-        text: &str,
-    ) -> Result<(), BackendError>;
+    /// the next ones. A note whose number is not above that of the row comes late, or again, and changes nothing. When a row is
+    /// made, and only then, those go that began longer ago, by the store's clock, than its note says, and the oldest if there are
+    /// more than 1,000. The text means nothing to the store.
+    async fn note_operation(&self, queue: &QueueName, note: &OperationNote) -> Result<(), BackendError>;
 
     /// These rows, the one that began last first.
     async fn operations(&self, queue: &QueueName, limit: u32) -> Result<Vec<OperationEntry>, BackendError>;

@@ -80,10 +80,9 @@ macro_rules! forward_operate {
             async fn note_operation(
                 &self,
                 queue: &::job_core::QueueName,
-                id: ::job_core::OperationId,
-                text: &str,
+                note: &::job_core::OperationNote,
             ) -> Result<(), ::job_core::BackendError> {
-                self.$($field).+.note_operation(queue, id, text).await
+                self.$($field).+.note_operation(queue, note).await
             }
             async fn operations(
                 &self,

@@ -322,9 +322,15 @@ macro_rules! __checks {
             }
             operations {
                 a_row_is_made_once_and_replaced,
+                a_late_note_is_ignored,
+                notes_at_once_leave_the_newest,
                 rows_are_those_of_a_queue_the_last_first,
                 no_more_rows_are_kept_than_a_thousand,
+                old_rows_go_when_one_is_made,
                 who_replays_and_discards_leaves_a_row,
+                a_resumed_replay_has_another_row,
+                a_job_named_twice_counts_once,
+                a_replay_passes_over_nobody_who_was_counted,
             }
             paused_kinds {
                 a_paused_kind_gives_no_job_away,

@@ -283,7 +283,40 @@ pub(super) const BUGS: &[SqlBug] = &[
         "sql_operation_begins_again",
         "an operation begins anew whenever it is noted",
         OPERATIONS,
-        &[("do update set updated_at", "do update set began_at = excluded.began_at, updated_at")],
+        &[("set updated_at = excluded", "set began_at = excluded.began_at, updated_at = excluded")],
+    ),
+    bug(
+        "sql_late_operation_note",
+        "a note of an operation that comes late replaces a newer one",
+        OPERATIONS,
+        &[("where o.number < excluded.number", "where true")],
+    ),
+    bug(
+        "sql_operation_note_again",
+        "a note of an operation with the number of the last one replaces it",
+        OPERATIONS,
+        &[("o.number < excluded", "o.number <= excluded")],
+    ),
+    bug(
+        "sql_old_operations_stay",
+        "old rows of operations stay",
+        OPERATIONS,
+        &[(
+            "now - least(p_kept_us, 3155760000000000) * interval '1 microsecond'",
+            "now - interval '100 years'",
+        )],
+    ),
+    bug(
+        "sql_all_operations_stay",
+        "any number of rows of operations is kept",
+        OPERATIONS,
+        &[("offset 999 limit 1", "offset 9999 limit 1")],
+    ),
+    bug(
+        "sql_operations_go_at_any_note",
+        "every note of an operation removes old rows",
+        OPERATIONS,
+        &[("if began = now then", "if true then")],
     ),
     // ---- alerts
     bug(

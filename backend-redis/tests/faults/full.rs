@@ -9,9 +9,9 @@ use crate::{fast, start};
 use backend_redis::RedisBackend;
 use job_conformance::servers::RedisServer;
 use job_core::{
-    Backend, BackendError, Cancelled, DeadReason, Effect, ErrorKind, ErrorReport, IdempotencyKey, JobState,
-    LeaseId, LeaseStatus, ListFilter, MaintainRequest, NewJob, Operate, QueueName, Settled, Settlement,
-    UniqueKey, Verdict, When,
+    Backend, BackendError, Cancelled, Client, DeadFilter, DeadReason, Discard, Effect, ErrorKind,
+    ErrorReport, IdempotencyKey, JobState, LeaseId, LeaseStatus, ListFilter, MaintainRequest, NewJob,
+    Operate, QueueName, Settled, Settlement, UniqueKey, Verdict, When,
 };
 use std::time::Duration;
 
@@ -150,9 +150,14 @@ async fn what_is_there_can_be_worked_off() {
         assert!(!dead.is_empty());
         // A replay takes in.
         assert_full(&backend.replay(&[dead[0].id]).await.expect_err("there is no room"));
-        for record in &dead {
-            assert_eq!(backend.discard(&[record.id]).await.expect("discard works"), [true]);
-        }
+        // Who discards is written down first.
+        let letters = Client::new(backend.clone()).dead_letters(QUEUE.clone());
+        let discard = Discard::matching(DeadFilter::all()).by("ada");
+        let report = letters.discard(&discard).await.expect("discard works");
+        assert_eq!(
+            (report.discarded, letters.operations(10).await.expect("rows are shown").len()),
+            (dead.len() as u64, 1)
+        );
         until("all is done", async || {
             backend.maintain(&QUEUE, &MaintainRequest::default()).await.expect("maintain works");
             drain(&backend, &QUEUE).await;

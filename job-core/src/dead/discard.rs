@@ -4,8 +4,9 @@ use super::DeadLetters;
 use super::filter::{DeadFilter, Selection};
 use super::operations::{Journal, OperationState};
 use super::pages::{Pages, REPEATS, Survey};
-use crate::JobId;
+use super::sweep::CLOCK_STEP;
 use crate::error::{BackendError, Effect};
+use crate::{JobId, seeded_bug};
 
 /// Which dead jobs to remove for good.
 #[derive(Debug, Clone)]
@@ -23,7 +24,7 @@ impl Discard {
 
     /// These jobs.
     pub fn jobs(ids: impl IntoIterator<Item = JobId>) -> Self {
-        Self::new(Selection::Jobs(ids.into_iter().collect()))
+        Self::new(Selection::jobs(ids))
     }
 
     /// Every job that the filter means.
@@ -46,12 +47,20 @@ impl Discard {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DiscardReport {
-    /// How many dead jobs are meant.
+    /// How many dead jobs were meant.
     pub matched: u64,
     /// The first of them, at most 100.
     pub first: Vec<JobId>,
     /// How many have been removed.
     pub discarded: u64,
+}
+
+impl DiscardReport {
+    /// How many somebody else took, once all of them have been gone through.
+    fn gone(&self) -> u64 {
+        let gone = self.matched.saturating_sub(self.discarded);
+        if seeded_bug!("discard_misses_nobody") { 0 } else { gone }
+    }
 }
 
 impl DeadLetters {
@@ -68,9 +77,15 @@ impl DeadLetters {
         if *dry_run || report.matched == 0 {
             return Ok(report);
         }
+        if !seeded_bug!("discard_takes_what_dies") {
+            tokio::time::sleep(CLOCK_STEP).await;
+        }
         let mut journal = Journal::begin(self, None, by, selection, report.matched).await?;
         let pages = Pages::new(self, selection, survey.newest);
         let ended = self.go_through_and_discard(pages, &mut report, &mut journal).await;
+        if ended.is_ok() {
+            journal.count(report.discarded, 0, report.gone());
+        }
         journal.end(if ended.is_ok() { OperationState::Ended } else { OperationState::Failed }).await;
         ended?;
         let (matched, discarded) = (report.matched, report.discarded);
@@ -84,6 +99,7 @@ impl DeadLetters {
         report: &mut DiscardReport,
         journal: &mut Journal<'_>,
     ) -> Result<(), BackendError> {
+        let mut seen = 0;
         loop {
             let jobs = pages.next().await?;
             if jobs.is_empty() {
@@ -91,7 +107,9 @@ impl DeadLetters {
             }
             let ids: Vec<_> = jobs.iter().map(|j| j.id).collect();
             report.discarded += self.discard_all(&ids).await?;
-            journal.count(report.discarded, 0, 0);
+            seen += ids.len() as u64;
+            report.matched = report.matched.max(seen);
+            journal.count(report.discarded, 0, seen - report.discarded);
             journal.go_on().await;
         }
     }

@@ -3,7 +3,7 @@
 use super::fingerprint::Fingerprint;
 use crate::operate::JobRecord;
 use crate::verdict::DeadReason;
-use crate::{JobId, Kind};
+use crate::{JobId, Kind, seeded_bug};
 use jiff::Timestamp;
 use std::fmt;
 
@@ -90,6 +90,18 @@ impl DeadFilter {
 pub(crate) enum Selection {
     Jobs(Vec<JobId>),
     Matching(DeadFilter),
+}
+
+impl Selection {
+    /// Each once.
+    pub(crate) fn jobs(ids: impl IntoIterator<Item = JobId>) -> Self {
+        let mut ids: Vec<_> = ids.into_iter().collect();
+        if !seeded_bug!("dead_jobs_named_twice") {
+            ids.sort_unstable();
+            ids.dedup();
+        }
+        Self::Jobs(ids)
+    }
 }
 
 impl fmt::Display for Selection {

@@ -3,7 +3,7 @@
 use super::DeadLetters;
 use super::filter::Selection;
 use crate::error::BackendError;
-use crate::operation::OperationEntry;
+use crate::operation::{OperationEntry, OperationNote};
 use crate::{OperationId, ReplayId, seeded_bug};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -13,8 +13,11 @@ use uuid::Uuid;
 
 /// The least time between two notes of how far an operation has come.
 const NOTE_EVERY: Duration = Duration::from_secs(1);
+/// For how long rows are kept.
+const KEPT: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
-/// A replay or a discard, as [`DeadLetters::operations`] shows it. A replay that was resumed has a row for each time.
+/// A replay or a discard, as [`DeadLetters::operations`] shows it. A replay that was resumed has a row for each time, so each row has
+/// one writer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Operation {
@@ -96,8 +99,9 @@ impl Operation {
 }
 
 impl DeadLetters {
-    /// The last replays and discards of this queue, at most `limit`, the one that began last first; dry runs are none. A store
-    /// keeps 1,000 a queue. Rows of a newer version that this one cannot read are left out.
+    /// The last replays and discards of this queue, at most `limit`, the one that began last first; dry runs are none, nor are those
+    /// that found no job. A store keeps 1,000 a queue; a new one removes those that began more than 90 days ago. Rows of a newer
+    /// version that this one cannot read are left out.
     ///
     /// # Errors
     /// Those of the store.
@@ -112,6 +116,8 @@ impl DeadLetters {
 pub(super) struct Journal<'a> {
     letters: &'a DeadLetters,
     id: OperationId,
+    /// How many notes it has made, so that one that is late in coming does not replace a newer one.
+    notes: u64,
     text: Text,
     noted: Instant,
 }
@@ -137,7 +143,7 @@ impl<'a> Journal<'a> {
             skipped: 0,
             gone: 0,
         };
-        let journal = Self { letters, id: OperationId::new(), text, noted: Instant::now() };
+        let journal = Self { letters, id: OperationId::new(), notes: 1, text, noted: Instant::now() };
         journal.note().await?;
         Ok(journal)
     }
@@ -149,7 +155,13 @@ impl<'a> Journal<'a> {
     async fn note_once(&self) -> Result<(), BackendError> {
         let text = serde_json::to_string(&self.text).expect("numbers and texts");
         let DeadLetters { client, queue } = self.letters;
-        client.backend().note_operation(queue, self.id, &text).await
+        let kept = if seeded_bug!("operations_kept_for_ever") { Duration::MAX } else { KEPT };
+        let note = OperationNote { id: self.id, number: self.notes, kept, text };
+        client.backend().note_operation(queue, &note).await
+    }
+
+    fn begin_note(&mut self) {
+        self.notes += u64::from(!seeded_bug!("operation_notes_unnumbered"));
     }
 
     pub(super) fn count(&mut self, done: u64, skipped: u64, gone: u64) {
@@ -160,6 +172,7 @@ impl<'a> Journal<'a> {
     pub(super) async fn go_on(&mut self) {
         if self.noted.elapsed() >= NOTE_EVERY {
             self.noted = Instant::now();
+            self.begin_note();
             let _ = self.note_once().await;
         }
     }
@@ -167,6 +180,7 @@ impl<'a> Journal<'a> {
     /// Notes the end. What was done stays done if that fails.
     pub(super) async fn end(mut self, state: OperationState) {
         self.text.state = if seeded_bug!("operation_never_ends") { OperationState::Running } else { state };
+        self.begin_note();
         if let Err(error) = self.note().await {
             tracing::warn!(queue = %self.letters.queue, %error, "the end of an operation could not be noted");
         }

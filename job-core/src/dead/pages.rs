@@ -72,6 +72,11 @@ impl<'a> Pages<'a> {
         Self { dead, selection, cutoff, place }
     }
 
+    /// True if the jobs are given by their ids.
+    pub(crate) fn are_named(&self) -> bool {
+        matches!(self.selection, Selection::Jobs(_))
+    }
+
     /// Some of the jobs, at most [`PAGE`]; none at all only when there are no more.
     pub(crate) async fn next(&mut self) -> Result<Vec<JobRecord>, BackendError> {
         loop {

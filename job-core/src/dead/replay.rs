@@ -53,10 +53,7 @@ impl Replay {
 
     /// These jobs; ids of jobs that are not dead are counted as gone.
     pub fn jobs(ids: impl IntoIterator<Item = JobId>) -> Self {
-        let mut ids: Vec<_> = ids.into_iter().collect();
-        ids.sort_unstable();
-        ids.dedup();
-        Self::new(Selection::Jobs(ids))
+        Self::new(Selection::jobs(ids))
     }
 
     /// Every job that the filter means.
@@ -93,6 +90,12 @@ impl Replay {
     /// has been replayed by it and died again is left alone.
     pub fn resume(self, id: ReplayId, cutoff: Timestamp) -> Self {
         Self { id, cutoff: Some(cutoff), ..self }
+    }
+
+    pub(super) fn tell(&self, report: &ReplayReport) {
+        if let Some(progress) = &self.progress {
+            progress(report);
+        }
     }
 }
 

@@ -99,6 +99,20 @@ const IN_CODE: &[Bug] = &[
     bug("room_not_looked_for", "job-core/src/runtime/core.rs", "what ends while a claim is under way lets no other start under a limit"),
     bug("drain_does_not_wait", "job-core/src/drain.rs", "a drain ends while jobs run"),
     bug("operation_never_ends", "job-core/src/dead/operations.rs", "the row of a replay says for ever that it goes on"),
+    bug("operation_notes_unnumbered", "job-core/src/dead/operations.rs", "every note of an operation has the number of the first"),
+    bug("operations_kept_for_ever", "job-core/src/dead/operations.rs", "rows of operations stay for ever"),
+    bug("replay_of_nothing_noted", "job-core/src/dead/sweep.rs", "a replay that finds nothing leaves a row"),
+    bug("replay_ends_when_counted", "job-core/src/dead/sweep.rs", "a death that is seen late takes the place of a job that was counted"),
+    bug("replay_believes_old_pages", "job-core/src/dead/sweep.rs", "a replay believes what it read long ago"),
+    bug("replayed_and_not_counted", "job-core/src/dead/sweep.rs", "jobs that a call has replayed are not counted if the next call fails"),
+    bug("dead_jobs_named_twice", "job-core/src/dead/filter.rs", "a job that is given twice is counted twice"),
+    bug("discard_takes_what_dies", "job-core/src/dead/discard.rs", "a job that dies while a discard runs goes with the others"),
+    bug("discard_misses_nobody", "job-core/src/dead/discard.rs", "the row of a discard does not say how many were gone"),
+    bug("memory_late_operation_note", "backend-memory/src/operations.rs", "a note of an operation that comes late replaces a newer one"),
+    bug("memory_old_operations_stay", "backend-memory/src/operations.rs", "old rows of operations stay"),
+    bug("memory_all_operations_stay", "backend-memory/src/operations.rs", "any number of rows of operations is kept"),
+    bug("redis_rare_keys_unknown", "backend-redis/src/keys.rs", "fsck does not know the keys of schedules and operations"),
+    bug("redis_operations_in_outbox", "backend-redis/src/keys.rs", "rows of operations stand in the outbox"),
     bug("memory_operation_twice", "backend-memory/src/operations.rs", "each note of an operation makes a row"),
     bug("claims_before_limits", "job-core/src/runtime/declaration.rs", "jobs are claimed before the store knows their limits"),
     bug("breaker_never_opens", "job-core/src/runtime/breakers.rs", "failures in a row close no limit"),
@@ -142,6 +156,7 @@ const IN_CODE: &[Bug] = &[
 
 /// What shows only where transactions overlap or a case is odd: for these the slow suites run as well.
 const IN_TRANSACTIONS: [&str; 2] = ["rolled_back_is_complete", "sql_reap_waits"];
+const WHEN_FULL: [&str; 1] = ["lua_full_server_discards_nothing"];
 const RARE: &[&str] = &[
     "sql_mark_does_not_wait",
     "sql_mark_without_xid",
@@ -158,6 +173,11 @@ impl Bug {
         let home = self.file.split('/').next().unwrap_or_default();
         match home {
             _ if IN_TRANSACTIONS.contains(&self.name) => &[Suite::Complete],
+            _ if WHEN_FULL.contains(&self.name) => &[Suite::RedisFaults],
+            // The kit replays and discards too.
+            _ if self.file.starts_with("job-core/src/dead/") => {
+                &[Suite::Core, Suite::DeadLetters, Suite::Memory]
+            }
             "job-core" => &[
                 Suite::Core,
                 Suite::Middleware,

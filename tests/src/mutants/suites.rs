@@ -63,11 +63,13 @@ pub enum Suite {
     RedisLines,
     /// Batches on Redis whose enqueue was cut short.
     RedisHalfEnqueued,
+    /// Servers that are full, or do other things that a server should not.
+    RedisFaults,
 }
 
 impl Suite {
     /// Every suite.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::Core,
         Self::Runtime,
         Self::Shutdown,
@@ -94,6 +96,7 @@ impl Suite {
         Self::RedisFsck,
         Self::RedisLines,
         Self::RedisHalfEnqueued,
+        Self::RedisFaults,
     ];
 
     /// Its name in the matrix: the package and the test program.
@@ -126,6 +129,7 @@ impl Suite {
             Self::RedisFsck => "backend-redis/fsck",
             Self::RedisLines => "backend-redis/lines",
             Self::RedisHalfEnqueued => "backend-redis/half_enqueued",
+            Self::RedisFaults => "backend-redis/faults",
         }
     }
 
@@ -156,7 +160,12 @@ impl Suite {
             | Self::Redis
             | Self::RedisLines
             | Self::RedisHalfEnqueued => 60,
-            Self::MemoryModel | Self::Complete | Self::Server | Self::Stress | Self::Postgres => 120,
+            Self::MemoryModel
+            | Self::Complete
+            | Self::Server
+            | Self::Stress
+            | Self::Postgres
+            | Self::RedisFaults => 120,
         })
     }
 }

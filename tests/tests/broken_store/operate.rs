@@ -4,7 +4,7 @@ use super::{Broken, Defect};
 use async_trait::async_trait;
 use job_core::{
     AlertReport, Amendment, BackendError, BatchId, BatchRecord, Cancelled, Gauges, JobId, JobRecord, Kind,
-    LimitName, LimitRecord, LimitRule, LineRecord, ListFilter, Operate, OperationEntry, OperationId, Page,
+    LimitName, LimitRecord, LimitRule, LineRecord, ListFilter, Operate, OperationEntry, OperationNote, Page,
     QueueName, QueueStats, RaisedAlert, ScheduleChange, ScheduleName,
 };
 
@@ -67,13 +67,8 @@ impl Operate for Broken {
     ) -> Result<bool, BackendError> {
         self.inner.change_schedule(queue, name, change).await
     }
-    async fn note_operation(
-        &self,
-        queue: &QueueName,
-        id: OperationId,
-        text: &str,
-    ) -> Result<(), BackendError> {
-        self.inner.note_operation(queue, id, text).await
+    async fn note_operation(&self, queue: &QueueName, note: &OperationNote) -> Result<(), BackendError> {
+        self.inner.note_operation(queue, note).await
     }
     async fn operations(&self, queue: &QueueName, limit: u32) -> Result<Vec<OperationEntry>, BackendError> {
         self.inner.operations(queue, limit).await

@@ -2,6 +2,7 @@
 
 mod changes;
 mod fingerprints;
+mod operations;
 mod replays;
 #[path = "../support/mod.rs"]
 mod support;

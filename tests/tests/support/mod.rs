@@ -7,7 +7,7 @@ use job_core::{
     ClaimRequest, Client, Declared, Effect, Enqueued, ErrorKind, Extended, FireRequest, Fired, Gauges, Hold,
     Job, JobContext, JobError, JobId, JobRecord, JobSpec, JobState, Kind, LeaseId, LeaseStatus, LimitName,
     LimitRecord, LimitRule, LineRecord, ListFilter, MaintainRequest, Maintained, NewJob, NoteEdit, Notes,
-    Operate, OperationEntry, OperationId, Page, Queue, QueueName, QueueStats, RaisedAlert, Runtime,
+    Operate, OperationEntry, OperationNote, Page, Queue, QueueName, QueueStats, RaisedAlert, Runtime,
     RuntimeBuilder, ScheduleChange, ScheduleDef, ScheduleName, Schedules, Settled, Settlement,
 };
 use serde::{Deserialize, Serialize};
@@ -249,7 +249,7 @@ impl Backend for Faulty {
 #[async_trait]
 impl Operate for Faulty {
     async fn get(&self, id: JobId) -> Result<Option<JobRecord>, BackendError> {
-        self.inner.get(id).await
+        self.call("get", self.inner.get(id)).await
     }
     async fn list(&self, filter: &ListFilter) -> Result<Page, BackendError> {
         self.inner.list(filter).await
@@ -320,13 +320,8 @@ impl Operate for Faulty {
     ) -> Result<bool, BackendError> {
         self.call("change_schedule", self.inner.change_schedule(queue, name, change)).await
     }
-    async fn note_operation(
-        &self,
-        queue: &QueueName,
-        id: OperationId,
-        text: &str,
-    ) -> Result<(), BackendError> {
-        self.call("note_operation", self.inner.note_operation(queue, id, text)).await
+    async fn note_operation(&self, queue: &QueueName, note: &OperationNote) -> Result<(), BackendError> {
+        self.call("note_operation", self.inner.note_operation(queue, note)).await
     }
     async fn operations(&self, queue: &QueueName, limit: u32) -> Result<Vec<OperationEntry>, BackendError> {
         self.inner.operations(queue, limit).await

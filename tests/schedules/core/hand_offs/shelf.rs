@@ -253,12 +253,7 @@ impl Operate for Shelf {
         unreachable!("nobody schedules")
     }
 
-    async fn note_operation(
-        &self,
-        _: &QueueName,
-        _: crate::OperationId,
-        _: &str,
-    ) -> Result<(), BackendError> {
+    async fn note_operation(&self, _: &QueueName, _: &crate::OperationNote) -> Result<(), BackendError> {
         unreachable!("nobody replays")
     }
 

@@ -67,7 +67,7 @@ impl Contents {
         suffix: &str,
     ) -> RedisResult<()> {
         match suffix {
-            "q" | "kinds" | "ls" | "s" => {}
+            "q" | "kinds" | "ls" | "s" | "op" | "ob" => {}
             "lk" => self.lined.extend(ask::<Vec<Bytes>>(server, cmd("HKEYS").arg(key)).await?),
             "lw" => self.in_lines += ask::<i64>(server, cmd("ZCARD").arg(key)).await?,
             "lo" => self.open_lines += ask::<i64>(server, cmd("ZCARD").arg(key)).await?,
