@@ -1,4 +1,5 @@
--- Claims under limits, and from lines. A queue that has neither is claimed as before.
+-- Claims, also under limits and from lines. A queue that has neither is only looked through.
+
 -- The columns of some rows of the ready log, in this order.
 create function {schema}.fetch(p_lanes int[], p_seqs bigint[]) returns {schema}.claimed language plpgsql as $$
 declare part {schema}.claimed;

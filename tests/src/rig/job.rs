@@ -95,10 +95,7 @@ impl Job for OrderedJob {
 
 /// The same work, in a line that takes turns with others. The rate keeps some of them waiting.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct FairJob {
-    pub(super) line: String,
-    pub(super) job: RigJob,
-}
+pub(super) struct FairJob(pub(super) OrderedJob);
 
 impl Job for FairJob {
     fn spec() -> &'static JobSpec {
@@ -112,11 +109,11 @@ impl Job for FairJob {
     }
 
     async fn run(self, ctx: JobContext) -> Result<(), JobError> {
-        self.job.run(ctx).await
+        self.0.run(ctx).await
     }
 
     fn line(&self) -> Option<Key> {
-        Some(self.line.as_str().into())
+        self.0.line()
     }
 }
 

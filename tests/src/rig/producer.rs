@@ -196,7 +196,7 @@ impl Producer {
 
     fn make_fair(&mut self, n: u64, tenant: &str) -> (Asked, NewJob) {
         let (conduct, line) = (self.simple(), tenant.to_owned());
-        let job = FairJob { line: line.clone(), job: RigJob { n, conduct } };
+        let job = FairJob(OrderedJob { line: line.clone(), job: RigJob { n, conduct } });
         let job = NewJob::of(&job).expect("plain arguments");
         let under = Under { fair: Some(line), ..Under::default() };
         (Asked { under, ..Asked::plain(job.id, n, conduct) }, job)
