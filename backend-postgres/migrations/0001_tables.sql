@@ -72,6 +72,7 @@ create table {schema}.later (
   unique_key bytea
 ) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0);
 create index later_due on {schema}.later (queue_id, run_at, id);
+create index later_parked on {schema}.later (queue_id, run_at, id) where parked is not null;
 
 create table {schema}.dead (
   lane int not null,

@@ -215,9 +215,12 @@ $$;
 -- Applies a batch of verdicts. Null `p_verdicts` means that all are complete.
 create function {schema}.settle(p_queue int, p_lanes int[], p_seqs bigint[], p_tops bigint[], p_leases uuid[],
   p_verdicts smallint[], p_afters bigint[], p_errors text[], p_reasons text[]) returns smallint[]
-language plpgsql set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off as $$
+language plpgsql set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off
+  set plan_cache_mode = force_generic_plan as $$
 declare g record; gone bigint[] := '{}';
 begin
+  -- A plan that knows how many there are is worth its planning if they are many, and costs more than a few of them.
+  if cardinality(p_seqs) > 100 then perform set_config('plan_cache_mode', 'auto', true); end if;
   if p_queue is null then return array_fill(2::smallint, array[cardinality(p_seqs)]); end if;
   if p_verdicts is null then
     for g in

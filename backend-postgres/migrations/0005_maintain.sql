@@ -88,14 +88,14 @@ end $$;
 
 -- Makes due jobs ready. `next_due` is in microseconds from now. Those with a line are not seen to arrive, but have.
 create function {schema}.promote(p_queue text, p_limit int, out promoted bigint, out more boolean, out next_due bigint)
-language plpgsql set jit = off set enable_seqscan = off as $$
-declare q int; taken bigint;
+language plpgsql set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off as $$
+-- A variable, because no index is asked for what is before a function that changes from row to row.
+declare q int; taken bigint; now timestamptz := clock_timestamp();
 begin
   select k.id into q from {schema}.queue k where k.name = p_queue;
   perform {schema}.unpark(q);
   with due as (
-    select l.ctid, l.id from {schema}.later l where l.queue_id = q and l.run_at <= clock_timestamp()
-      and l.parked is null
+    select l.ctid, l.id from {schema}.later l where l.queue_id = q and l.run_at <= now and l.parked is null
     order by l.run_at, l.id limit p_limit for update skip locked
   ), gone as (
     delete from {schema}.later l using due where l.ctid = due.ctid returning l.*
@@ -112,28 +112,29 @@ begin
   )
   select (select count(*) from gone), (select count(*) from gone) - (select count(*) from cancelled)
     into taken, promoted;
-  select floor(extract(epoch from min(l.run_at) - clock_timestamp()) * 1000000)::bigint into next_due
-    from {schema}.later l where l.queue_id = q and l.parked is null and l.run_at < '9999-12-31 00:00Z';
+  select floor(extract(epoch from l.run_at - clock_timestamp()) * 1000000)::bigint into next_due
+    from {schema}.later l where l.queue_id = q and l.parked is null and l.run_at < '9999-12-31 00:00Z'
+    order by l.run_at, l.id limit 1;
   if next_due < 0 then next_due := 0; end if;
   more := coalesce(taken = p_limit and next_due = 0, false);
 end $$;
 
 -- Deletes what no longer matters, a bounded amount.
 create function {schema}.prune(p_queue text, p_limit int, out pruned bigint)
-language plpgsql set jit = off set enable_seqscan = off as $$
-declare q int; n bigint; day timestamptz := clock_timestamp() - interval '24 hours';
+language plpgsql set jit = off set enable_seqscan = off set enable_sort = off as $$
+declare q int; n bigint; now timestamptz := clock_timestamp(); day timestamptz := now - interval '24 hours';
 begin
   pruned := 0;
   select k.id into q from {schema}.queue k where k.name = p_queue;
   delete from {schema}.mark m where m.queue_id = q
     and m.no < (select x.no - 1 from {schema}.mark x where x.queue_id = q order by x.no desc limit 1);
   delete from {schema}.key k where k.ctid = any(array(
-    select x.ctid from {schema}.key x where x.expires_at < clock_timestamp() order by x.expires_at limit p_limit
+    select x.ctid from {schema}.key x where x.expires_at < now order by x.expires_at limit p_limit
     for update skip locked));
   get diagnostics n = row_count; pruned := pruned + n;
   with over as (
     delete from {schema}.completed c where c.ctid = any(array(
-      select x.ctid from {schema}.completed x where x.queue_id = q and x.keep_until <= clock_timestamp()
+      select x.ctid from {schema}.completed x where x.queue_id = q and x.keep_until <= now
       order by x.keep_until limit p_limit for update skip locked)) returning c.id
   ), notes as (
     delete from {schema}.note n using over where n.job = over.id

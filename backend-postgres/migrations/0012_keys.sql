@@ -30,10 +30,10 @@ end $$;
 -- Lets parked jobs go whose key is free: its end was not seen by whoever parked them, nor they by whoever ended. Waits for nobody's
 -- transaction.
 create function {schema}.unpark(p_queue int) returns void language plpgsql set lock_timeout = '100ms' as $$
-declare l {schema}.later;
+declare l {schema}.later; now timestamptz := clock_timestamp();
 begin
   for l in
-    select x.* from {schema}.later x where x.queue_id = p_queue and x.run_at <= clock_timestamp() and x.parked is not null
+    select x.* from {schema}.later x where x.queue_id = p_queue and x.run_at <= now and x.parked is not null
     order by x.run_at, x.id limit 100 for update skip locked
   loop
     begin

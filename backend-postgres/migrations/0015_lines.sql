@@ -58,12 +58,12 @@ create trigger out_of_later after delete on {schema}.later for each row
 -- Puts lines that were spoken of, and those that have a token again, at the end of the order. `top`: how far the notes were read, null
 -- if to their end.
 create function {schema}.fold(p_queue int, p_low bigint, out top bigint) language plpgsql as $$
-declare notes tid[]; naps tid[]; lines uuid[]; nos bigint[]; due uuid[];
+declare notes tid[]; naps tid[]; lines uuid[]; nos bigint[]; due uuid[]; now bigint := {schema}.now_us();
 begin
   select array_agg(n.ctid), array_agg(n.line), array_agg(n.no) into notes, lines, nos from (
     select x.ctid, x.line, x.no from {schema}.line_note x where x.queue_id = p_queue and x.no > p_low order by x.no limit 1000) n;
   select array_agg(n.ctid), array_agg(n.line) into naps, due from (
-    select x.ctid, x.line from {schema}.nap x where x.queue_id = p_queue and x.due <= {schema}.now_us()
+    select x.ctid, x.line from {schema}.nap x where x.queue_id = p_queue and x.due <= now
     order by x.due limit 1000) n;
   if naps is not null then
     delete from {schema}.nap n where n.ctid = any(naps);

@@ -367,6 +367,3 @@ begin
   end if;
   return c;
 end $$;
--- For a thousand verdicts a plan that knows how many there are is worth its planning; a claim keeps one plan for everything else.
-alter function {schema}.settle(int, int[], bigint[], bigint[], uuid[], smallint[], bigint[], text[], text[])
-  set plan_cache_mode = auto;

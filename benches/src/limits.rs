@@ -12,9 +12,9 @@ use steadfast::{JobResult, Limit, NewJob, Operate, Registration, Runtime, State,
 /// Handlers at once, and half of it.
 const WIDE: usize = 64;
 const HALF: u32 = 32;
-/// What a handler takes: 4,000 of the first, and 1,600 of the second.
+/// What a handler takes, in ms, and how many of each.
 const SHORT: (u64, usize) = (20, 4_000);
-const LONG: (u64, usize) = (100, 1_600);
+const LONG: (u64, usize) = (50, 3_200);
 /// Jobs behind one key, and keys of the others.
 const BEHIND: usize = 100_000;
 const KEYS: usize = 200;
@@ -137,7 +137,7 @@ pub async fn measure(store: &str, args: &Args) -> Result<()> {
     );
     table.rate("32 handlers of 20 ms", ideal, "no limit");
     table.rate("64 under a limit of 32", half, format!("ratio {used:.2}"));
-    table.rate("32 handlers of 100 ms", long, "no limit");
+    table.rate("32 handlers of 50 ms", long, "no limit");
     table.rate("64 under a limit of 32", half_long, format!("ratio {used_long:.2}"));
     table.rate("200 keys, one at a time each", alone, "256 handlers at once");
     table.rate("beside 100,000 jobs of one key", beside, format!("ratio {kept:.2}"));

@@ -6,33 +6,45 @@ use anyhow::{Context as _, Result};
 use job_conformance::servers::{PostgresServer, RedisServer};
 use std::sync::Arc;
 use std::time::Instant;
+use steadfast::memory::MemoryBackend;
 use steadfast::{Client, LeaseId, NewJob, Operate, Queue, RuntimeBuilder};
 
 /// A store, started here.
 pub(crate) struct Place {
     url: String,
+    /// Jobs that a store in memory has to hold.
+    room: Option<usize>,
     _server: Box<dyn std::any::Any>,
 }
 
 impl Place {
     pub(crate) fn of(store: &str) -> Self {
+        let room = None;
         match store {
             "postgres" => {
                 let server = PostgresServer::options().setting("min_wal_size", "1GB").start();
                 let url = server.url();
                 let joint = if url.contains('?') { '&' } else { '?' };
-                Self { url: format!("{url}{joint}pool=20&schema="), _server: Box::new(server) }
+                Self { url: format!("{url}{joint}pool=20&schema="), room, _server: Box::new(server) }
             }
             "redis" => {
                 let server = RedisServer::options().fast().start();
-                Self { url: format!("{}?prefix=", server.url()), _server: Box::new(server) }
+                Self { url: format!("{}?prefix=", server.url()), room, _server: Box::new(server) }
             }
-            _ => Self { url: "memory:".to_owned(), _server: Box::new(()) },
+            _ => Self { url: "memory:".to_owned(), room, _server: Box::new(()) },
         }
+    }
+
+    /// One that holds so many jobs beside what is measured.
+    pub(crate) fn with_room(store: &str, jobs: usize) -> Self {
+        Self { room: Some(jobs + MemoryBackend::CAPACITY), ..Self::of(store) }
     }
 
     /// Nothing of what was there before.
     pub(crate) async fn fresh(&self) -> Result<Arc<dyn Operate>> {
+        if let (Some(room), "memory:") = (self.room, &*self.url) {
+            return Ok(Arc::new(MemoryBackend::with_capacity(room)));
+        }
         let name = if self.url.ends_with('=') {
             format!("bench_{}", LeaseId::random().as_uuid().simple())
         } else {

@@ -4,7 +4,7 @@ use crate::args::Args;
 use crate::drain;
 use crate::noop::{Noop, QUEUE, noop};
 use crate::place::{Place, enqueue, run};
-use crate::report::{Table, median, rate};
+use crate::report::{Rounds, Table, median, rate};
 use anyhow::Result;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -74,35 +74,40 @@ async fn lateness(store: &Arc<dyn Operate>, args: &Args) -> Result<[f64; 2]> {
     Ok([median(ms), p99])
 }
 
-/// Measures one store.
+/// Measures one store: one that holds nothing else and one with the scheduled jobs, in turn.
 ///
 /// # Errors
 /// If the runtime or the store fails.
 pub async fn measure(store: &str, args: &Args) -> Result<()> {
-    let place = Place::of(store);
     let scheduled = args.jobs.unwrap_or(1_000_000);
-    let store_name = store;
-    let store = place.fresh().await?;
-    ready(&store, args).await?;
-    let [enqueued, ran] = ready(&store, args).await?;
+    let places = [Place::with_room(store, scheduled), Place::with_room(store, scheduled)];
+    let (empty, full) = (places[0].fresh().await?, places[1].fresh().await?);
     let data = "x".repeat(args.payload);
     let began = Instant::now();
-    enqueue(&store, scheduled, |n| {
+    enqueue(&full, scheduled, |n| {
         let mut job = NewJob::of(&Noop::new(data.clone()))?;
         job.when = When::After(DAY + Duration::from_millis(n as u64 % 86_400_000));
         Ok(job)
     })
     .await?;
     let kept = rate(scheduled, began.elapsed());
-    ready(&store, args).await?;
-    let [enqueued_beside, ran_beside] = ready(&store, args).await?;
-    let [middle, p99] = lateness(&store, args).await?;
+    let mut rounds = Rounds::default();
+    for round in 0..=args.rounds {
+        let [enqueued, ran] = ready(&empty, args).await?;
+        let [enqueued_beside, ran_beside] = ready(&full, args).await?;
+        if round > 0 {
+            let ratios = [enqueued_beside / enqueued, ran_beside / ran];
+            rounds.push([enqueued, enqueued_beside, ratios[0], ran, ran_beside, ratios[1]]);
+        }
+    }
+    let [middle, p99] = lateness(&full, args).await?;
+    let [enqueued, enqueued_beside, enqueue_ratio, ran, ran_beside, run_ratio] = rounds.medians();
     let mut table = Table::default();
-    table.rate("enqueue, nothing scheduled", enqueued, "");
-    table.rate("run, nothing scheduled", ran, format!("{} handlers at once", args.concurrency));
     table.rate("scheduled", kept, format!("{scheduled} jobs for a day from now"));
-    table.rate("enqueue, beside them", enqueued_beside, format!("ratio {:.2}", enqueued_beside / enqueued));
-    table.rate("run, beside them", ran_beside, format!("ratio {:.2}", ran_beside / ran));
+    table.rate("enqueue, nothing scheduled", enqueued, "");
+    table.rate("enqueue, beside them", enqueued_beside, format!("ratio {enqueue_ratio:.2}"));
+    table.rate("run, nothing scheduled", ran, format!("{} handlers at once", args.concurrency));
+    table.rate("run, beside them", ran_beside, format!("ratio {run_ratio:.2}"));
     table.number(
         "a due job starts late by, median",
         middle * 1_000.0,
@@ -110,6 +115,9 @@ pub async fn measure(store: &str, args: &Args) -> Result<()> {
         format!("{DUE} jobs, one each {APART:?}"),
     );
     table.number("and 99th percentile", p99 * 1_000.0, "us", "");
-    table.print(&format!("{store_name}: scheduled jobs"));
+    table.print(&format!(
+        "{store}: scheduled jobs, medians of {} rounds of {READY} ready ones, ratios within a round",
+        args.rounds
+    ));
     Ok(())
 }

@@ -13,7 +13,7 @@ pub(super) const BUGS: &[SqlBug] = &[
         "sql_batch_is_due",
         "a job that waits for a batch is said to be due some day",
         MAINTAIN,
-        &[("and l.parked is null and l.run_at < '9999-12-31 00:00Z';", "and l.parked is null;")],
+        &[("and l.parked is null and l.run_at < '9999-12-31 00:00Z'\n", "and l.parked is null\n")],
     ),
     bug(
         "sql_limit_per_lane",
@@ -231,15 +231,27 @@ pub(super) const BUGS: &[SqlBug] = &[
         "delayed jobs run at once",
         MAINTAIN,
         &[(
-            "l.queue_id = q and l.run_at <= clock_timestamp()\n",
-            "l.queue_id = q and l.run_at <= clock_timestamp() + interval '200 years'\n",
+            "l.queue_id = q and l.run_at <= now and",
+            "l.queue_id = q and l.run_at <= now + interval '200 years' and",
         )],
+    ),
+    bug(
+        "sql_promote_reads_all",
+        "maintenance reads every job that waits for its time",
+        MAINTAIN,
+        &[("l.queue_id = q and l.run_at <= now and", "l.queue_id = q and l.run_at <= clock_timestamp() and")],
+    ),
+    bug(
+        "sql_prune_reads_all_keys",
+        "maintenance reads every key that is remembered",
+        MAINTAIN,
+        &[("where x.expires_at < now order", "where x.expires_at < clock_timestamp() order")],
     ),
     bug(
         "sql_receipts_pruned",
         "receipts are deleted with the next maintenance",
         MAINTAIN,
-        &[("clock_timestamp() - interval '24 hours';", "clock_timestamp();")],
+        &[("now - interval '24 hours';", "now;")],
     ),
     bug(
         "sql_no_audit",

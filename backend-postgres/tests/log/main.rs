@@ -1,5 +1,7 @@
-//! The ready log: late commits, rollbacks, rows made by hand, replies that stay small, plans that stay the same.
+//! The ready log: late commits, rollbacks, rows made by hand, replies that stay small; in `plans`, plans that stay the same.
 
+mod plans;
+#[path = "../support/mod.rs"]
 mod support;
 
 use backend_postgres::PostgresBackend;
@@ -8,7 +10,7 @@ use job_core::{
     Backend, Claim, ClaimRequest, IdempotencyKey, JobId, Kind, LeaseId, MaintainRequest, NewJob, Operate,
     QueueName, Settled, Settlement, Verdict, WorkerId,
 };
-use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use std::time::Duration;
 use support::server;
 use tokio::time::Instant;
@@ -285,98 +287,4 @@ async fn a_disturbed_statement_is_repeated() {
     let new = job();
     store.backend.enqueue(std::slice::from_ref(&new)).await.expect("the fourth try works");
     assert_eq!(store.backend_claim_all().await, [new.id]);
-}
-
-/// With statistics that are wrong by orders of magnitude, claims and verdicts read what they take and no more.
-#[tokio::test]
-async fn wrong_statistics_do_not_change_what_is_read() {
-    const JOBS: usize = 20_000;
-    const BATCH: i64 = 100;
-    const ROUNDS: i64 = 20;
-    for (name, tuples, pages) in [("empty", 0, 0), ("tiny", 1, 1), ("huge", 1_000_000_000, 10_000_000)] {
-        let mut store = Store::new().await;
-        store.backend.enqueue(&[job()]).await.expect("enqueue works");
-        for table in
-            ["ready", "lease", "settled", "mark", "later", "key", "ready_pkey", "ready_id", "lease_pkey"]
-        {
-            store
-                .execute(&format!(
-                    "alter table if exists {{schema}}.{table} set (autovacuum_enabled = false)"
-                ))
-                .await
-                .ok();
-            store
-                .execute(&format!(
-                    "update pg_class set reltuples = {tuples}, relpages = {pages} where oid = '{{schema}}.{table}'::regclass"
-                ))
-                .await
-                .expect("the statistics are falsified");
-        }
-        let jobs: Vec<_> = (0..JOBS).map(|_| job()).collect();
-        for part in jobs.chunks(1_000) {
-            store.backend.enqueue(part).await.expect("enqueue works");
-        }
-        let before = store.reads().await;
-        for _ in 0..ROUNDS {
-            let claim = store.claim(u32::try_from(BATCH).expect("small")).await;
-            assert_eq!(claim.jobs.len(), usize::try_from(BATCH).expect("small"));
-            store.complete(&claim).await;
-        }
-        let after = store.reads().await;
-        assert_eq!(after.0 - before.0, 0, "{name}: a hot statement scanned a table");
-        // Each claim may pass what was settled since the mark moved last: 20 rounds of 100 at worst.
-        let read = after.1 - before.1;
-        let limit = ROUNDS * BATCH * (ROUNDS + 4);
-        assert!(
-            (ROUNDS * BATCH..limit).contains(&read),
-            "{name}: {read} rows read to take {}",
-            ROUNDS * BATCH
-        );
-        let before = store.reads().await;
-        for _ in 0..ROUNDS {
-            let seen = store.backend.gauges(&QUEUE, 100).await.expect("gauges work");
-            assert_eq!((seen.ready, seen.kinds.len()), (100, 1), "{name}");
-        }
-        let after = store.reads().await;
-        assert_eq!(after.0 - before.0, 0, "{name}: gauges scanned a table");
-        assert!(after.1 - before.1 <= ROUNDS * (100 + 1), "{name}: gauges read {} rows", after.1 - before.1);
-    }
-}
-
-impl Store {
-    /// Sequential scans, and index rows read, of the ready log so far.
-    async fn reads(&mut self) -> (i64, i64) {
-        // A backend reports its numbers when it ends, so all of them are ended.
-        self.backend.pause(&QueueName::from_static("other")).await.expect("it is there");
-        let sql = format!(
-            "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'steadfast' \
-             and query like '%{}%' and pid <> pg_backend_pid()",
-            self.schema
-        );
-        sqlx::raw_sql(AssertSqlSafe(sql.clone())).execute(&mut self.connection).await.expect("ends them");
-        let left = sql.replace("pg_terminate_backend(pid)", "count(*)");
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let n: i64 = sqlx::query_scalar(AssertSqlSafe(left.clone()))
-                .fetch_one(&mut self.connection)
-                .await
-                .expect("n");
-            if n == 0 {
-                break;
-            }
-            assert!(Instant::now() < deadline, "backends do not end");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        let sql = format!(
-            "select coalesce(seq_scan, 0), coalesce(idx_tup_fetch, 0) from pg_stat_user_tables \
-             where schemaname = '{}' and relname = 'ready'",
-            self.schema
-        );
-        let row = sqlx::query(AssertSqlSafe(sql)).fetch_one(&mut self.connection).await.expect("the numbers");
-        // The pool finds its connections dead; the first call after that may fail.
-        for _ in 0..20 {
-            let _ = self.backend.queues().await;
-        }
-        (row.get(0), row.get(1))
-    }
 }
