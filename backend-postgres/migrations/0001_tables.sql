@@ -151,7 +151,7 @@ create table {schema}.mark (
   -- Transactions that took too long to wait for, each with what was clear when it was passed.
   stragglers xid8[] not null,
   straggler_clears bigint[] not null,
-  -- Every lease that was live at this mark has a higher top, if limits count leases at all; 0 if they do not.
+  -- Every lease that was live at this mark has a higher top.
   lease_floor bigint not null default 0,
   primary key (queue_id, no)
 ) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500);

@@ -96,12 +96,18 @@ begin
   return c;
 end $$;
 
--- Below which no lease is live: those since the mark have rows above its lows.
-create function {schema}.lease_floor(s {schema}.mark, p_queue int) returns bigint language plpgsql as $$
-declare floor bigint;
+-- Up to where no lease is live: those since the mark have rows above its lows.
+create function {schema}.no_lease_to(s {schema}.mark, p_queue int) returns bigint language plpgsql stable as $$
 begin
-  select least(s.lease_floor, min(coalesce(m.low, 0))) into floor
-    from {schema}.lane n left join unnest(s.lanes, s.lows) m(lane, low) on m.lane = n.id where n.queue_id = p_queue;
+  return (
+    select least(s.lease_floor, min(coalesce(m.low, 0)))
+    from {schema}.lane n left join unnest(s.lanes, s.lows) m(lane, low) on m.lane = n.id where n.queue_id = p_queue);
+end $$;
+
+-- The same, for a mark: as far as that can be said now.
+create function {schema}.lease_floor(s {schema}.mark, p_queue int) returns bigint language plpgsql stable as $$
+declare floor bigint := {schema}.no_lease_to(s, p_queue);
+begin
   return coalesce((
     select e.top - 1 from {schema}.lease e where e.queue_id = p_queue and e.top > floor order by e.top limit 1
   ), 9223372036854775807);
@@ -111,7 +117,7 @@ end $$;
 -- before they draw a seq; p_last was read before this transaction got its own xid; the mark stores that own xid; a row
 -- that comes back draws a new seq.
 create function {schema}.move_mark(s {schema}.mark, p_queue int, p_last bigint, p_snapshot pg_snapshot, p_hot boolean,
-  p_lanes int[], p_tops bigint[], p_counted boolean) returns void
+  p_lanes int[], p_tops bigint[]) returns void
 language plpgsql as $$
 declare running xid8[]; blockers xid8[]; ended_clear bigint; hot smallint; since interval;
 begin
@@ -138,7 +144,7 @@ begin
   insert into {schema}.mark select p_queue, coalesce(s.no, 0) + 1, greatest(s.clear, s.mark_seq), p_last, pg_current_xact_id(),
     clock_timestamp(), hot, coalesce(array_agg(m.lane), '{}'), coalesce(array_agg(m.low), '{}'),
     s.stragglers || blockers, s.straggler_clears || array_fill(s.clear, array[cardinality(blockers)]),
-    case when p_counted then {schema}.lease_floor(s, p_queue) else 0 end
+    {schema}.lease_floor(s, p_queue)
     from (
       -- A lane was scanned up to its top, or to its end if that is null.
       select lane, greatest(coalesce(a.low, 0),

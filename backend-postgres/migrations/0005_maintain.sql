@@ -49,12 +49,14 @@ end $$;
 create function {schema}.reap(p_queue text, p_limit int, p_poison int,
   out leases bigint, out returned bigint, out poisoned bigint, out more boolean)
 language plpgsql set jit = off set enable_seqscan = off as $$
-declare q int; l record; r {schema}.ready; outcome int;
+declare q int; l record; r {schema}.ready; outcome int; s {schema}.mark; floor bigint;
 begin
   leases := 0; returned := 0; poisoned := 0; more := false;
   select k.id into q from {schema}.queue k where k.name = p_queue;
+  select * into s from {schema}.mark m where m.queue_id = q order by m.no desc limit 1;
+  floor := coalesce({schema}.no_lease_to(s, q), 0);
   for l in
-    select x.ctid, x.* from {schema}.lease x where x.queue_id = q and x.expires_at <= clock_timestamp()
+    select x.ctid, x.* from {schema}.lease x where x.queue_id = q and x.top > floor and x.expires_at <= clock_timestamp()
     order by x.queue_id, x.top limit p_limit for update skip locked
   loop
     leases := leases + 1;
@@ -83,19 +85,23 @@ begin
     delete from {schema}.lease x where x.ctid = l.ctid;
   end loop;
   more := leases = p_limit and exists (
-    select from {schema}.lease x where x.queue_id = q and x.expires_at <= clock_timestamp());
+    select from {schema}.lease x where x.queue_id = q and x.top > floor and x.expires_at <= clock_timestamp());
 end $$;
 
--- Makes due jobs ready. `next_due` is in microseconds from now. Those with a line are not seen to arrive, but have.
-create function {schema}.promote(p_queue text, p_limit int, out promoted bigint, out more boolean, out next_due bigint)
+-- Makes jobs ready that are due, and by more than p_floor (in microseconds since 1970, like all that tells the caller how to find the
+-- next floor). `next_due` is in microseconds from now. Those with a line are not seen to arrive, but have.
+create function {schema}.promote(p_queue text, p_limit int, p_floor bigint, out promoted bigint, out more boolean,
+  out next_due bigint, out next_run bigint, out at bigint, out xid bigint, out running bigint[], out ahead bigint)
 language plpgsql set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off as $$
 -- A variable, because no index is asked for what is before a function that changes from row to row.
-declare q int; taken bigint; now timestamptz := clock_timestamp();
+declare
+  q int; taken bigint; now timestamptz := clock_timestamp(); snapshot pg_snapshot := pg_current_snapshot(); next timestamptz;
+  low timestamptz := coalesce('epoch'::timestamptz + p_floor * interval '1 microsecond', '-infinity');
 begin
   select k.id into q from {schema}.queue k where k.name = p_queue;
-  perform {schema}.unpark(q);
+  perform {schema}.unpark(q, now);
   with due as (
-    select l.ctid, l.id from {schema}.later l where l.queue_id = q and l.run_at <= now and l.parked is null
+    select l.ctid, l.id from {schema}.later l where l.queue_id = q and l.run_at > low and l.run_at <= now and l.parked is null
     order by l.run_at, l.id limit p_limit for update skip locked
   ), gone as (
     delete from {schema}.later l using due where l.ctid = due.ctid returning l.*
@@ -112,10 +118,17 @@ begin
   )
   select (select count(*) from gone), (select count(*) from gone) - (select count(*) from cancelled)
     into taken, promoted;
-  select floor(extract(epoch from l.run_at - clock_timestamp()) * 1000000)::bigint into next_due
-    from {schema}.later l where l.queue_id = q and l.parked is null and l.run_at < '9999-12-31 00:00Z'
+  select l.run_at into next from {schema}.later l
+    where l.queue_id = q and l.run_at > low and l.run_at < '9999-12-31 00:00Z' and l.parked is null
     order by l.run_at, l.id limit 1;
+  next_due := floor(extract(epoch from next - clock_timestamp()) * 1000000)::bigint;
   if next_due < 0 then next_due := 0; end if;
+  next_run := (extract(epoch from next) * 1000000)::bigint;
+  at := (extract(epoch from now) * 1000000)::bigint;
+  -- It has one if it has promoted anything, and needs none if not.
+  if taken > 0 then xid := pg_current_xact_id()::text::bigint; end if;
+  running := array(select x::text::bigint from pg_snapshot_xip(snapshot) x);
+  ahead := pg_snapshot_xmax(snapshot)::text::bigint;
   more := coalesce(taken = p_limit and next_due = 0, false);
 end $$;
 

@@ -19,7 +19,7 @@ begin
       update {schema}.key k set job = behind where k.space = 1 and k.scope = p_scope and k.key = p_key and k.job = p_job;
       if found then
         delete from {schema}.key k where k.space = 2 and k.scope = p_scope and k.key = p_key and k.job = behind;
-        update {schema}.later l set run_at = l.parked, parked = null where l.id = behind;
+        update {schema}.later l set run_at = greatest(l.parked, clock_timestamp()), parked = null where l.id = behind;
       end if;
       return;
     end if;
@@ -29,18 +29,18 @@ end $$;
 
 -- Lets parked jobs go whose key is free: its end was not seen by whoever parked them, nor they by whoever ended. Waits for nobody's
 -- transaction.
-create function {schema}.unpark(p_queue int) returns void language plpgsql set lock_timeout = '100ms' as $$
-declare l {schema}.later; now timestamptz := clock_timestamp();
+create function {schema}.unpark(p_queue int, p_now timestamptz) returns void language plpgsql set lock_timeout = '100ms' as $$
+declare l {schema}.later;
 begin
   for l in
-    select x.* from {schema}.later x where x.queue_id = p_queue and x.run_at <= now and x.parked is not null
+    select x.* from {schema}.later x where x.queue_id = p_queue and x.run_at <= p_now and x.parked is not null
     order by x.run_at, x.id limit 100 for update skip locked
   loop
     begin
       if {schema}.take_key(1::smallint, l.unique_scope, l.unique_key, l.id, null) = l.id then
         delete from {schema}.key k
           where k.space = 2 and k.scope = l.unique_scope and k.key = l.unique_key and k.job = l.id;
-        update {schema}.later x set run_at = l.parked, parked = null where x.id = l.id;
+        update {schema}.later x set run_at = greatest(l.parked, p_now), parked = null where x.id = l.id;
         continue;
       end if;
     exception when lock_not_available then null;

@@ -344,7 +344,7 @@ begin
     end if;
   end if;
 
-  perform {schema}.move_mark(s, q.id, last, snapshot, held is not null or c.seqs is not null, normal.lanes, normal.tops, a <> '{}');
+  perform {schema}.move_mark(s, q.id, last, snapshot, held is not null or c.seqs is not null, normal.lanes, normal.tops);
   c.answers := answers;
   c.contended := false;
   c.retry_us := taken.retry_us;

@@ -1,1 +1,1 @@
-select * from {schema}.promote($1, $2)
+select * from {schema}.promote($1, $2, $3)

@@ -7,6 +7,7 @@ use crate::claim::{ClaimArgs, Claimed, claim, payloads};
 use crate::connect::{pool, prepare};
 use crate::enqueue::{Batch, Lanes, Register, answers, distinct, enqueue, explain, micros, queues, register};
 use crate::error::{NAME, refused};
+use crate::floor::Floors;
 use crate::maintain::{audit, extend, promote, prune, prune_dead, reap};
 use crate::notes::{Save, Spot, notes, save};
 use crate::options::Options;
@@ -23,6 +24,7 @@ use sqlx::PgPool;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 /// The most jobs in one statement.
@@ -59,6 +61,7 @@ pub(crate) struct Inner {
     pub(crate) wake: Arc<Wake>,
     durability: DurabilityClass,
     chores: Chores,
+    floors: Floors,
 }
 
 impl PostgresBackend {
@@ -92,6 +95,7 @@ impl PostgresBackend {
             wake,
             durability: server.durability,
             chores: Chores::default(),
+            floors: Floors::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -312,8 +316,11 @@ impl Backend for PostgresBackend {
         let limit = i32::try_from(request.limit).unwrap_or(i32::MAX);
         let name = || queue.as_str().to_owned();
         let mut done = Maintained::default();
-        let (promoted, more, next) = inner.calls.run("promote", (name(), limit), promote).await?;
-        (done.promoted, done.more) = (count(promoted), more);
+        let from = inner.floors.begin(queue);
+        let args = (name(), limit, from.floor);
+        let (promoted, more, next, seen) = inner.calls.run("promote", args, promote).await?;
+        let again = inner.floors.end(queue, from, &seen);
+        (done.promoted, done.more) = (count(promoted), more || again);
         done.next_due = next.map(|us| Duration::from_micros(count(us)));
         if request.reap {
             let poison = i32::try_from(request.poison_limit).unwrap_or(i32::MAX);
@@ -336,7 +343,9 @@ impl Backend for PostgresBackend {
             }
         }
         if prune_due {
+            let began = Instant::now();
             let pruned = inner.calls.run("prune", (name(), PRUNE_MAX), prune).await?;
+            inner.chores.pruned(queue, began.elapsed());
             done.pruned = count(pruned);
             done.more |= done.pruned >= u64::from(PRUNE_MAX.unsigned_abs());
         }

@@ -12,6 +12,9 @@ const AUDIT_EVERY: Duration = Duration::from_secs(10);
 /// How often old records of a queue are deleted.
 const PRUNE_EVERY: Duration = Duration::from_secs(2);
 
+/// And how many times as long as that took: while a snapshot is held, what was deleted is read again each time.
+const PRUNE_SHARE: u32 = 20;
+
 /// When the ends in batches are counted for another queue than before: about two rounds of maintenance.
 const COUNT_ELSEWHERE: Duration = Duration::from_secs(1);
 
@@ -27,6 +30,7 @@ pub(crate) struct Chores {
 struct Done {
     audited: Instant,
     pruned: Instant,
+    prune_wait: Duration,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -40,10 +44,10 @@ impl Chores {
         let now = Instant::now();
         let mut queues = lock(&self.queues);
         let Some(last) = queues.get_mut(queue) else {
-            queues.insert(queue.clone(), Done { audited: now, pruned: now });
+            queues.insert(queue.clone(), Done { audited: now, pruned: now, prune_wait: PRUNE_EVERY });
             return (true, true);
         };
-        let due = (now >= last.audited + AUDIT_EVERY, now >= last.pruned + PRUNE_EVERY);
+        let due = (now >= last.audited + AUDIT_EVERY, now >= last.pruned + last.prune_wait);
         if due.0 {
             last.audited = now;
         }
@@ -51,6 +55,13 @@ impl Chores {
             last.pruned = now;
         }
         due
+    }
+
+    /// A prune of this queue took so long.
+    pub(crate) fn pruned(&self, queue: &QueueName, took: Duration) {
+        if let Some(last) = lock(&self.queues).get_mut(queue) {
+            last.prune_wait = PRUNE_EVERY.max(took * PRUNE_SHARE);
+        }
     }
 
     /// Whether maintenance of this queue counts the ends in batches. Batches belong to no queue, so one queue does it for all, in
@@ -72,6 +83,21 @@ impl Chores {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_takes_long_is_done_less_often() {
+        let queue = QueueName::from_static("a");
+        let chores = Chores::default();
+        assert!(chores.due(&queue).1);
+        chores.pruned(&queue, Duration::from_secs(1));
+        tokio::time::advance(PRUNE_EVERY).await;
+        assert!(!chores.due(&queue).1);
+        tokio::time::advance(Duration::from_secs(18)).await;
+        assert!(chores.due(&queue).1);
+        chores.pruned(&queue, Duration::from_millis(1));
+        tokio::time::advance(PRUNE_EVERY).await;
+        assert!(chores.due(&queue).1);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn one_queue_counts_for_all_until_it_is_gone() {

@@ -39,6 +39,7 @@ mod claim;
 mod connect;
 mod enqueue;
 mod error;
+mod floor;
 mod limits;
 mod maintain;
 #[cfg(target_os = "linux")]

@@ -1,8 +1,9 @@
 //! Extensions and maintenance: the calls.
 
 use crate::call::Reply;
+use crate::floor::Seen;
 use crate::schema::Statements;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
 pub(crate) type ExtendRow = (Option<Vec<Uuid>>, Option<Vec<Uuid>>);
@@ -16,13 +17,26 @@ pub(crate) fn extend<'c>(
     Box::pin(query.fetch_one(connection))
 }
 
+/// How many were promoted, whether more are due, in how many microseconds the next one is, and what was seen.
+pub(crate) type Promoted = (i64, bool, Option<i64>, Seen);
+
 pub(crate) fn promote<'c>(
-    args: &'c (String, i32),
+    args: &'c (String, i32, Option<i64>),
     statements: &'c Statements,
     connection: &'c mut PgConnection,
-) -> Reply<'c, (i64, bool, Option<i64>)> {
-    let query = sqlx::query_as(statements.promote.clone()).bind(&args.0).bind(args.1);
-    Box::pin(query.fetch_one(connection))
+) -> Reply<'c, Promoted> {
+    Box::pin(async move {
+        let query = sqlx::query(statements.promote.clone()).bind(&args.0).bind(args.1).bind(args.2);
+        let row = query.fetch_one(connection).await?;
+        let seen = Seen {
+            at: row.try_get("at")?,
+            xid: row.try_get("xid")?,
+            running: row.try_get("running")?,
+            ahead: row.try_get("ahead")?,
+            next_run: row.try_get("next_run")?,
+        };
+        Ok((row.try_get("promoted")?, row.try_get("more")?, row.try_get("next_due")?, seen))
+    })
 }
 
 pub(crate) fn reap<'c>(

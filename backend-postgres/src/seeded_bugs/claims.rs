@@ -13,7 +13,7 @@ pub(super) const BUGS: &[SqlBug] = &[
         "sql_batch_is_due",
         "a job that waits for a batch is said to be due some day",
         MAINTAIN,
-        &[("and l.parked is null and l.run_at < '9999-12-31 00:00Z'\n", "and l.parked is null\n")],
+        &[("and l.run_at < '9999-12-31 00:00Z' and l.parked is null\n", "and l.parked is null\n")],
     ),
     bug(
         "sql_limit_per_lane",
@@ -231,15 +231,24 @@ pub(super) const BUGS: &[SqlBug] = &[
         "delayed jobs run at once",
         MAINTAIN,
         &[(
-            "l.queue_id = q and l.run_at <= now and",
-            "l.queue_id = q and l.run_at <= now + interval '200 years' and",
+            "and l.run_at > low and l.run_at <= now and",
+            "and l.run_at > low and l.run_at <= now + interval '200 years' and",
         )],
     ),
     bug(
         "sql_promote_reads_all",
         "maintenance reads every job that waits for its time",
         MAINTAIN,
-        &[("l.queue_id = q and l.run_at <= now and", "l.queue_id = q and l.run_at <= clock_timestamp() and")],
+        &[(
+            "and l.run_at > low and l.run_at <= now and",
+            "and l.run_at > low and l.run_at <= clock_timestamp() and",
+        )],
+    ),
+    bug(
+        "sql_reap_reads_all",
+        "maintenance reads every lease that has ended for as long as somebody could see it",
+        MAINTAIN,
+        &[("floor := coalesce({schema}.no_lease_to(s, q), 0);", "floor := 0;")],
     ),
     bug(
         "sql_prune_reads_all_keys",

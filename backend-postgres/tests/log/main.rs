@@ -1,5 +1,6 @@
 //! The ready log: late commits, rollbacks, rows made by hand, replies that stay small; in `plans`, plans that stay the same.
 
+mod pinned;
 mod plans;
 #[path = "../support/mod.rs"]
 mod support;

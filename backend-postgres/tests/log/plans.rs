@@ -2,6 +2,7 @@
 
 use super::{PATIENCE, QUEUE, Store, job};
 use job_core::{Backend, IdempotencyKey, MaintainRequest, NewJob, Operate, QueueName, When};
+use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Row};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -118,6 +119,26 @@ impl Store {
 
     /// Sequential scans of a table, and index rows read, so far.
     async fn reads(&mut self, table: &str) -> (i64, i64) {
+        let sql = format!(
+            "select coalesce(seq_scan, 0), coalesce(idx_tup_fetch, 0) from pg_stat_user_tables \
+             where schemaname = '{}' and relname = '{table}'",
+            self.schema
+        );
+        let row = self.counted(&sql).await;
+        (row.get(0), row.get(1))
+    }
+
+    /// Entries of an index read so far, dead ones included.
+    pub(super) async fn entries(&mut self, index: &str) -> i64 {
+        let sql = format!(
+            "select coalesce(idx_tup_read, 0) from pg_stat_user_indexes \
+             where schemaname = '{}' and indexrelname = '{index}'",
+            self.schema
+        );
+        self.counted(&sql).await.get(0)
+    }
+
+    async fn counted(&mut self, numbers: &str) -> PgRow {
         // A backend reports its numbers when it ends, so all of them are ended.
         self.backend.pause(&QueueName::from_static("other")).await.expect("it is there");
         let sql = format!(
@@ -139,16 +160,12 @@ impl Store {
             assert!(Instant::now() < deadline, "backends do not end");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        let sql = format!(
-            "select coalesce(seq_scan, 0), coalesce(idx_tup_fetch, 0) from pg_stat_user_tables \
-             where schemaname = '{}' and relname = '{table}'",
-            self.schema
-        );
-        let row = sqlx::query(AssertSqlSafe(sql)).fetch_one(&mut self.connection).await.expect("the numbers");
+        let numbers = AssertSqlSafe(numbers.to_owned());
+        let row = sqlx::query(numbers).fetch_one(&mut self.connection).await.expect("the numbers");
         // The pool finds its connections dead; the first call after that may fail.
         for _ in 0..20 {
             let _ = self.backend.queues().await;
         }
-        (row.get(0), row.get(1))
+        row
     }
 }

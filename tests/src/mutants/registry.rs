@@ -146,6 +146,8 @@ const IN_CODE: &[Bug] = &[
     bug("memory_slot_mistaken", "backend-memory/src/lanes.rs", "a void entry of a lane is taken for the job that uses its slot now"),
     bug("memory_notes_of_a_zombie", "backend-memory/src/notes.rs", "a holder whose lease has ended writes notes"),
     bug("memory_no_wake_up", "backend-memory/src/queue.rs", "nobody is woken when a job comes"),
+    bug("postgres_promotes_from_the_start", "backend-postgres/src/floor.rs", "maintenance reads what was promoted for as long as somebody could see it"),
+    bug("postgres_late_jobs_forgotten", "backend-postgres/src/floor.rs", "what a long transaction has scheduled waits for half a minute"),
     bug("postgres_one_queue_counts_ends", "backend-postgres/src/chores.rs", "batches end only while one queue is maintained"),
     bug("postgres_answers_reversed", "backend-postgres/src/enqueue.rs", "a batch is answered backwards"),
     bug("postgres_follow_ups_always", "backend-postgres/src/settle.rs", "follow-up jobs come without the verdict"),
