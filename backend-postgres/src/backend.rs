@@ -14,6 +14,7 @@ use crate::options::Options;
 use crate::schema::Statements;
 use crate::settle::{self, Settle, Verdicts, follow_ups};
 use crate::wake::Wake;
+use crate::warm::Connections;
 use async_trait::async_trait;
 use job_core::{
     Backend, BackendError, BackendInfo, Claim, ClaimRequest, Declared, DurabilityClass, Enqueued, ErrorKind,
@@ -83,8 +84,12 @@ impl PostgresBackend {
             let _inside = thread.handle().enter();
             pool(server.connect.clone(), EXTEND_CONNECTIONS, EXTEND_DEADLINE / 3)
         };
-        let calls =
-            |pool, deadline, home| Calls { pool, statements: Arc::clone(&statements), deadline, home };
+        let calls = |pool, deadline, home| Calls {
+            connections: Arc::new(Connections::new(pool)),
+            statements: Arc::clone(&statements),
+            deadline,
+            home,
+        };
         let wake = Wake::new(options.schema.as_str().to_owned(), options.listen);
         let inner = Inner {
             calls: calls(pool(server.connect.clone(), options.pool, DEADLINE / 3), DEADLINE, None),

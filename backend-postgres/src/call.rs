@@ -3,8 +3,9 @@
 
 use crate::error::{NAME, failed, is_conflict, not_sent};
 use crate::schema::Statements;
+use crate::warm::Connections;
 use job_core::{BackendError, Effect, ErrorKind, fault_point, seeded_bug};
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -18,10 +19,10 @@ pub(crate) type Reply<'c, T> = Pin<Box<dyn Future<Output = Result<T, sqlx::Error
 /// How often a statement is tried again when the server undid it because of another one.
 const CONFLICTS_MAX: u32 = 8;
 
-/// A pool, the time that a call over it may take, and where calls run.
+/// Connections, the time that a call over it may take, and where calls run.
 #[derive(Debug, Clone)]
 pub(crate) struct Calls {
-    pub(crate) pool: PgPool,
+    pub(crate) connections: Arc<Connections>,
     pub(crate) statements: Arc<Statements>,
     pub(crate) deadline: Duration,
     /// The runtime that drives the connections, if it is not the caller's.
@@ -39,9 +40,9 @@ impl Calls {
         A: Send + Sync + 'static,
         T: Send + 'static,
     {
-        let Self { pool, statements, deadline, home } = self.clone();
+        let Self { connections, statements, deadline, home } = self.clone();
         let task = home.unwrap_or_else(Handle::current).spawn(async move {
-            let mut connection = pool.acquire().await.map_err(|e| not_sent(operation, e))?;
+            let mut warm = connections.acquire().await.map_err(|e| not_sent(operation, e))?;
             let mut conflicts = 0;
             loop {
                 if fault_point!(NAME, "postgres.{}.before_send", operation.replace(' ', "_")) {
@@ -49,9 +50,11 @@ impl Calls {
                     let (kind, effect) = (ErrorKind::Transient, Effect::NotApplied);
                     return Err(BackendError::new(NAME, operation, kind, effect, text));
                 }
-                let outcome = tokio::time::timeout(deadline, work(&args, &statements, &mut connection)).await;
+                let outcome =
+                    tokio::time::timeout(deadline, work(&args, &statements, &mut warm.connection)).await;
                 match outcome {
                     Ok(Ok(answer)) => {
+                        connections.give_back(warm);
                         if fault_point!(NAME, "postgres.{}.after_commit", operation.replace(' ', "_")) {
                             let text = "the answer was lost on purpose";
                             let (kind, effect) = (ErrorKind::Transient, Effect::Unknown);
@@ -67,10 +70,14 @@ impl Calls {
                         conflicts += 1
                     }
                     Ok(Err(error)) => {
-                        return Err(failed(operation, error));
+                        let error = failed(operation, error);
+                        if error.effect() == Effect::Unknown {
+                            connections.doubt();
+                        }
+                        return Err(error);
                     }
                     Err(_) => {
-                        drop(connection.detach());
+                        drop(warm.connection.detach());
                         return Err(too_slow(operation, deadline));
                     }
                 }

@@ -56,5 +56,6 @@ pub mod seeded_bugs;
 mod settle;
 mod transaction;
 mod wake;
+mod warm;
 
 pub use backend::PostgresBackend;

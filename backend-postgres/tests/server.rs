@@ -8,6 +8,7 @@ use job_core::{
     Backend, BackendError, ClaimRequest, Effect, JobId, Kind, LeaseId, NewJob, QueueName, Settled,
     Settlement, Verdict, WorkerId,
 };
+use sqlx::{Connection, PgConnection};
 use std::time::Duration;
 use support::server;
 use tokio::time::{Instant, timeout};
@@ -222,4 +223,49 @@ async fn polling_alone_never_listens() {
     let (woken, _) = tokio::join!(wait, enqueue_one(&producer));
     assert!(woken.is_err(), "there is no listener");
     assert_eq!(claim(&worker, 10).await.expect("claim works").len(), 1, "but polling finds the job");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_one_after_the_other_share_a_connection() {
+    let server = PostgresServer::options().fast().start();
+    // No wake-ups, which are sent beside the next call.
+    let url = format!("{}&listen=false", server.fresh_url());
+    let backend = PostgresBackend::connect(&url).await.expect("connects");
+    for _ in 0..50 {
+        enqueue_one(&backend).await.expect("enqueue works");
+    }
+    let mut other = PgConnection::connect(&server.url()).await.expect("connects");
+    let sql = "select count(*) from pg_stat_activity where application_name = 'steadfast' and query like '%.enqueue(%'";
+    let used: i64 = sqlx::query_scalar(sql).fetch_one(&mut other).await.expect("a number");
+    assert_eq!(used, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_connections_serve_many_calls() {
+    let url = format!("{}&pool=2", server().fresh_url());
+    let backend = PostgresBackend::connect(&url).await.expect("connects");
+    let calls: Vec<_> = (0..200)
+        .map(|_| {
+            let backend = backend.clone();
+            tokio::spawn(async move { enqueue_one(&backend).await })
+        })
+        .collect();
+    for call in calls {
+        call.await.expect("it does not panic").expect("enqueue works");
+    }
+    assert_eq!(claim(&backend, 1_000).await.expect("claim works").len(), 200);
+}
+
+#[test]
+fn a_backend_may_outlive_its_runtime() {
+    let url = server().fresh_url();
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let backend = runtime.block_on(async {
+        let backend = PostgresBackend::connect(&url).await.expect("connects");
+        enqueue_one(&backend).await.expect("enqueue works");
+        backend
+    });
+    drop(runtime);
+    // Outside of any runtime.
+    drop(backend);
 }

@@ -147,6 +147,7 @@ const IN_CODE: &[Bug] = &[
     bug("memory_notes_of_a_zombie", "backend-memory/src/notes.rs", "a holder whose lease has ended writes notes"),
     bug("memory_no_wake_up", "backend-memory/src/queue.rs", "nobody is woken when a job comes"),
     bug("postgres_promotes_from_the_start", "backend-postgres/src/floor.rs", "maintenance reads what was promoted for as long as somebody could see it"),
+    bug("postgres_waiters_forgotten", "backend-postgres/src/warm.rs", "a connection that comes back is kept from those that wait for one"),
     bug("postgres_late_jobs_forgotten", "backend-postgres/src/floor.rs", "what a long transaction has scheduled waits for half a minute"),
     bug("postgres_one_queue_counts_ends", "backend-postgres/src/chores.rs", "batches end only while one queue is maintained"),
     bug("postgres_answers_reversed", "backend-postgres/src/enqueue.rs", "a batch is answered backwards"),
