@@ -115,7 +115,8 @@ create function {schema}.enqueue(p_channel text, p_notify text[], p_request uuid
   p_iscopes bytea[], p_ikeys bytea[], p_iwindows bigint[], p_uscopes bytea[], p_ukeys bytea[], p_policies smallint[], p_max_waits bigint[],
   p_own boolean) returns uuid[]
 language plpgsql set jit = off set enable_seqscan = off as $$
-declare holders uuid[]; told uuid[]; turns int[]; places record; known record; now timestamptz := clock_timestamp(); has_keys boolean := p_iscopes is not null or p_uscopes is not null;
+declare
+  holders uuid[]; told uuid[]; turns int[]; places record; known record; now timestamptz; has_keys boolean := p_iscopes is not null or p_uscopes is not null;
 begin
   -- First of all: it assigns the xid, and a repetition waits here for the outcome of the first call.
   insert into {schema}.enqueued (request, jobs) values (p_request, cardinality(p_ids)) on conflict do nothing;
@@ -127,6 +128,8 @@ begin
     return known.answers;
   end if;
   perform pg_current_xact_id();
+  -- After it has an xid: promotion relies on that for what is due later.
+  now := clock_timestamp();
   if p_policies is not null then
     places := {schema}.take_places(now, p_lanes, p_ids, p_payloads, p_max, p_versions, p_headers, p_delays, p_ats, p_iscopes,
       p_ikeys, p_iwindows, p_uscopes, p_ukeys, p_policies, p_max_waits, p_own);

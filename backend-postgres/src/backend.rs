@@ -25,7 +25,6 @@ use sqlx::PgPool;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::Instant;
 use uuid::Uuid;
 
 /// The most jobs in one statement.
@@ -348,11 +347,10 @@ impl Backend for PostgresBackend {
             }
         }
         if prune_due {
-            let began = Instant::now();
-            let pruned = inner.calls.run("prune", (name(), PRUNE_MAX), prune).await?;
-            inner.chores.pruned(queue, began.elapsed());
-            done.pruned = count(pruned);
-            done.more |= done.pruned >= u64::from(PRUNE_MAX.unsigned_abs());
+            let mut pruning = inner.chores.prune(queue);
+            done.pruned = count(inner.calls.run("prune", (name(), PRUNE_MAX), prune).await?);
+            pruning.full = done.pruned >= u64::from(PRUNE_MAX.unsigned_abs());
+            done.more |= pruning.full;
         }
         if let Some(kept) = request.dead_kept {
             let args = (name(), micros(kept), limit);

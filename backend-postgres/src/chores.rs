@@ -33,6 +33,24 @@ struct Done {
     prune_wait: Duration,
 }
 
+/// A prune, which ends when this is dropped: with its answer, or because the caller waits no longer.
+pub(crate) struct Pruning<'a> {
+    chores: &'a Chores,
+    queue: &'a QueueName,
+    began: Instant,
+    /// There is more to prune.
+    pub(crate) full: bool,
+}
+
+impl Drop for Pruning<'_> {
+    fn drop(&mut self) {
+        let share = if self.full { 1 } else { PRUNE_SHARE };
+        if let Some(last) = lock(&self.chores.queues).get_mut(self.queue) {
+            last.prune_wait = PRUNE_EVERY.max(self.began.elapsed() * share);
+        }
+    }
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Nothing panics between two states under these locks.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -57,11 +75,9 @@ impl Chores {
         due
     }
 
-    /// A prune of this queue took so long.
-    pub(crate) fn pruned(&self, queue: &QueueName, took: Duration) {
-        if let Some(last) = lock(&self.queues).get_mut(queue) {
-            last.prune_wait = PRUNE_EVERY.max(took * PRUNE_SHARE);
-        }
+    /// A prune of this queue begins.
+    pub(crate) fn prune<'a>(&'a self, queue: &'a QueueName) -> Pruning<'a> {
+        Pruning { chores: self, queue, began: Instant::now(), full: false }
     }
 
     /// Whether maintenance of this queue counts the ends in batches. Batches belong to no queue, so one queue does it for all, in
@@ -88,15 +104,19 @@ mod tests {
     async fn what_takes_long_is_done_less_often() {
         let queue = QueueName::from_static("a");
         let chores = Chores::default();
-        assert!(chores.due(&queue).1);
-        chores.pruned(&queue, Duration::from_secs(1));
-        tokio::time::advance(PRUNE_EVERY).await;
-        assert!(!chores.due(&queue).1);
+        let prune = async |full| {
+            assert!(chores.due(&queue).1);
+            let mut pruning = chores.prune(&queue);
+            pruning.full = full;
+            tokio::time::advance(Duration::from_secs(1)).await;
+        };
+        prune(false).await;
         tokio::time::advance(Duration::from_secs(18)).await;
-        assert!(chores.due(&queue).1);
-        chores.pruned(&queue, Duration::from_millis(1));
+        assert!(!chores.due(&queue).1, "19 s since it began, which was 20 times as long as it took");
+        tokio::time::advance(Duration::from_secs(1)).await;
+        prune(true).await;
         tokio::time::advance(PRUNE_EVERY).await;
-        assert!(chores.due(&queue).1);
+        assert!(chores.due(&queue).1, "there is more");
     }
 
     #[tokio::test(start_paused = true)]

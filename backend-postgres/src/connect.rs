@@ -11,6 +11,9 @@ use std::time::Duration;
 /// A connection that was idle for longer is tested before it is used.
 const TRUSTED_IDLE: Duration = Duration::from_secs(1);
 
+/// A connection that does not answer for so long is closed.
+const PING: Duration = Duration::from_secs(2);
+
 /// The lowest version with 64-bit transaction ids in SQL.
 const VERSION_MIN: i32 = 130_000;
 
@@ -124,6 +127,15 @@ pub(crate) fn pool(connect: PgConnectOptions, size: u32, patience: Duration) -> 
         })
         .acquire_timeout(patience)
         .test_before_acquire(false)
+        // What comes back is asked by sqlx whether it is well, for as long as that takes.
+        .after_release(|connection, _| {
+            Box::pin(async move {
+                match tokio::time::timeout(PING, connection.ping()).await {
+                    Ok(pong) => pong.map(|()| true),
+                    Err(_) => Err(sqlx::Error::PoolTimedOut),
+                }
+            })
+        })
         .before_acquire(|connection, meta| {
             Box::pin(async move {
                 if meta.idle_for > TRUSTED_IDLE {

@@ -18,8 +18,8 @@ const SLACK: i64 = 1_000_000;
 /// A transaction that is open for longer is passed.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// The most groups of transactions that are passed at one time.
-const LATE_MAX: usize = 16;
+/// The most transactions that are passed at one time.
+const LATE_MAX: usize = 100;
 
 /// How often everything is looked through: for what stands below the floor against the rule, as after a restored backup.
 const ALL_EVERY: Duration = Duration::from_secs(30);
@@ -57,14 +57,16 @@ struct Floor {
     next: Option<(i64, i64, Instant)>,
     late: Vec<Late>,
     all: Option<Instant>,
+    /// What the clock said last.
+    clock: i64,
     /// Counts answers: a call that began before another one was answered raises nothing.
     generation: u64,
 }
 
-/// Open transactions that were passed: those from one id to another.
+/// An open transaction that was passed.
 #[derive(Debug, Clone, Copy)]
 struct Late {
-    ids: (i64, i64),
+    xid: i64,
     from: Option<i64>,
     ended: bool,
 }
@@ -90,10 +92,13 @@ impl Floors {
 }
 
 impl Floor {
-    fn begin(&self, now: Instant) -> From {
+    fn begin(&mut self, now: Instant) -> From {
         let all = self.all.is_none_or(|last| now >= last + ALL_EVERY);
-        let late = self.late.iter().filter(|l| l.ended).map(|l| l.from);
+        if all {
+            self.all = Some(now);
+        }
         let all = all || seeded_bug!("postgres_promotes_from_the_start");
+        let late = self.late.iter().filter(|l| l.ended).map(|l| l.from);
         let floor = if all { None } else { late.fold(self.low, Option::min) };
         From { floor, generation: self.generation }
     }
@@ -101,11 +106,12 @@ impl Floor {
     fn end(&mut self, now: Instant, from: From, seen: &Seen) -> bool {
         let alone = from.generation == self.generation;
         self.generation += 1;
-        if self.low.is_some_and(|low| seen.at < low) {
+        if alone && seen.at < self.clock {
             // The clock was set back.
-            *self = Self { generation: self.generation, ..Self::default() };
+            *self = Self { generation: self.generation, all: Some(now), ..Self::default() };
             return true;
         }
+        self.clock = self.clock.max(seen.at);
         let left = seen.next_run.map(|next| next - 1);
         if let (Some(low), Some(left)) = (self.low, left) {
             self.low = Some(low.min(left));
@@ -113,13 +119,9 @@ impl Floor {
         if !alone {
             return false;
         }
-        if from.floor.is_none() {
-            self.all = Some(now);
-        }
         self.late.retain(|l| !l.ended || l.from < from.floor);
         for late in &mut self.late {
-            let open = |x: &i64| (late.ids.0..late.ids.1).contains(x);
-            late.ended = seen.ahead >= late.ids.1 && !seen.running.iter().any(open);
+            late.ended = seen.ahead > late.xid && !seen.running.contains(&late.xid);
         }
         self.rise(now, seen, left);
         self.late.iter().any(|l| l.ended)
@@ -130,14 +132,16 @@ impl Floor {
         if let Some((at, xid, since)) = self.next
             && seen.ahead > xid
         {
-            let passed = self.late.last().map_or(0, |l| l.ids.1);
-            let held = seen.running.iter().any(|x| (passed..xid).contains(x));
-            if held && (now < since + PATIENCE || self.late.len() == LATE_MAX) {
+            let passed = |x: i64| self.late.iter().any(|l| l.xid == x);
+            let mut open: Vec<_> = seen.running.iter().copied().filter(|x| *x < xid && !passed(*x)).collect();
+            if !open.is_empty() && (now < since + PATIENCE || self.late.len() + open.len() > LATE_MAX) {
                 return;
             }
-            if held && !seeded_bug!("postgres_late_jobs_forgotten") {
-                self.late.push(Late { ids: (passed, xid), from: self.low, ended: false });
+            if seeded_bug!("postgres_late_jobs_forgotten") {
+                open.clear();
             }
+            let from = self.low;
+            self.late.extend(open.into_iter().map(|xid| Late { xid, from, ended: false }));
             let high = left.map_or(at - SLACK, |left| left.min(at - SLACK));
             self.low = self.low.max(Some(high));
             self.next = None;
@@ -214,6 +218,24 @@ mod tests {
         assert_eq!(again.0, Some(100 * SECOND), "as it was when 12 was passed");
         assert!(!again.1);
         assert!(queue.look(&seen(108, 19, &[14])).0 > Some(102 * SECOND - 1), "and on from where it was");
+    }
+
+    #[test]
+    fn each_of_those_that_were_passed_is_looked_for_when_it_has_ended() {
+        let mut queue = Queue::new();
+        queue.look(&seen(100, 10, &[]));
+        queue.look(&seen(101, 13, &[11, 12]));
+        queue.look(&seen(102, 14, &[11, 12]));
+        queue.now += PATIENCE;
+        queue.look(&seen(103, 15, &[11, 12]));
+        assert_eq!(queue.look(&seen(104, 16, &[11, 12])).0, Some(100 * SECOND), "both were passed");
+        assert!(queue.look(&seen(106, 18, &[11])).1, "12 has ended");
+        assert_eq!(
+            queue.look(&seen(107, 19, &[11])),
+            (Some(99 * SECOND), false),
+            "as it was when 12 was passed"
+        );
+        assert!(queue.look(&seen(108, 20, &[])).1, "11 has ended as well");
     }
 
     #[test]

@@ -63,13 +63,12 @@ impl Connections {
 
     fn take(&self, now: Instant) -> Option<Warm> {
         let mut idle = self.idle();
-        let (last, used) = idle.pop()?;
-        if now < used + REST {
-            return Some(last);
-        }
-        // The others have rested for longer still.
-        idle.clear();
-        None
+        let rested = idle.partition_point(|(_, used)| *used + REST <= now);
+        let for_the_pool: Vec<_> = idle.drain(..rested).collect();
+        let last = idle.pop();
+        drop(idle);
+        drop(for_the_pool);
+        Some(last?.0)
     }
 
     pub(crate) async fn acquire(&self) -> Result<Warm, sqlx::Error> {
@@ -85,10 +84,12 @@ impl Connections {
         Ok(Warm { connection: self.pool.acquire().await?, since: Instant::now() })
     }
 
-    /// A connection has failed: the pool is to test the others before they are used.
+    /// A connection has failed, and whoever asks the others may wait for as long: they are closed.
     pub(crate) fn doubt(&self) {
         let idle = std::mem::take(&mut *self.idle());
-        drop(idle);
+        for (warm, _) in idle {
+            drop(warm.connection.detach());
+        }
     }
 
     /// After a call that came to its end. All others are dropped, and tested by the pool.

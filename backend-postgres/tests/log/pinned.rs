@@ -93,6 +93,11 @@ async fn leases_that_have_ended_are_not_read_again() {
 #[tokio::test]
 async fn what_a_long_transaction_stores_is_promoted_when_it_has_ended() {
     let mut store = Store::new().await;
+    let mut longer = PgConnection::connect(&server().url()).await.expect("connects");
+    sqlx::raw_sql("begin; select pg_current_xact_id()")
+        .execute(&mut longer)
+        .await
+        .expect("another one, which stays open");
     let mut writer = PgConnection::connect(&server().url()).await.expect("connects");
     let mut tx = writer.begin().await.expect("begins");
     store.backend.enqueue_tx(&mut tx, &[soon()]).await.expect("enqueue_tx works");
