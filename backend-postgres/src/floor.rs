@@ -74,10 +74,7 @@ struct Late {
 impl Floors {
     fn of<T>(&self, queue: &QueueName, act: impl FnOnce(&mut Floor) -> T) -> T {
         let mut queues = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match queues.get_mut(queue) {
-            Some(floor) => act(floor),
-            None => act(queues.entry(queue.clone()).or_default()),
-        }
+        act(queues.entry(queue.clone()).or_default())
     }
 
     /// From where the next call looks.

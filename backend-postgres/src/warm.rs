@@ -45,10 +45,7 @@ impl Drop for Waiting<'_> {
 impl Drop for Connections {
     /// Outside of a runtime a connection cannot go back to the pool, which ends here anyway.
     fn drop(&mut self) {
-        let idle = self.idle.get_mut().unwrap_or_else(PoisonError::into_inner);
-        for (warm, _) in idle.drain(..) {
-            drop(warm.connection.detach());
-        }
+        self.doubt();
     }
 }
 

@@ -2,47 +2,21 @@
 
 mod support;
 
-use backend_postgres::PostgresBackend;
 use job_core::{
-    Backend, Claim, ClaimRequest, Declared, Enqueued, JobId, Kind, KindLimits, LeaseId, Limit, LimitName,
-    LimitRule, MaintainRequest, NewJob, OnConflict, Operate, QueueName, Settled, Settlement, UniqueKey,
-    Verdict, WorkerId,
+    Backend, Claim, Declared, Enqueued, JobId, Kind, KindLimits, Limit, LimitName, LimitRule,
+    MaintainRequest, NewJob, OnConflict, Operate, UniqueKey,
 };
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use sqlx::{Connection, PgConnection};
 use std::collections::HashSet;
 use std::time::Duration;
 use support::server;
+use support::store::{PATIENCE, QUEUE, Store};
 use tokio::time::Instant;
 
-const QUEUE: QueueName = QueueName::from_static("q");
 const KIND: Kind = Kind::from_static("k");
 const OTHER: Kind = Kind::from_static("other");
-const PATIENCE: Duration = Duration::from_secs(20);
-
-struct Store {
-    backend: PostgresBackend,
-    schema: String,
-    connection: PgConnection,
-}
 
 impl Store {
-    async fn new() -> Self {
-        let url = server().fresh_url();
-        let schema = url.rsplit_once("schema=").expect("it has a schema").1.to_owned();
-        let connection = PgConnection::connect(&server().url()).await.expect("connects");
-        Self { backend: PostgresBackend::connect(&url).await.expect("connects"), schema, connection }
-    }
-
-    async fn execute(&mut self, sql: &str) {
-        let sql = sql.replace("{schema}", &self.schema);
-        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut self.connection).await.expect("the statement works");
-    }
-
-    async fn number(&mut self, sql: &str) -> i64 {
-        let sql = sql.replace("{schema}", &self.schema);
-        sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut self.connection).await.expect("a number")
-    }
-
     async fn declare(&self, limits: Vec<(LimitName, Option<LimitRule>)>, kind: KindLimits) {
         self.backend.declare(&QUEUE, &Declared { limits, kinds: vec![kind] }).await.expect("declare works");
     }
@@ -54,22 +28,7 @@ impl Store {
     }
 
     async fn claim(&self, limit: u32) -> Claim {
-        let request = ClaimRequest {
-            lease: LeaseId::random(),
-            worker: WorkerId::random(),
-            kinds: &[KIND, OTHER],
-            limit,
-            lease_for: Duration::from_secs(60),
-            suspect_leases: &[],
-            solo: false,
-        };
-        self.backend.claim(&QUEUE, &request).await.expect("claim works")
-    }
-
-    async fn complete(&self, claim: &Claim) {
-        let done: Vec<_> = claim.jobs.iter().map(|j| Settlement::new(j.hold, Verdict::Complete)).collect();
-        let answers = self.backend.settle(&QUEUE, &done).await.expect("settle works");
-        assert!(answers.iter().all(|a| *a == Settled::Applied), "{answers:?}");
+        self.claim_of(&[KIND, OTHER], limit).await
     }
 
     /// Claims and completes until so many different jobs have come.
@@ -170,7 +129,8 @@ async fn a_row_made_by_hand_goes_into_its_line() {
             "insert into {schema}.ready (lane, id, payload, headers) select l.id, gen_random_uuid(), '', \
              '{\"steadfast-line\": \"a\"}' from {schema}.lane l, generate_series(1, 3)",
         )
-        .await;
+        .await
+        .expect("the statement works");
     let claim = store.claim(10).await;
     assert_eq!(claim.jobs.len(), 2, "the one without a line, and one of the line");
     store.complete(&claim).await;
@@ -252,62 +212,20 @@ async fn wrong_statistics_do_not_change_what_lines_read() {
         store.enqueue(&[in_line("first")]).await;
         let tables =
             ["ready", "lease", "waiting", "turn", "line_note", "nap", "line", "bucket", "limiter", "lane"];
-        for table in tables {
-            store.execute(&format!("alter table {{schema}}.{table} set (autovacuum_enabled = false)")).await;
-        }
-        for relation in tables.into_iter().chain(["waiting_line", "ready_line", "turn_pkey"]) {
-            store
-                .execute(&format!(
-                    "update pg_class set reltuples = {tuples}, relpages = {pages} \
-                     where oid = '{{schema}}.{relation}'::regclass"
-                ))
-                .await;
-        }
+        store.falsify(&tables, &["waiting_line", "ready_line", "turn_pkey"], tuples, pages).await;
         let jobs: Vec<_> = (0..20_000).map(|n| in_line(&format!("key {}", n % 1_000))).collect();
         store.enqueue(&jobs).await;
         store.drain(1, 10).await;
-        let before = store.reads().await;
+        let before = store.reads("waiting").await;
         for _ in 0..ROUNDS {
             let claim = store.claim(50).await;
             assert_eq!(claim.jobs.len(), 50);
             store.complete(&claim).await;
         }
-        let after = store.reads().await;
+        let after = store.reads("waiting").await;
         assert_eq!(after.0 - before.0, 0, "{name}: a claim scanned a table");
         let read = after.1 - before.1;
         // Of each line the job that it gives and the next, and the first again to see whether it has any.
         assert!((ROUNDS * 50..ROUNDS * 50 * 8).contains(&read), "{name}: {read} waiting jobs read");
-    }
-}
-
-impl Store {
-    /// Sequential scans, and index rows read, of those that wait in lines so far.
-    async fn reads(&mut self) -> (i64, i64) {
-        // A backend reports its numbers when it ends, so all of them are ended.
-        let sql = format!(
-            "select count(pg_terminate_backend(pid)) from pg_stat_activity where application_name = 'steadfast' \
-             and query like '%{}%' and pid <> pg_backend_pid()",
-            self.schema
-        );
-        self.number(&sql).await;
-        let left = sql.replace("count(pg_terminate_backend(pid))", "count(*)");
-        let deadline = Instant::now() + PATIENCE;
-        while self.number(&left).await > 0 {
-            assert!(Instant::now() < deadline, "backends do not end");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        let of = |column: &str| {
-            format!(
-                "select coalesce({column}, 0) from pg_stat_user_tables where schemaname = '{}' and relname = 'waiting'",
-                self.schema
-            )
-        };
-        let (scans, rows) = (of("seq_scan"), of("idx_tup_fetch"));
-        let numbers = (self.number(&scans).await, self.number(&rows).await);
-        // The pool finds its connections dead; the first call after that may fail.
-        for _ in 0..20 {
-            let _ = Operate::queues(&self.backend).await;
-        }
-        numbers
     }
 }

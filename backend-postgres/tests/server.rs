@@ -4,13 +4,11 @@ mod support;
 
 use backend_postgres::PostgresBackend;
 use job_conformance::servers::{PostgresServer, when_back};
-use job_core::{
-    Backend, BackendError, ClaimRequest, Effect, JobId, Kind, LeaseId, NewJob, QueueName, Settled,
-    Settlement, Verdict, WorkerId,
-};
+use job_core::{Backend, BackendError, Effect, JobId, Kind, NewJob, QueueName, Settled, Settlement, Verdict};
 use sqlx::{Connection, PgConnection};
 use std::time::Duration;
 use support::server;
+use support::store::request;
 use tokio::time::{Instant, timeout};
 
 static QUEUE: QueueName = QueueName::from_static("q");
@@ -26,16 +24,7 @@ async fn enqueue_one(backend: &PostgresBackend) -> Result<(), BackendError> {
 }
 
 async fn claim(backend: &PostgresBackend, limit: u32) -> Result<Vec<job_core::ClaimedJob>, BackendError> {
-    let request = ClaimRequest {
-        lease: LeaseId::random(),
-        worker: WorkerId::random(),
-        kinds: &[KIND],
-        limit,
-        lease_for: Duration::from_secs(60),
-        suspect_leases: &[],
-        solo: false,
-    };
-    Ok(backend.claim(&QUEUE, &request).await?.jobs)
+    Ok(backend.claim(&QUEUE, &request(&[KIND], limit)).await?.jobs)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,14 +12,14 @@ use steadfast::{Client, LeaseId, NewJob, Operate, Queue, RuntimeBuilder};
 /// A store, started here.
 pub(crate) struct Place {
     url: String,
-    /// Jobs that a store in memory has to hold.
-    room: Option<usize>,
+    /// Jobs that a store in memory holds.
+    room: usize,
     _server: Box<dyn std::any::Any>,
 }
 
 impl Place {
     pub(crate) fn of(store: &str) -> Self {
-        let room = None;
+        let room = MemoryBackend::CAPACITY;
         match store {
             "postgres" => {
                 let server = PostgresServer::options().setting("min_wal_size", "1GB").start();
@@ -37,19 +37,16 @@ impl Place {
 
     /// One that holds so many jobs beside what is measured.
     pub(crate) fn with_room(store: &str, jobs: usize) -> Self {
-        Self { room: Some(jobs + MemoryBackend::CAPACITY), ..Self::of(store) }
+        let place = Self::of(store);
+        Self { room: place.room + jobs, ..place }
     }
 
     /// Nothing of what was there before.
     pub(crate) async fn fresh(&self) -> Result<Arc<dyn Operate>> {
-        if let (Some(room), "memory:") = (self.room, &*self.url) {
-            return Ok(Arc::new(MemoryBackend::with_capacity(room)));
+        if self.url == "memory:" {
+            return Ok(Arc::new(MemoryBackend::with_capacity(self.room)));
         }
-        let name = if self.url.ends_with('=') {
-            format!("bench_{}", LeaseId::random().as_uuid().simple())
-        } else {
-            String::new()
-        };
+        let name = format!("bench_{}", LeaseId::random().as_uuid().simple());
         Ok(steadfast::connect(&format!("{}{name}", self.url)).await?)
     }
 }

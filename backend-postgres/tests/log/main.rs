@@ -5,62 +5,19 @@ mod plans;
 #[path = "../support/mod.rs"]
 mod support;
 
-use backend_postgres::PostgresBackend;
 use futures_util::future::join_all;
-use job_core::{
-    Backend, Claim, ClaimRequest, IdempotencyKey, JobId, Kind, LeaseId, MaintainRequest, NewJob, Operate,
-    QueueName, Settled, Settlement, Verdict, WorkerId,
-};
+use job_core::{Backend, Claim, IdempotencyKey, JobId, Kind, MaintainRequest, NewJob, Operate};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use std::time::Duration;
 use support::server;
+use support::store::{PATIENCE, QUEUE, Store};
 use tokio::time::Instant;
 
-const QUEUE: QueueName = QueueName::from_static("q");
 const KIND: Kind = Kind::from_static("k");
-const PATIENCE: Duration = Duration::from_secs(20);
-
-struct Store {
-    backend: PostgresBackend,
-    schema: String,
-    connection: PgConnection,
-}
 
 impl Store {
-    async fn new() -> Self {
-        let url = server().fresh_url();
-        let schema = url.rsplit_once("schema=").expect("it has a schema").1.to_owned();
-        let connection = PgConnection::connect(&server().url()).await.expect("connects");
-        Self { backend: PostgresBackend::connect(&url).await.expect("connects"), schema, connection }
-    }
-
-    async fn execute(&mut self, sql: &str) -> Result<(), sqlx::Error> {
-        let sql = sql.replace("{schema}", &self.schema);
-        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut self.connection).await.map(drop)
-    }
-
-    async fn number(&mut self, sql: &str) -> i64 {
-        let sql = sql.replace("{schema}", &self.schema);
-        sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut self.connection).await.expect("a number")
-    }
-
     async fn claim(&self, limit: u32) -> Claim {
-        let request = ClaimRequest {
-            lease: LeaseId::random(),
-            worker: WorkerId::random(),
-            kinds: &[KIND],
-            limit,
-            lease_for: Duration::from_secs(60),
-            suspect_leases: &[],
-            solo: false,
-        };
-        self.backend.claim(&QUEUE, &request).await.expect("claim works")
-    }
-
-    async fn complete(&self, claim: &Claim) {
-        let done: Vec<_> = claim.jobs.iter().map(|j| Settlement::new(j.hold, Verdict::Complete)).collect();
-        let answers = self.backend.settle(&QUEUE, &done).await.expect("settle works");
-        assert!(answers.iter().all(|a| *a == Settled::Applied), "{answers:?}");
+        self.claim_of(&[KIND], limit).await
     }
 
     /// Claims and completes until this job comes.

@@ -48,18 +48,19 @@ impl Store {
     }
 }
 
-/// A snapshot that is held until the connection is dropped.
-async fn snapshot() -> PgConnection {
-    let mut reader = PgConnection::connect(&server().url()).await.expect("connects");
-    let hold = "begin isolation level repeatable read; select count(*) from pg_class";
-    sqlx::raw_sql(hold).execute(&mut reader).await.expect("it holds a snapshot");
-    reader
+/// A transaction that is open until the connection is dropped.
+async fn left_open(sql: &'static str) -> PgConnection {
+    let mut other = PgConnection::connect(&server().url()).await.expect("connects");
+    sqlx::raw_sql(sql).execute(&mut other).await.expect("it stays open");
+    other
 }
+
+const SNAPSHOT: &str = "begin isolation level repeatable read; select count(*) from pg_class";
 
 #[tokio::test]
 async fn what_was_promoted_is_not_read_again() {
     let mut store = Store::new().await;
-    let _held = snapshot().await;
+    let _held = left_open(SNAPSHOT).await;
     store.promote(MANY).await;
     store.passed().await;
 }
@@ -67,7 +68,7 @@ async fn what_was_promoted_is_not_read_again() {
 #[tokio::test]
 async fn leases_that_have_ended_are_not_read_again() {
     let mut store = Store::new().await;
-    let _held = snapshot().await;
+    let _held = left_open(SNAPSHOT).await;
     let jobs: Vec<_> = (0..500).map(|_| job()).collect();
     store.backend.enqueue(&jobs).await.expect("enqueue works");
     for _ in &jobs {
@@ -93,11 +94,7 @@ async fn leases_that_have_ended_are_not_read_again() {
 #[tokio::test]
 async fn what_a_long_transaction_stores_is_promoted_when_it_has_ended() {
     let mut store = Store::new().await;
-    let mut longer = PgConnection::connect(&server().url()).await.expect("connects");
-    sqlx::raw_sql("begin; select pg_current_xact_id()")
-        .execute(&mut longer)
-        .await
-        .expect("another one, which stays open");
+    let _longer = left_open("begin; select pg_current_xact_id()").await;
     let mut writer = PgConnection::connect(&server().url()).await.expect("connects");
     let mut tx = writer.begin().await.expect("begins");
     store.backend.enqueue_tx(&mut tx, &[soon()]).await.expect("enqueue_tx works");

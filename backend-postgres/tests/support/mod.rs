@@ -1,6 +1,8 @@
 //! A fresh schema for each test, on one private server for each test program (or on `DATABASE_URL`).
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub(crate) mod store;
+
 use backend_postgres::PostgresBackend;
 use job_conformance::Harness;
 use job_conformance::servers::PostgresServer;
