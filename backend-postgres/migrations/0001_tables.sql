@@ -115,7 +115,8 @@ create table {schema}.completed (
 create index completed_queue on {schema}.completed (queue_id, id);
 create index completed_until on {schema}.completed (queue_id, keep_until);
 
--- One row a lease. `top` is the highest of its seqs, `lanes` every lane that they are in.
+-- One row a lease. `top` is the highest of its seqs, `lanes` every lane that they are in. Of those in the lanes of `ahead` no more
+-- than `at_once` run at a time.
 create table {schema}.lease (
   queue_id int not null,
   top bigint not null,
@@ -124,6 +125,8 @@ create table {schema}.lease (
   expires_at timestamptz not null,
   lanes int[] not null,
   seqs bigint[] not null,
+  ahead int[],
+  at_once int,
   primary key (queue_id, top, id)
 ) with (
   fillfactor = 50,

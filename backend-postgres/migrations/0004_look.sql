@@ -1,11 +1,12 @@
 -- What a claim returns: the answers to the verdicts that came with it, and its jobs as columns. `lease_no` is 0 for the
 -- shared lease, else the place of the suspect's own lease in the request. A null payload is to be fetched: the queue's
 -- claim lock is held until the reply is sent, so the reply has to be small. Null columns mean "nothing in any job", a
--- column of one value the same in all. `now_us` is what the clock says, if there are jobs.
+-- column of one value the same in all. `now_us` is what the clock says, if there are jobs. Of the jobs in lanes of the same kind as
+-- `ahead` no more than `at_once` may run at a time, if they are there.
 create type {schema}.claimed as (
   answers smallint[], contended boolean, top bigint, lanes int[], seqs bigint[], ids uuid[], attempts int[], maxes int[],
   claims bigint[], lease_no smallint[], versions bigint[], enqueued bigint[], payloads bytea[], headers text[],
-  idem_scopes bytea[], idem_keys bytea[], sizes int[], now_us bigint, retry_us bigint
+  idem_scopes bytea[], idem_keys bytea[], sizes int[], now_us bigint, retry_us bigint, at_once int, ahead int
 );
 
 -- The first rows of some lanes, in the order of their seqs, that no lease holds.
@@ -81,10 +82,10 @@ begin
       array_agg(x.attempt + 1), array_agg(x.max_attempts), array_agg(x.claims + 1), array_agg(x.no), array_agg(x.version),
       array_agg((date_part('epoch', x.enqueued_at) * 1000000)::bigint), array_agg(null::bytea),
       array_agg(x.headers::text), array_agg(x.idem_scope), array_agg(x.idem_key), array_agg(octet_length(x.payload)),
-      (date_part('epoch', clock_timestamp()) * 1000000)::bigint
+      (date_part('epoch', clock_timestamp()) * 1000000)::bigint, null, max(x.at_once), max(x.ahead[1])
     into c
     from (
-      select l.top, (a.n - 1)::smallint as no, r.*
+      select l.top, (a.n - 1)::smallint as no, l.at_once, l.ahead, r.*
       from unnest(p_leases) with ordinality a(id, n)
       join {schema}.lease l on l.id = a.id and l.queue_id = p_queue
       cross join lateral unnest(l.seqs) with ordinality u(seq, m)

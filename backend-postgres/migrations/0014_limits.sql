@@ -112,8 +112,16 @@ begin
     where p_name = any(k.limits));
 end $$;
 
--- How many jobs of these lanes are under live leases: rows that a lease holds, so nothing can be left over. Anything up to
--- p_enough stands for itself: then what the leases were granted is not looked up row by row.
+-- How many rows a lease still holds in lanes of its own that are among others.
+create function {schema}.left_of(p_seqs bigint[], p_own int[], p_lanes int[]) returns bigint language plpgsql stable as $$
+begin
+  return (
+    select count(*) from unnest(p_seqs) u(seq) cross join lateral (
+      select from {schema}.ready r where r.lane = any(p_own) and r.seq = u.seq and r.lane = any(p_lanes) limit 1) r);
+end $$;
+
+-- How many slots jobs of these lanes have: rows that a live lease holds, so nothing can be left over; of what was taken ahead no
+-- more than run at a time. Anything up to p_enough stands for itself: then what the leases were granted is not looked up row by row.
 create function {schema}.in_use(p_lanes int[], p_enough bigint) returns bigint language plpgsql stable as $$
 declare granted bigint; l record; used bigint := 0; n bigint;
 begin
@@ -130,10 +138,17 @@ begin
   loop
     granted := l.granted;
     if used + granted > p_enough then
-      select count(*) into granted from {schema}.lease e cross join lateral unnest(e.seqs) u(seq)
-        cross join lateral (
-          select from {schema}.ready r where r.lane = any(e.lanes) and r.seq = u.seq and r.lane = any(p_lanes) limit 1) r
-        where e.queue_id = l.queue_id and e.top > l.low and e.lanes && p_lanes;
+      select coalesce(sum(case
+          when e.at_once is null then {schema}.left_of(e.seqs, e.lanes, p_lanes)
+          -- What ran first has ended first.
+          else (select count(*) from (
+            select from (select seq from unnest(e.seqs) seq order by seq desc) u cross join lateral (
+              select from {schema}.ready r where r.lane = any(e.ahead) and r.seq = u.seq and r.lane = any(p_lanes) limit 1) r
+            limit e.at_once) z)
+            + case when e.lanes <@ e.ahead then 0
+              else {schema}.left_of(e.seqs, array(select unnest(e.lanes) except select unnest(e.ahead)), p_lanes) end
+        end), 0) into granted
+      from {schema}.lease e where e.queue_id = l.queue_id and e.top > l.low and e.lanes && p_lanes;
     end if;
     used := used + granted;
   end loop;

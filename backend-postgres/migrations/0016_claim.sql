@@ -65,7 +65,7 @@ begin
     end loop;
     seen.lanes := seen.lanes || g.ids; seen.tops := seen.tops || tops;
   end loop;
-  seen.found := {schema}.fetch(taken, seqs);
+  if taken <> '{}' then seen.found := {schema}.fetch(taken, seqs); end if;
   return seen;
 end $$;
 
@@ -84,8 +84,9 @@ begin
   );
 end $$;
 
--- What a claim takes: as `look` answers, for the jobs of its own lease, and for suspects; and when lines are worth another look.
-create type {schema}.taken as (normal {schema}.looked, odd {schema}.looked, retry_us bigint);
+-- What a claim takes: as `look` answers, for the jobs of its own lease, and for suspects; when lines are worth another look; the
+-- lanes of what was taken ahead, and how many of it run at a time.
+create type {schema}.taken as (normal {schema}.looked, odd {schema}.looked, retry_us bigint, ahead int[], at_once int);
 
 -- When it makes sense to ask again, in microseconds from now, if limits were what left some jobs.
 create function {schema}.retry_after(p_queue int, s {schema}.mark, p_held bigint[], a {schema}.allowance[], p_counts bigint[])
@@ -170,11 +171,40 @@ begin
   return room;
 end $$;
 
+-- What was looked at in two steps. What was looked at again was looked at further.
+create function {schema}.and_then(first {schema}.looked, second {schema}.looked) returns {schema}.looked language plpgsql as $$
+begin
+  first.found := {schema}.append_part(first.found, second.found);
+  select array_agg(y.lane), array_agg(y.top) into first.lanes, first.tops from (
+    select distinct on (z.lane) z.lane, z.top from (
+      select 1, u.* from unnest(second.lanes, second.tops) u union all select 2, u.* from unnest(first.lanes, first.tops) u
+    ) z(step, lane, top) order by z.lane, z.step) y;
+  return first;
+end $$;
+
+-- The kind of which to take more than there are slots: it has used up those that limits of concurrency left, and nothing else bounds it.
+create function {schema}.kind_ahead(p_queue int, p_rooms {schema}.kind_room[], p_left bigint[], a {schema}.allowance[], p_lanes int[],
+  p_kinds text[], p_ahead int[], out kind text, out slots int, out more int) language plpgsql as $$
+begin
+  select k.kind, n.slots, n.slots * w.ahead into kind, slots, more
+  from (
+    select l.kind, count(*)::int as slots from unnest(p_lanes) u(lane) cross join lateral (
+      select x.kind from {schema}.lane x where x.id = u.lane limit 1) l
+    group by l.kind) n
+    join unnest(p_kinds, p_ahead) w(kind, ahead) on w.kind = n.kind
+    join unnest(p_rooms) k on k.kind = n.kind
+  where w.ahead > 0 and k.concurrency is null and k.interval_us is null and not k.ordered
+    and {schema}.room_of(k.limits, p_left) <= 0
+    and not exists (select from unnest(k.limits) i where a[i].interval_us is not null or a[i].opens is not null)
+  order by 3 desc limit 1;
+end $$;
+
 -- Looks through lanes and lines, for half of the jobs each if both have some, then for suspects.
 create function {schema}.take(q {schema}.queue, s {schema}.mark, p_held bigint[], p_kinds text[], p_want int, p_suspects int,
-  p_solo boolean, a {schema}.allowance[]) returns {schema}.taken language plpgsql as $$
+  p_solo boolean, p_ahead int[], a {schema}.allowance[]) returns {schema}.taken language plpgsql as $$
 declare
   normal {schema}.looked; odd {schema}.looked; x {schema}.looked; f {schema}.fed; rooms {schema}.kind_room[]; line record;
+  further record; ahead int[]; slots int;
   room bigint[] := {schema}.room_in(a); notes bigint; half int := p_want; got int; lined boolean := false; retry bigint;
   binds boolean := p_want + p_suspects > any(room); held bigint[] := p_held;
 begin
@@ -202,12 +232,7 @@ begin
       exit;
     end if;
     room := {schema}.less(room, {schema}.counts_under(a, (x.found).lanes));
-    normal.found := {schema}.append_part(normal.found, x.found);
-    -- What was looked at again was looked at further.
-    select array_agg(y.lane), array_agg(y.top) into normal.lanes, normal.tops from (
-      select distinct on (z.lane) z.lane, z.top from (
-        select 1, u.* from unnest(x.lanes, x.tops) u union all select 2, u.* from unnest(normal.lanes, normal.tops) u
-      ) z(pass, lane, top) order by z.lane, z.pass) y;
+    normal := {schema}.and_then(normal, x);
     exit when pass = 2;
     f := {schema}.feed(q.id, rooms, room, p_want - got);
     room := {schema}.less(room, {schema}.counts_under(a, f.lanes));
@@ -224,16 +249,31 @@ begin
     if binds and not lined then
       room := {schema}.less(room, {schema}.counts_under(a, (normal.found).lanes));
     end if;
-    for stage in 2 .. 3 loop
-      exit when stage = 3 and (not p_solo or (odd.found).seqs is not null);
+    for suspect in 2 .. 3 loop
+      exit when suspect = 3 and (not p_solo or (odd.found).seqs is not null);
+      continue when not exists (select from {schema}.lane l where l.queue_id = q.id and l.stage = suspect);
       if binds then
-        x := {schema}.look_within(q.id, s, held, rooms, room, array[stage::smallint], case stage when 2 then p_suspects else 1 end);
+        x := {schema}.look_within(q.id, s, held, rooms, room, array[suspect::smallint], case suspect when 2 then p_suspects else 1 end);
       else
-        x := {schema}.look(q.id, s, held, p_kinds, array[stage::smallint], case stage when 2 then p_suspects else 1 end);
+        x := {schema}.look(q.id, s, held, p_kinds, array[suspect::smallint], case suspect when 2 then p_suspects else 1 end);
       end if;
       odd := x;
       normal.lanes := normal.lanes || x.lanes; normal.tops := normal.tops || x.tops;
     end loop;
+  end if;
+
+  got := coalesce(cardinality((normal.found).seqs), 0);
+  if p_ahead <> '{}' and binds and got between 1 and p_want - 1 then
+    room := {schema}.less({schema}.room_in(a), {schema}.counts_under(a, (normal.found).lanes || (odd.found).lanes));
+    select * into further from {schema}.kind_ahead(q.id, rooms, room, a, (normal.found).lanes, p_kinds, p_ahead);
+    if further.slots > 0 then
+      x := {schema}.look(q.id, s, held, array[further.kind], '{0,1}', least(further.more, p_want - got));
+      if (x.found).seqs is not null then
+        normal := {schema}.and_then(normal, x);
+        slots := further.slots;
+        ahead := array(select l.id from {schema}.lane l where l.queue_id = q.id and l.kind = further.kind and l.id = any((normal.found).lanes));
+      end if;
+    end if;
   end if;
 
   if q.lined then
@@ -246,12 +286,12 @@ begin
       normal.lanes := normal.lanes || line.lanes; normal.tops := normal.tops || line.tops;
     end if;
   end if;
-  return (normal, odd, retry)::{schema}.taken;
+  return (normal, odd, retry, ahead, slots)::{schema}.taken;
 end $$;
 
 -- Settles what came along, then takes jobs. Runs in a transaction of its own.
 create function {schema}.claim(p_queue text, p_kinds text[], p_limit int, p_lease uuid, p_worker uuid, p_lease_us bigint,
-  p_suspects uuid[], p_solo boolean,
+  p_suspects uuid[], p_solo boolean, p_ahead int[],
   p_lanes int[], p_seqs bigint[], p_tops bigint[], p_leases uuid[], p_verdicts smallint[], p_afters bigint[],
   p_errors text[], p_reasons text[]) returns {schema}.claimed
 language plpgsql set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off
@@ -290,7 +330,8 @@ begin
   end if;
   if q.paused then return c; end if;
   if q.paused_kinds <> '{}' then
-    p_kinds := array(select unnest(p_kinds) except select unnest(q.paused_kinds));
+    select coalesce(array_agg(u.kind), '{}'), coalesce(array_agg(u.ahead) filter (where u.ahead is not null), '{}') into p_kinds, p_ahead
+      from unnest(p_kinds, p_ahead) u(kind, ahead) where u.kind <> all(q.paused_kinds);
   end if;
 
   select * into s from {schema}.mark m where m.queue_id = q.id order by m.no desc limit 1;
@@ -311,7 +352,7 @@ begin
   -- Limits that do not bind change nothing but what is counted.
   limited := q.lined or a <> '{}' and p_limit + cardinality(p_suspects) > any({schema}.room_in(a));
   if limited then
-    taken := {schema}.take(q, s, held, p_kinds, p_limit, cardinality(p_suspects), p_solo, a);
+    taken := {schema}.take(q, s, held, p_kinds, p_limit, cardinality(p_suspects), p_solo, p_ahead, a);
     normal := taken.normal; odd := taken.odd;
   else
     normal := {schema}.look(q.id, s, held, p_kinds, '{0,1}', p_limit);
@@ -319,9 +360,10 @@ begin
   n := cardinality((normal.found).seqs);
   if n > 0 then
     select (normal.found).answers, false, max(x) into c.answers, c.contended, c.top from unnest((normal.found).seqs) x;
-    insert into {schema}.lease (queue_id, top, id, worker, expires_at, lanes, seqs)
+    insert into {schema}.lease (queue_id, top, id, worker, expires_at, lanes, seqs, ahead, at_once)
       select q.id, c.top, p_lease, p_worker, expires,
-        array(select distinct x from unnest((normal.found).lanes) x), array(select x from unnest((normal.found).seqs) x order by x);
+        array(select distinct x from unnest((normal.found).lanes) x), array(select x from unnest((normal.found).seqs) x order by x),
+        taken.ahead, taken.at_once;
     normal.found.lease_no := array_fill(0::smallint, array[n]);
     c := {schema}.append_part(c, normal.found);
   end if;
@@ -348,6 +390,7 @@ begin
   c.answers := answers;
   c.contended := false;
   c.retry_us := taken.retry_us;
+  c.at_once := taken.at_once; c.ahead := taken.ahead[1];
   if a <> '{}' then
     counts := {schema}.counts_under(a, c.lanes);
     perform {schema}.charge(a, counts);

@@ -174,9 +174,9 @@ impl Inner {
                 self.lanes.info(claimed.lanes()).unwrap_or_default()
             }
         };
-        let (now, retry_in) = (claimed.now(), claimed.retry_in());
+        let (now, retry_in, ahead) = (claimed.now(), claimed.retry_in(), claimed.ahead(&lanes));
         let mut claim = Claim::new(claimed.jobs(request.lease, request.suspect_leases, &lanes, fetched));
-        (claim.now, claim.retry_in) = (now, retry_in);
+        (claim.now, claim.retry_in, claim.ahead) = (now, retry_in, ahead);
         Ok(claim)
     }
 
@@ -190,6 +190,7 @@ impl Inner {
             lease_for: micros(request.lease_for),
             suspects: request.suspect_leases.iter().map(|l| l.as_uuid()).collect(),
             solo: request.solo,
+            ahead: request.ahead.iter().map(|n| i32::try_from(*n).unwrap_or(i32::MAX)).collect(),
             verdicts,
         }
     }

@@ -6,7 +6,7 @@ use crate::schema::Statements;
 use crate::settle::{Verdicts, locator};
 use bytes::Bytes;
 use jiff::Timestamp;
-use job_core::{ClaimedJob, Headers, Hold, JobId, LeaseId};
+use job_core::{Ahead, ClaimedJob, Headers, Hold, JobId, LeaseId};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 use std::collections::HashMap;
@@ -26,6 +26,8 @@ pub(crate) struct ClaimArgs {
     pub(crate) lease_for: i64,
     pub(crate) suspects: Vec<Uuid>,
     pub(crate) solo: bool,
+    /// One for each kind, or none.
+    pub(crate) ahead: Vec<i32>,
     /// Empty if there is nothing to settle.
     pub(crate) verdicts: Verdicts,
 }
@@ -52,6 +54,8 @@ pub(crate) struct Claimed {
     sizes: Option<Vec<i32>>,
     now: Option<i64>,
     retry: Option<i64>,
+    at_once: Option<i32>,
+    ahead: Option<i32>,
 }
 
 pub(crate) fn claim<'c>(
@@ -70,6 +74,7 @@ pub(crate) fn claim<'c>(
             .bind(args.lease_for)
             .bind(&args.suspects)
             .bind(args.solo)
+            .bind(&args.ahead)
             .bind(v.map(|v| &v.lanes))
             .bind(v.map(|v| &v.seqs))
             .bind(v.map(|v| &v.tops))
@@ -111,6 +116,8 @@ fn read(row: &PgRow) -> Result<Claimed, sqlx::Error> {
         sizes: row.try_get("sizes")?,
         now: row.try_get("now_us")?,
         retry: row.try_get("retry_us")?,
+        at_once: row.try_get("at_once")?,
+        ahead: row.try_get("ahead")?,
     })
 }
 
@@ -148,6 +155,12 @@ impl Claimed {
     /// When it makes sense to ask again, if limits left some jobs.
     pub(crate) fn retry_in(&self) -> Option<Duration> {
         self.retry.map(|us| Duration::from_micros(u64::try_from(us).unwrap_or(0)))
+    }
+
+    /// What was taken ahead: the kind is that of a lane.
+    pub(crate) fn ahead(&self, lanes: &HashMap<i32, LaneInfo>) -> Option<Ahead> {
+        let slots = u32::try_from(self.at_once?).ok()?;
+        Some(Ahead { kind: lanes.get(&self.ahead?)?.kind.clone(), slots })
     }
 
     pub(crate) fn lanes(&self) -> &[i32] {

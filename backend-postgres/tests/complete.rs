@@ -119,6 +119,7 @@ impl Ledger {
             lease_for: lasts,
             suspect_leases: &[LeaseId::random()],
             solo: true,
+            ahead: &[],
         };
         self.backend.claim(&QUEUE, &request).await.expect("claim works").jobs
     }

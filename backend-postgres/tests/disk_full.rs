@@ -63,6 +63,7 @@ async fn claim_all(backend: &PostgresBackend) -> Vec<JobId> {
             lease_for: Duration::from_secs(600),
             suspect_leases: &[],
             solo: false,
+            ahead: &[],
         };
         let claim = backend.claim(&QUEUE, &request).await.expect("claims work again");
         if claim.jobs.is_empty() {

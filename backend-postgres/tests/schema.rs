@@ -38,6 +38,7 @@ async fn use_once(backend: &PostgresBackend) {
         lease_for: Duration::from_secs(30),
         suspect_leases: &[],
         solo: false,
+        ahead: &[],
     };
     let claim = backend.claim(&QUEUE, &request).await.expect("claim works");
     assert_eq!(claim.jobs.iter().map(|j| j.hold.job).collect::<Vec<_>>(), [job.id]);
@@ -130,7 +131,7 @@ async fn a_claim_refuses_another_isolation() {
     backend.enqueue(&[NewJob::new(KIND, QUEUE, "{}")]).await.expect("enqueue works");
     let schema = schema_of(&url);
     let claim = format!(
-        "select {schema}.claim('q', '{{k}}', 1, gen_random_uuid(), gen_random_uuid(), 1000000, '{{}}', false, \
+        "select {schema}.claim('q', '{{k}}', 1, gen_random_uuid(), gen_random_uuid(), 1000000, '{{}}', false, '{{}}', \
          null, null, null, null, null, null, null, null)"
     );
     let mut connection = connection().await;
@@ -157,6 +158,7 @@ async fn use_once_other(backend: &PostgresBackend) {
         lease_for: Duration::from_secs(30),
         suspect_leases: &[],
         solo: false,
+        ahead: &[],
     };
     assert_eq!(backend.claim(&QUEUE, &request).await.expect("claim works").jobs.len(), 1);
 }

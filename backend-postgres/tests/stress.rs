@@ -122,6 +122,7 @@ async fn work(backend: PostgresBackend, ledger: Arc<Ledger>, drained: Arc<Atomic
             lease_for: LEASE,
             suspect_leases: &suspects,
             solo: true,
+            ahead: &[],
         };
         let batch = std::mem::take(&mut carried);
         let (settled, claim) =

@@ -107,6 +107,7 @@ impl Storm {
                     lease_for: if crash { Duration::from_millis(1) } else { LONG },
                     suspect_leases: &leases,
                     solo: true,
+                    ahead: &[],
                 };
                 let both = self.backend.settle_and_claim(&QUEUE, &settlements, &request).await;
                 let jobs = both.expect("settle and claim works").1.jobs;
@@ -158,6 +159,7 @@ impl Storm {
                 lease_for: LONG,
                 suspect_leases: &leases,
                 solo: true,
+                ahead: &[],
             };
             let both = self.backend.settle_and_claim(&QUEUE, &done, &request).await;
             self.held = both.expect("settle and claim works").1.jobs;

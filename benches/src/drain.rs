@@ -72,6 +72,7 @@ pub(crate) async fn bare_loop(backend: &Arc<dyn Operate>, jobs: usize) -> Result
             lease_for: Duration::from_secs(60),
             suspect_leases: &[],
             solo: false,
+            ahead: &[],
         };
         let (settled, claim) = backend.settle_and_claim(&QUEUE, &settlements, &request).await?;
         done += settled.len();

@@ -13,7 +13,7 @@ use steadfast::{JobResult, Limit, NewJob, Operate, Registration, Runtime, State,
 const WIDE: usize = 64;
 const HALF: u32 = 32;
 /// What a handler takes, in ms, and how many of each.
-const SHORT: (u64, usize) = (20, 4_000);
+const SHORT: (u64, usize) = (20, 16_000);
 const LONG: (u64, usize) = (50, 3_200);
 /// Jobs behind one key, and keys of the others.
 const BEHIND: usize = 100_000;

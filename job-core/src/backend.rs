@@ -224,6 +224,9 @@ pub struct ClaimRequest<'a> {
     pub suspect_leases: &'a [LeaseId],
     /// True if no suspect runs in this process: then one *solo* suspect may be taken, if no other suspect is.
     pub solo: bool,
+    /// For each of `kinds`, how many jobs may be taken [ahead](Claim::ahead) for each slot that the claim gets under a limit,
+    /// within `limit`; empty for none. Only a permission: a store need not make use of it.
+    pub ahead: &'a [u32],
 }
 
 /// What a claim got.
@@ -239,6 +242,18 @@ pub struct Claim {
     pub now: Option<Timestamp>,
     /// If jobs were left because of a limit: when it makes sense to ask again although nothing has been settled.
     pub retry_in: Option<Duration>,
+    /// If more jobs of a kind were taken than a limit had slots for: how many of them may run at a time.
+    pub ahead: Option<Ahead>,
+}
+
+/// What a claim took ahead, so that the next job is at hand when one ends. It shares the lease of the claim, and whoever holds
+/// that runs no more than `slots` of these jobs at a time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ahead {
+    /// All jobs of this kind that share the lease of the claim.
+    pub kind: Kind,
+    /// The slots that the claim got, at least one.
+    pub slots: u32,
 }
 
 impl Claim {

@@ -51,7 +51,7 @@ mod verdict;
 pub use alerts::{ActiveAlert, AlertChange, AlertEvent, AlertReport, Alerts, RaisedAlert, Rule};
 pub use amendment::Amendment;
 pub use backend::{
-    Backend, BackendInfo, Claim, ClaimRequest, ClaimedJob, DurabilityClass, Enqueued, Extended, Hold,
+    Ahead, Backend, BackendInfo, Claim, ClaimRequest, ClaimedJob, DurabilityClass, Enqueued, Extended, Hold,
     LeaseStatus, MaintainRequest, Maintained, Suspicion,
 };
 pub use batch::{BatchEvent, BatchRecord, NewBatch};

@@ -220,6 +220,10 @@ macro_rules! __checks {
             }
             c12_limits {
                 no_more_are_claimed_than_allowed,
+                what_is_taken_ahead_shares_slots,
+                what_is_taken_ahead_is_of_one_kind,
+                what_is_taken_ahead_comes_back,
+                nothing_else_is_taken_ahead,
                 every_verdict_frees_a_slot,
                 a_crash_frees_its_slots,
                 a_slot_is_held_as_long_as_its_lease,

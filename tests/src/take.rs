@@ -18,6 +18,7 @@ pub struct Take<'a> {
     lease_for: Duration,
     suspect_leases: Vec<LeaseId>,
     solo: bool,
+    ahead: Vec<u32>,
 }
 
 impl<'a> Take<'a> {
@@ -32,6 +33,7 @@ impl<'a> Take<'a> {
             lease_for: LONG,
             suspect_leases: Vec::new(),
             solo: false,
+            ahead: Vec::new(),
         }
     }
 
@@ -91,6 +93,13 @@ impl<'a> Take<'a> {
         self
     }
 
+    /// With so many jobs ahead for each slot, of every kind.
+    #[must_use]
+    pub fn ahead(mut self, n: u32) -> Self {
+        self.ahead = vec![n; self.kinds.len()];
+        self
+    }
+
     fn request(&self) -> ClaimRequest<'_> {
         ClaimRequest {
             lease: self.lease,
@@ -100,6 +109,7 @@ impl<'a> Take<'a> {
             lease_for: self.lease_for,
             suspect_leases: &self.suspect_leases,
             solo: self.solo,
+            ahead: &self.ahead,
         }
     }
 

@@ -184,6 +184,7 @@ async fn a_claim_that_came_to_nothing_is_no_start() {
         lease_for: Duration::from_secs(10),
         suspect_leases: &[],
         solo: false,
+        ahead: &[],
     };
     let claim = store.claim(&QUEUE, &request).await.expect("claim works");
     let back = Settlement::new(claim.jobs[0].hold, Verdict::Release);

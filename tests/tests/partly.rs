@@ -35,6 +35,7 @@ fn request(lease: LeaseId) -> ClaimRequest<'static> {
         lease_for: Duration::from_secs(60),
         suspect_leases: &[],
         solo: false,
+        ahead: &[],
     }
 }
 

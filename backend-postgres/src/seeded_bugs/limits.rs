@@ -6,6 +6,7 @@ const LIMITS: &str = "backend-postgres/migrations/0014_limits.sql";
 const LINES: &str = "backend-postgres/migrations/0015_lines.sql";
 const CLAIM: &str = "backend-postgres/migrations/0016_claim.sql";
 const GAUGES: &str = "backend-postgres/migrations/0008_gauges.sql";
+const LOOK: &str = "backend-postgres/migrations/0004_look.sql";
 const MAINTAIN: &str = "backend-postgres/migrations/0005_maintain.sql";
 
 pub(super) const BUGS: &[SqlBug] = &[
@@ -33,6 +34,42 @@ pub(super) const BUGS: &[SqlBug] = &[
         "kinds under one limit do not share its room in a claim",
         CLAIM,
         &[("foreach i in array p_rooms[g.kinds[r.o]].limits loop p_left[i] := p_left[i] - 1; end loop;", "")],
+    ),
+    bug(
+        "sql_ahead_uses_no_slot",
+        "jobs that were taken ahead leave their slots to others",
+        LIMITS,
+        &[("            limit e.at_once) z)", "            limit 0) z)")],
+    ),
+    bug(
+        "sql_ahead_keeps_its_slots",
+        "jobs that were taken ahead keep their slots until the last of them has ended",
+        LIMITS,
+        &[("else (select count(*) from (\n", "else e.at_once + 0 * (select count(*) from (\n")],
+    ),
+    bug(
+        "sql_ahead_of_all_kinds",
+        "jobs of a claim that took others ahead use no slots of their own",
+        LIMITS,
+        &[("case when e.lanes <@ e.ahead then 0", "case when true then 0")],
+    ),
+    bug(
+        "sql_ahead_of_a_rate",
+        "jobs are taken ahead under a rate as well",
+        CLAIM,
+        &[("where a[i].interval_us is not null or a[i].opens is not null", "where false")],
+    ),
+    bug(
+        "sql_ahead_of_a_paused_kind",
+        "a paused kind leaves its number to another one",
+        CLAIM,
+        &[("coalesce(array_agg(u.ahead) filter (where u.ahead is not null), '{}') into", "p_ahead into")],
+    ),
+    bug(
+        "sql_repetition_forgets_ahead",
+        "a claim that is repeated does not say how many of its jobs run at a time",
+        LOOK,
+        &[("null, max(x.at_once), max(x.ahead[1])", "null, null, null")],
     ),
     bug(
         "sql_burst_ignored",

@@ -1,5 +1,6 @@
 //! The ready log: late commits, rollbacks, rows made by hand, replies that stay small; in `plans`, plans that stay the same.
 
+mod ahead;
 mod pinned;
 mod plans;
 #[path = "../support/mod.rs"]
@@ -190,7 +191,7 @@ async fn a_reply_is_small() {
     let bytes = store
         .number(
             "select sum(octet_length(p)) from {schema}.claim('q', '{k}', 200, gen_random_uuid(), gen_random_uuid(), \
-             60000000, '{}', false, null, null, null, null, null, null, null, null) c, unnest(c.payloads) p",
+             60000000, '{}', false, '{}', null, null, null, null, null, null, null, null) c, unnest(c.payloads) p",
         )
         .await;
     assert!((1..=65_536).contains(&bytes), "{bytes} bytes of payload while the lock is held");

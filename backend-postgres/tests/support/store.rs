@@ -22,6 +22,7 @@ pub(crate) fn request(kinds: &[Kind], limit: u32) -> ClaimRequest<'_> {
         lease_for: Duration::from_secs(60),
         suspect_leases: &[],
         solo: false,
+        ahead: &[],
     }
 }
 

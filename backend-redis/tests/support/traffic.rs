@@ -152,6 +152,7 @@ impl Traffic {
             lease_for: self.lease_for,
             suspect_leases: &suspects,
             solo: true,
+            ahead: &[],
         };
         let claimed = self.again(async || Ok(self.backend.claim(queue, &request).await?.jobs)).await;
         self.note(&claimed);

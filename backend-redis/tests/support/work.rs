@@ -56,6 +56,7 @@ pub(crate) async fn claim_from(
         lease_for,
         suspect_leases: &[LeaseId::random(), LeaseId::random()],
         solo: true,
+        ahead: &[],
     };
     Ok(backend.claim(queue, &request).await?.jobs)
 }

@@ -237,6 +237,7 @@ impl RuntimeBuilder {
             main: OnceLock::new(),
             keepers: OnceLock::new(),
             fatal: watch::Sender::new(None),
+            closings: Arc::default(),
         });
         let batch_max = self.backend.info().batch_max.max(1);
         let queues = queues.into_iter().map(|(name, options)| {
@@ -247,6 +248,7 @@ impl RuntimeBuilder {
                 lease_for: self.lease,
                 poll_min: Duration::from_millis(10).min(self.poll_max),
                 poll_max: self.poll_max,
+                closings: Arc::clone(&env.closings),
             };
             let core = QueueCore::new(config, Instant::now());
             let limits = declared(&name, &options, &limits, &env.handlers);

@@ -127,6 +127,7 @@ impl ClaimerState {
 
     async fn call(&self, plan: &ClaimPlan) -> Result<(Vec<Settled>, Claim), BackendError> {
         let env = &self.queue.env;
+        let ahead = self.queue.core().ahead(&env.kinds);
         let request = ClaimRequest {
             lease: plan.lease,
             worker: env.worker,
@@ -135,6 +136,7 @@ impl ClaimerState {
             lease_for: env.timing.lease_for,
             suspect_leases: &plan.suspect_leases,
             solo: plan.solo,
+            ahead: &ahead,
         };
         let call = async {
             if plan.settlements.is_empty() {

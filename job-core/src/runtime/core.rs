@@ -1,9 +1,11 @@
 //! The decisions of one queue, without I/O: events in, plans out. The actors are a thin shell around it, and because
 //! it lives outside their state, an actor that dies is restarted and finds every lease.
 
+mod ahead;
 mod ending;
 mod leases;
 mod pace;
+mod settling;
 mod starting;
 
 use super::expiry::StoreClock;
@@ -15,10 +17,12 @@ use crate::seeded_bug;
 use crate::verdict::{Settled, Settlement};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use ahead::{Paces, Shared};
 use leases::Lease;
 
 /// What the core has to know of the configuration.
@@ -30,6 +34,8 @@ pub(crate) struct CoreConfig {
     pub(crate) lease_for: Duration,
     pub(crate) poll_min: Duration,
     pub(crate) poll_max: Duration,
+    /// How many limits this process has closed.
+    pub(crate) closings: Arc<AtomicU64>,
 }
 
 /// A claim to send. The same lease ids are sent again after an unknown outcome.
@@ -43,6 +49,8 @@ pub(crate) struct ClaimPlan {
     pub(crate) settlements: Arc<Vec<Settlement>>,
     /// Somebody woke us for it.
     pub(crate) woken: bool,
+    /// How many limits this process had closed.
+    closings: u64,
 }
 
 /// A job to run in a task.
@@ -85,12 +93,16 @@ pub(crate) struct QueueCore {
     contended: bool,
     /// Jobs were left because of a limit: what ends here may make room for them, and by then there may be room anyway.
     retry_in: Option<Duration>,
+    /// A verdict that waits may make room under a limit; one that is on its way without a claim may.
+    frees: bool,
+    settle_frees: bool,
     /// The last call failed: only the actor's own timer tries again.
     claim_paused: bool,
     settle_paused: bool,
     stopping: bool,
     idle_polls: u32,
     suspects: Suspects,
+    paces: Paces,
     /// Finished jobs since `rate_since`, for `prefetch`.
     finished: u64,
     rate_since: Instant,
@@ -114,11 +126,14 @@ impl QueueCore {
             woken: false,
             contended: false,
             retry_in: None,
+            frees: false,
+            settle_frees: false,
             claim_paused: false,
             settle_paused: false,
             stopping: false,
             idle_polls: 0,
             suspects: Suspects::default(),
+            paces: Paces::default(),
             finished: 0,
             rate_since: now,
             prefetch: 0,
@@ -154,6 +169,7 @@ impl QueueCore {
     /// The next claim, with all verdicts that wait; `polled` claims even if nobody said that there is something.
     pub(crate) fn plan_claim(&mut self, now: Instant, polled: bool) -> Option<ClaimPlan> {
         self.claimer_nudged = false;
+        self.release_overdue(now);
         if polled {
             self.hungry = true;
             self.claim_paused = false;
@@ -177,6 +193,7 @@ impl QueueCore {
                     first_sent: now,
                     settlements,
                     woken,
+                    closings: self.closings(),
                 }
             }
         };
@@ -192,8 +209,7 @@ impl QueueCore {
         self.retry_in = claim.retry_in;
         let fresh = claim.jobs.iter().filter(|j| j.hold.lease == plan.lease).count();
         // What has ended since it was sent makes room under a limit.
-        let room =
-            claim.retry_in.is_some() && !self.verdicts.is_empty() && !seeded_bug!("room_not_looked_for");
+        let room = claim.retry_in.is_some() && self.frees && !seeded_bug!("room_not_looked_for");
         self.hungry = claim.contended || self.woken || room || fresh >= plan.limit as usize;
         if claim.contended {
             return Vec::new();
@@ -203,20 +219,22 @@ impl QueueCore {
         let sent = if seeded_bug!("lease_counted_from_answer") { now } else { plan.first_sent };
         let ends = sent + self.config.lease_for;
         let clock = claim.now.map(|said| StoreClock { said, heard: now });
+        let mut shared = claim.ahead.map(|ahead| Shared::new(ahead, now, plan.closings));
         for job in claim.jobs {
             let suspect = job.hold.lease != plan.lease;
-            let lease = self.leases.entry(job.hold.lease).or_insert(Lease {
+            let lease = self.leases.entry(job.hold.lease).or_insert_with(|| Lease {
                 ends,
                 unsettled: 0,
                 suspect,
                 over: false,
                 clock,
+                shared: if suspect { None } else { shared.take() },
             });
             if lease.unsettled == 0 && suspect {
                 self.suspects.claimed(job.suspicion);
             }
             lease.unsettled += 1;
-            self.backlog.push_back(job);
+            self.backlog.extend(lease.claimed(job));
         }
         if self.stopping {
             self.release_backlog();
@@ -246,9 +264,14 @@ impl QueueCore {
         slot: Slot,
         settlement: Settlement,
     ) -> (Option<Start>, Nudge) {
-        self.slots.end(slot);
+        let passed_on = self.slots.end(slot).is_some_and(|(kind, since)| {
+            self.watched_ended(now, settlement.hold.lease, kind, now.saturating_duration_since(since))
+        });
         self.finished += 1;
-        self.hungry |= self.retry_in.is_some() && !seeded_bug!("limits_wait_for_polls");
+        if !passed_on {
+            self.frees = true;
+            self.hungry |= self.retry_in.is_some() && !seeded_bug!("limits_wait_for_polls");
+        }
         self.tell(settlement);
         let next = if self.stopping { None } else { self.start_next(now) };
         (next, self.nudge())
@@ -290,74 +313,6 @@ impl QueueCore {
         }
         self.settler_nudged = true;
         Nudge::Settler
-    }
-
-    // ---- settling
-
-    fn take_verdicts(&mut self) -> Arc<Vec<Settlement>> {
-        let n = self.verdicts.len();
-        let rest = if n <= self.config.batch_max {
-            // As many as now will come again.
-            Vec::with_capacity(n)
-        } else {
-            self.verdicts.split_off(self.config.batch_max)
-        };
-        Arc::new(std::mem::replace(&mut self.verdicts, rest))
-    }
-
-    /// The next verdicts to send without a claim.
-    pub(crate) fn plan_settle(&mut self, retry: bool) -> Option<Arc<Vec<Settlement>>> {
-        self.settler_nudged = false;
-        self.settle_paused &= !retry;
-        if self.verdicts.is_empty() || self.settle_call.is_some() || self.settle_paused {
-            return None;
-        }
-        let settlements = self.take_verdicts();
-        self.settle_call = Some(Arc::clone(&settlements));
-        Some(settlements)
-    }
-
-    pub(crate) fn settle_done(&mut self, settled: &[Settled]) {
-        if let Some(settlements) = self.settle_call.take() {
-            self.apply_settled(&settlements, settled);
-        }
-    }
-
-    pub(crate) fn settle_failed(&mut self) {
-        self.settle_paused = true;
-        if let Some(settlements) = self.settle_call.take()
-            && !seeded_bug!("settle_failure_drops_verdicts")
-        {
-            self.put_back(&settlements);
-        }
-    }
-
-    fn apply_settled(&mut self, settlements: &[Settlement], settled: &[Settled]) {
-        debug_assert_eq!(settlements.len(), settled.len(), "C9");
-        for (settlement, answer) in settlements.iter().zip(settled) {
-            if *answer == Settled::Stale {
-                tracing::warn!(job = %settlement.hold.job, "a verdict was refused: its lease had ended, the job runs again elsewhere");
-            }
-            self.forget(settlement.hold.lease);
-        }
-    }
-
-    fn put_back(&mut self, settlements: &[Settlement]) {
-        let newer = std::mem::replace(&mut self.verdicts, settlements.to_vec());
-        self.verdicts.extend(newer);
-    }
-
-    /// One job of the lease is no longer ours to settle.
-    fn forget(&mut self, id: LeaseId) {
-        if let Some(lease) = self.leases.get_mut(&id) {
-            lease.unsettled = lease.unsettled.saturating_sub(1);
-            if lease.unsettled == 0 {
-                if lease.suspect {
-                    self.suspects.ended();
-                }
-                self.leases.remove(&id);
-            }
-        }
     }
 
     /// The claimer or settler was restarted: what it had under way has an unknown outcome.

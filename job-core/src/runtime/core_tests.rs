@@ -7,6 +7,8 @@ use crate::{JobId, Kind, Priority};
 use bytes::Bytes;
 use jiff::Timestamp;
 
+#[path = "core_ahead_tests.rs"]
+mod ahead;
 #[path = "core_end_tests.rs"]
 mod end;
 
@@ -20,6 +22,7 @@ fn core(concurrency: usize) -> QueueCore {
         lease_for: LEASE,
         poll_min: Duration::from_millis(10),
         poll_max: Duration::from_millis(500),
+        closings: Arc::default(),
     };
     QueueCore::new(config, Instant::now())
 }

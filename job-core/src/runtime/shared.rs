@@ -24,6 +24,7 @@ use crate::{Kind, QueueName, WorkerId};
 use ractor::ActorRef;
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -60,10 +61,13 @@ pub(crate) struct Env {
     pub(crate) keepers: OnceLock<Handle>,
     /// Why the runtime cannot go on, once it cannot.
     pub(crate) fatal: watch::Sender<Option<String>>,
+    /// How many limits this process has closed: what it has claimed ahead goes back then.
+    pub(crate) closings: Arc<AtomicU64>,
 }
 
 impl Env {
     pub(crate) async fn close_limit(&self, limit: &LimitName, period: Duration) -> Result<(), BackendError> {
+        self.closings.fetch_add(1, std::sync::atomic::Ordering::AcqRel);
         let call = self.backend.close_limit(limit, period);
         bounded(self.timing.call_timeout, "close limit", call).await
     }

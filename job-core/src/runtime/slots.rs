@@ -1,7 +1,8 @@
 //! The jobs that run in this process.
 
 use crate::backend::Hold;
-use crate::{JobId, LeaseId};
+use crate::{JobId, Kind, LeaseId};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Names a running job; reused after it has ended.
@@ -21,6 +22,8 @@ struct Running {
     hold: Hold,
     stop: CancellationToken,
     reason: Option<StopReason>,
+    /// Kept for whoever wants to know when it ends.
+    watched: Option<(Kind, Instant)>,
 }
 
 /// A table of running jobs with O(1) start and end.
@@ -35,8 +38,13 @@ impl Slots {
         self.table.len() - self.free.len()
     }
 
-    pub(crate) fn start(&mut self, hold: Hold, stop: CancellationToken) -> Slot {
-        let running = Some(Running { hold, stop, reason: None });
+    pub(crate) fn start(
+        &mut self,
+        hold: Hold,
+        stop: CancellationToken,
+        watched: Option<(Kind, Instant)>,
+    ) -> Slot {
+        let running = Some(Running { hold, stop, reason: None, watched });
         match self.free.pop() {
             Some(at) => {
                 self.table[at] = running;
@@ -49,13 +57,14 @@ impl Slots {
         }
     }
 
-    /// Frees the slot.
+    /// Frees the slot. Returns what was kept for it.
     ///
     /// # Panics
     /// If nothing runs there: a job would be settled twice.
-    pub(crate) fn end(&mut self, slot: Slot) {
-        self.table[slot.0].take().expect("a job ends once");
+    pub(crate) fn end(&mut self, slot: Slot) -> Option<(Kind, Instant)> {
+        let running = self.table[slot.0].take().expect("a job ends once");
         self.free.push(slot.0);
+        running.watched
     }
 
     pub(crate) fn reason(&self, slot: Slot) -> Option<StopReason> {

@@ -49,6 +49,7 @@ pub(super) struct ClaimJobs {
     lease_for: Duration,
     suspect_leases: Vec<LeaseId>,
     solo: bool,
+    ahead: Vec<u32>,
 }
 
 impl ClaimJobs {
@@ -62,6 +63,7 @@ impl ClaimJobs {
             lease_for: request.lease_for,
             suspect_leases: request.suspect_leases.to_vec(),
             solo: request.solo,
+            ahead: request.ahead.to_vec(),
         }
     }
 
@@ -74,6 +76,7 @@ impl ClaimJobs {
             lease_for: self.lease_for,
             suspect_leases: &self.suspect_leases,
             solo: self.solo,
+            ahead: &self.ahead,
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use crate::{Harness, KIND, LONG, OTHER_KIND, QUEUE, job, jobs, report};
 use job_core::{
-    ClaimedJob, Declared, Hold, Kind, KindLimits, LeaseId, Limit, LimitName, LimitRule, NewJob, QueueName,
-    Settlement, Verdict,
+    ClaimedJob, Declared, Hold, Kind, KindLimits, LeaseId, Limit, LimitName, LimitRule, NewJob, Priority,
+    QueueName, Settlement, Verdict,
 };
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -103,6 +103,102 @@ pub async fn every_verdict_frees_a_slot(h: &Harness) {
         held = next;
     }
     assert_eq!(held.len(), 1);
+}
+
+/// The jobs of a claim, and how many slots it has by its own account.
+async fn ahead(h: &Harness, take: crate::Take<'_>) -> (Vec<ClaimedJob>, usize) {
+    let claim = take.claim().await;
+    assert_eq!(take.claim().await.ahead, claim.ahead, "a repetition is told the same");
+    let of_kind = count(&claim.jobs, &KIND);
+    let Some(ahead) = claim.ahead else { return (claim.jobs, of_kind) };
+    assert_eq!(ahead.kind, KIND);
+    let slots = ahead.slots as usize;
+    assert!(slots < of_kind, "{of_kind} jobs, {slots} at a time: none is ahead");
+    h.pass(h.unit()).await;
+    (claim.jobs, slots)
+}
+
+/// What a claim takes ahead shares the slots that it got: they are free when less is left of it than there are slots.
+pub async fn what_is_taken_ahead_shares_slots(h: &Harness) {
+    declare(h, &[("stripe", Limit::concurrency(3))]).await;
+    h.enqueue(&jobs(20)).await;
+    let (mut held, slots) = ahead(h, h.take(10).ahead(2)).await;
+    assert_eq!(slots, 3);
+    assert!(held.len() <= 9, "two for each slot: {}", held.len());
+    while held.len() >= 3 {
+        assert!(h.take(5).ahead(2).jobs().await.is_empty(), "{} are left, which use three slots", held.len());
+        let limits = h.backend.limits().await.expect("limits work");
+        assert_eq!(limits[0].in_use, 3, "{} are left", held.len());
+        complete(h, &held.split_off(held.len() - 1)).await;
+    }
+    let (next, slots) = ahead(h, h.take(5).ahead(1)).await;
+    assert_eq!(slots, 1);
+    complete(h, &held).await;
+    complete(h, &next).await;
+    assert_eq!(h.take(9).jobs().await.len(), 3, "all slots are free again");
+}
+
+/// Other jobs of a claim count one by one, and so do all of them under a limit that they share.
+pub async fn what_is_taken_ahead_is_of_one_kind(h: &Harness) {
+    declare(h, &[("stripe", Limit::concurrency(2))]).await;
+    let most = Some(rule(&Limit::concurrency(10)));
+    h.backend.set_limit(&LimitName::of_queue(&QUEUE), most).await.expect("works");
+    h.pass(h.units(21)).await;
+    let mut mixed = jobs(12);
+    for (n, job) in mixed.iter_mut().enumerate() {
+        job.priority = Priority::new((n % 3) as u8).expect("a priority");
+    }
+    h.enqueue(&mixed).await;
+    h.enqueue(&others(5)).await;
+    let (held, slots) = ahead(h, h.take(20).ahead(3)).await;
+    assert_eq!((slots, count(&held, &OTHER_KIND)), (2, 5));
+    assert!(count(&held, &KIND) <= 8);
+    h.enqueue(&others(9)).await;
+    let more = h.take(20).jobs().await;
+    assert_eq!((count(&more, &KIND), count(&more, &OTHER_KIND)), (0, 3), "ten in all");
+    let (ours, theirs): (Vec<_>, Vec<_>) = held.into_iter().partition(|j| j.kind == KIND);
+    complete(h, &theirs[..1]).await;
+    assert_eq!(h.take(20).jobs().await.len(), 1);
+    complete(h, &ours).await;
+    let more = h.take(20).jobs().await;
+    assert_eq!(more.len(), 2, "two slots, however many they were");
+}
+
+/// What was taken ahead comes back with the rest when its process dies.
+pub async fn what_is_taken_ahead_comes_back(h: &Harness) {
+    declare(h, &[("stripe", Limit::concurrency(2))]).await;
+    h.enqueue(&jobs(6)).await;
+    let returned = h.crash(h.take(6).ahead(2)).await;
+    assert!((2..=6).contains(&returned), "{returned}");
+    let suspects = h.take(0).suspects(6).jobs().await;
+    assert_eq!(suspects.len(), 2, "and each needs a slot of its own");
+    complete(h, &suspects).await;
+    let mut done = 2;
+    while done < 6 {
+        let got = h.take(6).suspects(6).jobs().await;
+        assert!((1..=2).contains(&got.len()), "{done} are done");
+        complete(h, &got).await;
+        done += got.len();
+    }
+}
+
+/// Tokens are for jobs that start at once, lines are strict, and without a limit that binds there is nothing to be ahead of.
+pub async fn nothing_else_is_taken_ahead(h: &Harness) {
+    let most = |n| Limit::concurrency(n);
+    declare(h, &[("stripe", most(2)), ("rate", Limit::per("100/h").burst(100))]).await;
+    h.enqueue(&jobs(9)).await;
+    let claim = h.take(9).ahead(2).claim().await;
+    assert_eq!((claim.jobs.len(), claim.ahead), (2, None), "there is a rate");
+    declare(h, &[("stripe", most(2))]).await;
+    h.pass(h.units(21)).await;
+    complete(h, &claim.jobs).await;
+    let claim = h.take(9).claim().await;
+    assert_eq!((claim.jobs.len(), claim.ahead), (2, None), "nobody has allowed it");
+    complete(h, &claim.jobs).await;
+    declare(h, &[("stripe", most(9))]).await;
+    h.pass(h.units(21)).await;
+    let claim = h.take(9).ahead(2).claim().await;
+    assert_eq!((claim.jobs.len(), claim.ahead), (5, None), "all that are left");
 }
 
 /// A slot belongs to a lease: a process that dies gives it back, whoever notices. A suspect needs one as well.
@@ -333,7 +429,7 @@ pub async fn many_at_once_never_hold_too_many(h: &Harness) {
     let (held, done) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let work = {
         let (held, done) = (Arc::clone(&held), Arc::clone(&done));
-        move |backend: Arc<dyn job_core::Operate>, _| {
+        move |backend: Arc<dyn job_core::Operate>, worker: usize| {
             let (held, done) = (Arc::clone(&held), Arc::clone(&done));
             async move {
                 let mut seen = HashSet::new();
@@ -347,14 +443,16 @@ pub async fn many_at_once_never_hold_too_many(h: &Harness) {
                         lease_for: LONG,
                         suspect_leases: &[],
                         solo: false,
+                        ahead: &[1][worker % 2..],
                     };
                     let claim = backend.claim(&QUEUE, &request).await.expect("claim works");
-                    most = most.max(held.fetch_add(claim.jobs.len(), Ordering::SeqCst) + claim.jobs.len());
+                    let slots = claim.ahead.as_ref().map_or(claim.jobs.len(), |ahead| ahead.slots as usize);
+                    most = most.max(held.fetch_add(slots, Ordering::SeqCst) + slots);
                     tokio::task::yield_now().await;
                     seen.extend(claim.jobs.iter().map(|j| j.hold.job));
                     let verdicts: Vec<_> =
                         claim.jobs.iter().map(|j| Settlement::new(j.hold, Verdict::Complete)).collect();
-                    held.fetch_sub(claim.jobs.len(), Ordering::SeqCst);
+                    held.fetch_sub(slots, Ordering::SeqCst);
                     if !verdicts.is_empty() {
                         let settled = backend.settle(&QUEUE, &verdicts).await.expect("settle works");
                         done.fetch_add(settled.len(), Ordering::SeqCst);

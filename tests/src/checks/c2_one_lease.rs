@@ -61,6 +61,7 @@ async fn claim_all(backend: Arc<dyn Operate>) -> Vec<JobId> {
             lease_for: LONG,
             suspect_leases: &[],
             solo: false,
+            ahead: &[],
         };
         let claim = backend.claim(&QUEUE, &request).await.expect("claim works");
         if claim.contended {

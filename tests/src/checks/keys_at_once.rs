@@ -95,6 +95,7 @@ async fn run_all(store: Arc<dyn Operate>, left: Arc<AtomicUsize>) -> Seen {
             lease_for: LONG,
             suspect_leases: &[],
             solo: false,
+            ahead: &[],
         };
         let claim = store.claim(&QUEUE, &request).await.expect("claim works");
         for job in &claim.jobs {

@@ -185,6 +185,7 @@ pub async fn a_cancel_and_a_claim_never_both_win(h: &Harness) {
                         lease_for: LONG,
                         suspect_leases: &[],
                         solo: false,
+                        ahead: &[],
                     };
                     let claim = backend.claim(&QUEUE, &request).await.expect("claim works");
                     claimed.extend(claim.jobs.iter().map(|j| j.hold.job));

@@ -51,6 +51,9 @@ pub enum Event {
         sent: u64,
         /// The jobs.
         holds: Vec<Held>,
+        /// If some were taken ahead of a limit: how many run at a time.
+        #[serde(default)]
+        slots: Option<u32>,
     },
     /// The handler began.
     Started {

@@ -5,7 +5,7 @@ use super::outside::Outside;
 use super::point::Action;
 use super::storm::Storm;
 use super::{Rule, Told, Violation};
-use job_core::JobId;
+use job_core::{JobId, LeaseId};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// Everything that was written down.
@@ -15,6 +15,8 @@ pub(super) struct Facts {
     /// Idempotency key to the jobs that stand for it.
     pub(super) keys: BTreeMap<String, BTreeSet<JobId>>,
     pub(super) repaired: u64,
+    /// How many jobs of a lease run at a time, where some were taken ahead of a limit.
+    pub(super) slots: HashMap<LeaseId, u32>,
     /// Calls whose outcome their caller never learned.
     pub(super) unknown: u64,
     pub(super) mismatched: Vec<Violation>,
@@ -45,7 +47,7 @@ pub(super) struct JobFacts {
     pub(super) starts: Vec<StartFact>,
     pub(super) effects: u64,
     pub(super) outside: Outside,
-    pub(super) ends: Vec<(Held, Outcome)>,
+    pub(super) ends: Vec<EndFact>,
     pub(super) verdicts: Vec<VerdictFact>,
     pub(super) over: Vec<(Held, u64)>,
 }
@@ -71,6 +73,13 @@ pub(super) struct StartFact {
     pub(super) held: Held,
     pub(super) by: usize,
     pub(super) n: u64,
+    pub(super) at: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct EndFact {
+    pub(super) held: Held,
+    pub(super) outcome: Outcome,
     pub(super) at: u64,
 }
 
@@ -219,8 +228,9 @@ impl Facts {
                     self.job(answer.asked).deduplicated |= answer.job != answer.asked;
                 }
             }
-            Event::Claimed { sent, holds } => {
+            Event::Claimed { sent, holds, slots } => {
                 for &held in holds {
+                    self.slots.extend(slots.map(|slots| (held.lease, slots)));
                     self.holds_key(held.job, held.job);
                     self.job(held.job).claims.push(ClaimFact { held, by, sent: *sent, at });
                 }
@@ -240,7 +250,9 @@ impl Facts {
             | Event::Committing { held }
             | Event::Committed { held } => self.job(held.job).outside.add(at, event),
             Event::Effect { held } => self.job(held.job).effects += 1,
-            Event::Ended { held, outcome } => self.job(held.job).ends.push((*held, *outcome)),
+            Event::Ended { held, outcome } => {
+                self.job(held.job).ends.push(EndFact { held: *held, outcome: *outcome, at });
+            }
             Event::Over { held } => self.job(held.job).over.push((*held, at)),
             Event::SettleSent { call, verdicts } => {
                 self.settle_sent(at, *call, verdicts, calls);

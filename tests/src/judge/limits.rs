@@ -3,7 +3,7 @@
 use super::Rule;
 use super::facts::{Facts, JobFacts};
 use super::rules::Found;
-use job_core::JobId;
+use job_core::{JobId, LeaseId};
 use std::collections::BTreeMap;
 
 /// In every run a lease lasts at least this long after it was asked for; longer if it is extended, of which nothing is said here.
@@ -14,10 +14,11 @@ pub(super) fn rules(facts: &Facts, found: &mut Found) {
     lines(facts, found);
 }
 
-/// There are never more live leases than the limit allows. Only what is sure counts: from when a claim was answered until its
-/// verdict was sent, for as long as its lease lasts without an extension.
+/// There are never more live leases than the limit allows, where what was taken ahead counts with its slots; and never do more
+/// handlers run. Only what is sure counts: from when a claim was answered until its verdict was sent, from when a handler
+/// began until it said that it ended; both for as long as the lease lasts without an extension.
 fn concurrency(facts: &Facts, found: &mut Found) {
-    let mut edges: Vec<(u64, i64, JobId)> = Vec::new();
+    let (mut leases, mut handlers) = (Vec::new(), Vec::new());
     let mut most = None;
     for (&id, job) in &facts.jobs {
         let Some(limit) = job.asked.as_ref().and_then(|asked| asked.under.concurrency) else { continue };
@@ -27,23 +28,47 @@ fn concurrency(facts: &Facts, found: &mut Found) {
             if job.claims[..n].iter().any(|earlier| earlier.held == claim.held) {
                 continue;
             }
+            let surely = claim.sent + SURELY_NS;
             let told = job.verdicts.iter().filter(|v| v.held == claim.held).map(|v| v.sent).min();
-            let until = told.unwrap_or(u64::MAX).min(claim.sent + SURELY_NS);
-            // A server that is killed may forget its last claims, and give their room to others.
-            if claim.at < until && !facts.server_killed_between(claim.sent, until) {
-                edges.push((claim.at, 1, id));
-                edges.push((until, -1, id));
+            let began = job.starts.iter().find(|start| start.held == claim.held).map(|start| start.at);
+            let ended = job.ends.iter().find(|end| end.held == claim.held).map(|end| end.at);
+            let held = [(&mut leases, Some(claim.at), told.or(Some(surely))), (&mut handlers, began, ended)];
+            for (spans, from, until) in held {
+                let (Some(from), Some(until)) = (from, until.map(|until| until.min(surely))) else {
+                    continue;
+                };
+                // A server that is killed may forget its last claims, and give their room to others.
+                if from < until && !facts.server_killed_between(claim.sent, until) {
+                    spans.push((from, 1, id, claim.held.lease));
+                    spans.push((until, -1, id, claim.held.lease));
+                }
             }
         }
     }
     let Some(most) = most.and_then(|most| i64::try_from(most).ok()) else { return };
+    at_once(leases, "leases", most, |lease| facts.slots.get(&lease).copied(), found);
+    at_once(handlers, "handlers", most, |_| None, found);
+}
+
+/// Finds where there are too many at one time. What shares slots counts with no more than those.
+fn at_once(
+    mut edges: Vec<(u64, i64, JobId, LeaseId)>,
+    what: &str,
+    most: i64,
+    slots: impl Fn(LeaseId) -> Option<u32>,
+    found: &mut Found,
+) {
     edges.sort_unstable();
-    let mut held = 0;
-    for (at, change, id) in edges {
-        held += change;
-        if change > 0 && held > most {
+    let mut of_lease: BTreeMap<LeaseId, i64> = BTreeMap::new();
+    let mut all = 0;
+    for (at, change, id, lease) in edges {
+        let count = of_lease.entry(lease).or_default();
+        let counts = |count: i64| slots(lease).map_or(count, |slots| count.min(i64::from(slots)));
+        all += counts(*count + change) - counts(*count);
+        *count += change;
+        if change > 0 && all > most {
             found.job = Some(id);
-            found.add(Rule::OverLimit, format!("{held} leases at {} ms, {most} are allowed", at / 1_000_000));
+            found.add(Rule::OverLimit, format!("{all} {what} at {} ms, {most} are allowed", at / 1_000_000));
         }
     }
     found.job = None;

@@ -206,7 +206,7 @@ fn repeats(job: &JobFacts, found: &mut Found) {
 /// Verdicts say what handlers returned.
 fn words(job: &JobFacts, found: &mut Found) {
     for verdict in &job.verdicts {
-        let returned = job.ends.iter().find(|(held, _)| *held == verdict.held).map(|(_, outcome)| *outcome);
+        let returned = job.ends.iter().find(|end| end.held == verdict.held).map(|end| end.outcome);
         let fits = match verdict.word {
             Word::Complete => returned == Some(Outcome::Ok),
             Word::DeadPermanent => returned == Some(Outcome::Permanent),

@@ -294,6 +294,7 @@ impl Driver {
             lease_for: LONG,
             suspect_leases: &[],
             solo: false,
+            ahead: &[],
         };
         let jobs = self.claim_for(queue, &request).await?;
         let ends: Vec<_> = jobs.iter().map(|job| Settlement::new(job.hold, Verdict::Complete)).collect();

@@ -379,6 +379,7 @@ impl OwnedRequest {
             lease_for: self.lease_for,
             suspect_leases: &self.suspect_leases,
             solo: self.solo,
+            ahead: &[],
         }
     }
 }

@@ -21,7 +21,7 @@ const fn bug(name: &'static str, file: &'static str, breaks: &'static str) -> Bu
 /// The defects that `seeded_bug!` switches on, where they are.
 #[rustfmt::skip]
 const IN_CODE: &[Bug] = &[
-    bug("settle_failure_drops_verdicts", "job-core/src/runtime/core.rs", "verdicts of a settle that failed are dropped"),
+    bug("settle_failure_drops_verdicts", "job-core/src/runtime/core/settling.rs", "verdicts of a settle that failed are dropped"),
     bug("claim_failure_drops_verdicts", "job-core/src/runtime/core.rs", "verdicts of a claim that failed are dropped"),
     bug("unknown_claim_replaced", "job-core/src/runtime/core.rs", "a claim with an unknown outcome is replaced by another, its jobs are left to expire"),
     bug("restart_forgets_claim", "job-core/src/runtime/core.rs", "a claimer that is started again forgets the claim it had under way"),
@@ -96,6 +96,11 @@ const IN_CODE: &[Bug] = &[
     bug("due_jobs_wait_for_a_round", "job-core/src/runtime/maintainer.rs", "a job that comes due before the next round of maintenance waits for it"),
     bug("memory_due_soon_unheard", "backend-memory/src/enqueue.rs", "who waits for work does not hear of a job that is due soon"),
     bug("limits_wait_for_polls", "job-core/src/runtime/core.rs", "a job that ends under a limit lets no other start before the next poll"),
+    bug("settled_room_unseen", "job-core/src/runtime/core/settling.rs", "a verdict that was on its way during a claim lets no other job start under a limit"),
+    bug("ahead_runs_at_once", "job-core/src/runtime/core/ahead.rs", "jobs that were taken ahead of a limit run at once"),
+    bug("ahead_of_closed_limits", "job-core/src/runtime/core/ahead.rs", "jobs that were taken ahead start although the process has closed a limit"),
+    bug("ahead_waits_for_ever", "job-core/src/runtime/core/ahead.rs", "jobs that were taken ahead wait for a slow one, however long it takes"),
+    bug("ahead_kept_at_shutdown", "job-core/src/runtime/core/ahead.rs", "jobs that were taken ahead are not given back when the process stops"),
     bug("room_not_looked_for", "job-core/src/runtime/core.rs", "what ends while a claim is under way lets no other start under a limit"),
     bug("drain_does_not_wait", "job-core/src/drain.rs", "a drain ends while jobs run"),
     bug("operation_never_ends", "job-core/src/dead/operations.rs", "the row of a replay says for ever that it goes on"),

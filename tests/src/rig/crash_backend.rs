@@ -72,7 +72,7 @@ impl CrashBackend {
             return false;
         }
         let holds = claim.jobs.iter().map(|j| (&j.hold).into()).collect();
-        self.history.write(Event::Claimed { sent, holds });
+        self.history.write(Event::Claimed { sent, holds, slots: claim.ahead.as_ref().map(|a| a.slots) });
         self.fate.pass(Point::AfterClaim, None)
     }
 }

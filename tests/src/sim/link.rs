@@ -99,7 +99,10 @@ impl Link {
         self.tape.ledger().claimed(request, claim);
         if !claim.jobs.is_empty() {
             let holds = claim.jobs.iter().map(|j| (&j.hold).into()).collect();
-            self.tape.write(self.process, Event::Claimed { sent, holds });
+            self.tape.write(
+                self.process,
+                Event::Claimed { sent, holds, slots: claim.ahead.as_ref().map(|a| a.slots) },
+            );
         }
     }
 }

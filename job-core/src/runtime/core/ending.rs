@@ -19,6 +19,7 @@ impl QueueCore {
         }
         let released = self.backlog.drain(..).map(|job| Settlement::new(job.hold, Verdict::Release));
         self.verdicts.extend(released);
+        self.release_all_waiting();
     }
 
     /// Asks every handler to stop.
@@ -34,6 +35,7 @@ impl QueueCore {
     pub(crate) fn is_quiet(&self) -> bool {
         self.slots.running() == 0
             && self.backlog.is_empty()
+            && self.waiting() == 0
             && self.verdicts.is_empty()
             && self.claim_call.is_none()
             && self.settle_call.is_none()

@@ -1,12 +1,14 @@
 //! What a queue's core knows of its leases.
 
 use super::QueueCore;
-use crate::backend::{Extended, LeaseStatus};
+use super::ahead::Shared;
+use crate::backend::{ClaimedJob, Extended, LeaseStatus};
 use crate::runtime::expiry::StoreClock;
 use crate::runtime::slots::StopReason;
 use crate::seeded_bug;
 use crate::verdict::{Settlement, Verdict};
 use crate::{JobId, LeaseId};
+use std::collections::VecDeque;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -21,6 +23,8 @@ pub(super) struct Lease {
     pub(super) over: bool,
     /// What the store's clock said with the claim.
     pub(super) clock: Option<StoreClock>,
+    /// What it has of jobs that share slots of a limit.
+    pub(super) shared: Option<Box<Shared>>,
 }
 
 impl QueueCore {
@@ -69,13 +73,15 @@ impl QueueCore {
     }
 
     pub(super) fn lose(&mut self, id: LeaseId) {
+        let mut waiting = 0;
         if let Some(lease) = self.leases.get_mut(&id) {
             lease.over = true;
+            waiting = lease.waiting_mut().map(std::mem::take).map_or(0, |waiting| waiting.len());
         }
         let running = self.slots.stop_lease(id, StopReason::LeaseLost);
         let before = self.backlog.len();
         self.backlog.retain(|j| j.hold.lease != id);
-        let waiting = before - self.backlog.len();
+        waiting += before - self.backlog.len();
         if running + waiting > 0 {
             tracing::warn!(lease = %id, running, waiting, "lease lost: its jobs run again elsewhere");
         }
@@ -90,9 +96,15 @@ impl QueueCore {
         }
         self.slots.stop_job(job, StopReason::Cancelled);
         // Not started yet: it never will be.
-        if let Some(at) = self.backlog.iter().position(|j| j.hold.job == job)
-            && let Some(job) = self.backlog.remove(at)
-        {
+        let take = |jobs: &mut VecDeque<ClaimedJob>| {
+            jobs.iter().position(|j| j.hold.job == job).and_then(|at| jobs.remove(at))
+        };
+        let started_next = take(&mut self.backlog);
+        if let Some(job) = &started_next {
+            self.make_room(job.hold.lease, &job.kind);
+        }
+        let waited = || self.leases.values_mut().filter_map(Lease::waiting_mut).find_map(take);
+        if let Some(job) = started_next.or_else(waited) {
             let verdict =
                 if seeded_bug!("cancelled_backlog_released") { Verdict::Release } else { Verdict::Cancel };
             self.verdicts.push(Settlement::new(job.hold, verdict));

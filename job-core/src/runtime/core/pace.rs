@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// Work claimed ahead is at most what this process finished in this time.
-const PREFETCH_WINDOW: Duration = Duration::from_millis(100);
+pub(super) const WINDOW: Duration = Duration::from_millis(100);
 
 /// The least time until a claim that a limit has kept jobs from is made again.
 const RETRY_MIN: Duration = Duration::from_millis(1);
@@ -17,19 +17,22 @@ impl QueueCore {
             return Duration::from_millis(2);
         }
         let doubled = 2u32.saturating_pow(self.idle_polls.min(16));
-        let poll = self.config.poll_min.saturating_mul(doubled).min(self.config.poll_max);
+        let mut poll = self.config.poll_min.saturating_mul(doubled).min(self.config.poll_max);
+        if self.waiting() > 0 {
+            poll = poll.min(WINDOW);
+        }
         // At once would be again and again, if the store's clock is a little behind.
         self.retry_in.map_or(poll, |wait| wait.max(RETRY_MIN).min(poll))
     }
 
-    /// Follows how fast jobs end, to claim ahead what ends within [`PREFETCH_WINDOW`].
+    /// Follows how fast jobs end, to claim ahead what ends within [`WINDOW`].
     pub(super) fn measure(&mut self, now: Instant) {
         let elapsed = now.saturating_duration_since(self.rate_since).as_secs_f64();
         if elapsed <= 0.0005 {
             return;
         }
         #[expect(clippy::cast_precision_loss, reason = "a rate")]
-        let ahead = self.finished as f64 / elapsed * PREFETCH_WINDOW.as_secs_f64();
+        let ahead = self.finished as f64 / elapsed * WINDOW.as_secs_f64();
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,

@@ -23,9 +23,11 @@ impl QueueCore {
         let mut at = 0;
         let concurrency = self.config.concurrency + usize::from(seeded_bug!("concurrency_exceeded"));
         while self.slots.running() < concurrency {
-            let (left, clock) = match self.leases.get(&self.backlog.get(at)?.hold.lease) {
-                Some(lease) => (lease.ends.saturating_duration_since(now), lease.clock),
-                None => (Duration::ZERO, None),
+            let (left, clock, shares) = match self.leases.get(&self.backlog.get(at)?.hold.lease) {
+                Some(lease) => {
+                    (lease.ends.saturating_duration_since(now), lease.clock, lease.shared.is_some())
+                }
+                None => (Duration::ZERO, None, false),
             };
             let left = if seeded_bug!("ended_lease_started") { self.config.lease_for } else { left };
             if left > self.margin() && left < fresh {
@@ -35,10 +37,12 @@ impl QueueCore {
             let job = self.backlog.remove(at)?;
             if left <= self.margin() {
                 self.tell(Settlement::new(job.hold, Verdict::Release));
+                self.make_room(job.hold.lease, &job.kind);
                 continue;
             }
             let stop = CancellationToken::new();
-            let slot = self.slots.start(job.hold, stop.clone());
+            let watched = (shares || self.retry_in.is_some()).then(|| (job.kind.clone(), now));
+            let slot = self.slots.start(job.hold, stop.clone(), watched);
             return Some(Start { slot, job, stop, clock });
         }
         None

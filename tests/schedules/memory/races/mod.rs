@@ -54,6 +54,7 @@ fn claim(store: &MemoryBackend, lease_for: Duration) -> Vec<ClaimedJob> {
         lease_for,
         suspect_leases: &[LeaseId::random()],
         solo: true,
+        ahead: &[],
     };
     block_on(store.claim(&QUEUE, &request)).expect("a claim never fails").jobs
 }

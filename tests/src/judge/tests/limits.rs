@@ -2,8 +2,9 @@
 
 use super::spoilt;
 use crate::judge::Rule;
-use crate::judge::event::{Answered, Event, Outcome, Under, Word};
+use crate::judge::event::{Answered, Event, Held, Outcome, Under, Word};
 use crate::judge::point::{Action, Point};
+use job_core::LeaseId;
 
 fn limited() -> Under {
     Under { concurrency: Some(2), ..Under::default() }
@@ -27,6 +28,33 @@ fn one_job_too_many_is_found() {
     };
     assert_eq!(with(2), []);
     assert_eq!(with(3), [Rule::OverLimit]);
+}
+
+/// Four jobs of one lease, of which two run at a time; or one more.
+#[test]
+fn jobs_that_share_slots_do_not_run_together() {
+    let with = |together: usize, slots: u32| {
+        spoilt(|run| {
+            let lease = LeaseId::random();
+            let jobs: Vec<_> = (0..4).map(|_| run.stored_under(limited())).collect();
+            let holds: Vec<_> = jobs.iter().map(|&job| Held { job, claims: 1, lease }).collect();
+            let sent = run.now();
+            run.write(1, Event::Claimed { sent, holds: holds.clone(), slots: Some(slots) });
+            for some in holds.chunks(together) {
+                some.iter().for_each(|held| run.start(1, *held));
+                for held in some {
+                    run.write(1, Event::Effect { held: *held });
+                    run.write(1, Event::Ended { held: *held, outcome: Outcome::Ok });
+                }
+            }
+            for held in holds {
+                run.settle(1, held, Word::Complete, Answered::Applied);
+            }
+        })
+    };
+    assert_eq!(with(2, 2), []);
+    assert_eq!(with(4, 2), [Rule::OverLimit]);
+    assert_eq!(with(1, 3), [Rule::OverLimit], "the store gave a slot too many");
 }
 
 #[test]

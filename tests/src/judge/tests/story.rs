@@ -82,7 +82,7 @@ impl Run {
 
     pub(super) fn claim_as(&mut self, by: usize, held: Held) {
         let sent = self.at;
-        self.write(by, Event::Claimed { sent, holds: vec![held] });
+        self.write(by, Event::Claimed { sent, holds: vec![held], slots: None });
     }
 
     pub(super) fn number(&self, job: JobId) -> u64 {
