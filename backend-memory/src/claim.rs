@@ -117,16 +117,21 @@ impl Claimer<'_> {
         let mut taken = Taken { leased: Vec::with_capacity(room), jobs: Vec::with_capacity(room) };
         if queue.lines.waiting() > 0 {
             queue.lines.catch_up(self.now);
-            // Each sort gets half; the odd job is now of the one, now of the other.
-            queue.odd_to_line ^= limit % 2 == 1;
-            let half = limit / 2 + limit % 2 * usize::from(queue.odd_to_line);
-            self.take_from_lines(queue, kinds, request.lease, half, &mut taken);
+            // Each sort gets half of what is asked for and of what limits leave; the odd job is now of the one, now of the other.
+            let odd = u32::from(queue.odd_to_line);
+            if !seeded_bug!("memory_lines_take_all_slots") {
+                self.budgets.reserve_half(kinds.iter().map(|w| w.under), odd);
+            }
+            self.take_from_lines(queue, kinds, request.lease, (limit + odd as usize) / 2, &mut taken);
+            self.budgets.release_half();
         }
         self.take_from_lanes(queue, kinds, request.lease, limit, &mut taken);
         if queue.lines.waiting() > 0 {
             self.take_from_lines(queue, kinds, request.lease, limit, &mut taken);
         }
         if !taken.leased.is_empty() {
+            // Not for a claim that finds nothing: every second one may be of that sort.
+            queue.odd_to_line = !queue.odd_to_line;
             queue.leases.grant(request.lease, self.worker, taken.leased, self.expires);
         }
         taken.jobs

@@ -175,12 +175,14 @@ pub(crate) struct Budgets<'a> {
     now: Tick,
     /// By limiter; looked up when it is first asked for.
     left: BTreeMap<u32, Result<u32, Tick>>,
+    /// By limiter; kept from what is taken now.
+    reserved: BTreeMap<u32, u32>,
     retry_at: Option<Tick>,
 }
 
 impl<'a> Budgets<'a> {
     pub(crate) fn new(limiters: &'a mut Limiters, now: Tick) -> Self {
-        Self { limiters, now, left: BTreeMap::new(), retry_at: None }
+        Self { limiters, now, left: BTreeMap::new(), reserved: BTreeMap::new(), retry_at: None }
     }
 
     /// How many jobs under these limits may still be taken. If none may, the claim has left some.
@@ -189,11 +191,28 @@ impl<'a> Budgets<'a> {
         for &number in members(&self.limiters.sets, set) {
             let limiter = &self.limiters.all[number as usize];
             match self.left.entry(number).or_insert_with(|| limiter.budget(self.now)) {
-                Ok(budget) => left = left.min(*budget),
+                Ok(budget) => {
+                    let reserved = self.reserved.get(&number).copied().unwrap_or(0);
+                    left = left.min(budget.saturating_sub(reserved));
+                }
                 Err(_) => left = 0,
             }
         }
         left
+    }
+
+    /// Half of what is left under all these limits is not for what is taken next; the odd one is, if `odd` is 1.
+    pub(crate) fn reserve_half(&mut self, sets: impl Iterator<Item = LimitSet>, odd: u32) {
+        for set in sets {
+            self.left(set);
+        }
+        let half = |budget: u32| budget - (budget / 2 + budget % 2 * odd);
+        self.reserved =
+            self.left.iter().filter_map(|(number, left)| Some((*number, half(left.ok()?)))).collect();
+    }
+
+    pub(crate) fn release_half(&mut self) {
+        self.reserved.clear();
     }
 
     /// One job is taken under these limits.

@@ -123,36 +123,30 @@ end $$;
 -- How many slots jobs of these lanes have: rows that a live lease holds, so nothing can be left over; of what was taken ahead no
 -- more than run at a time. Anything up to p_enough stands for itself: then what the leases were granted is not looked up row by row.
 create function {schema}.in_use(p_lanes int[], p_enough bigint) returns bigint language plpgsql stable as $$
-declare granted bigint; l record; used bigint := 0; n bigint;
+declare granted bigint; queues int[]; lows bigint[];
 begin
-  for l in
-    select x.queue_id, x.low, (
-      select coalesce(sum(cardinality(e.seqs)), 0) from {schema}.lease e
-      where e.queue_id = x.queue_id and e.top > x.low and e.lanes && p_lanes) as granted
-    from (
-      select n.queue_id, least(min(coalesce(m.low, 0)), min(coalesce(s.lease_floor, 0))) as low
-      from {schema}.lane n left join lateral (
-          select y.lanes, y.lows, y.lease_floor from {schema}.mark y where y.queue_id = n.queue_id order by y.no desc limit 1) s on true
-        left join lateral (select z.low from unnest(s.lanes, s.lows) z(lane, low) where z.lane = n.id limit 1) m on true
-      where n.id = any(p_lanes) group by n.queue_id) x
-  loop
-    granted := l.granted;
-    if used + granted > p_enough then
-      select coalesce(sum(case
-          when e.at_once is null then {schema}.left_of(e.seqs, e.lanes, p_lanes)
-          -- What ran first has ended first.
-          else (select count(*) from (
-            select from (select seq from unnest(e.seqs) seq order by seq desc) u cross join lateral (
-              select from {schema}.ready r where r.lane = any(e.ahead) and r.seq = u.seq and r.lane = any(p_lanes) limit 1) r
-            limit e.at_once) z)
-            + case when e.lanes <@ e.ahead then 0
-              else {schema}.left_of(e.seqs, array(select unnest(e.lanes) except select unnest(e.ahead)), p_lanes) end
-        end), 0) into granted
-      from {schema}.lease e where e.queue_id = l.queue_id and e.top > l.low and e.lanes && p_lanes;
-    end if;
-    used := used + granted;
-  end loop;
-  return used;
+  select array_agg(x.queue_id), array_agg(x.low) into queues, lows from (
+    select n.queue_id, least(min(coalesce(m.low, 0)), min(coalesce(s.lease_floor, 0))) as low
+    from {schema}.lane n left join lateral (
+        select y.lanes, y.lows, y.lease_floor from {schema}.mark y where y.queue_id = n.queue_id order by y.no desc limit 1) s on true
+      left join lateral (select z.low from unnest(s.lanes, s.lows) z(lane, low) where z.lane = n.id limit 1) m on true
+    where n.id = any(p_lanes) group by n.queue_id) x;
+  select coalesce(sum(cardinality(e.seqs)), 0) into granted from unnest(queues, lows) q(queue_id, low)
+    join {schema}.lease e on e.queue_id = q.queue_id and e.top > q.low and e.lanes && p_lanes;
+  if granted <= p_enough then return granted; end if;
+  return (
+    select coalesce(sum(case
+        when e.at_once is null then {schema}.left_of(e.seqs, e.lanes, p_lanes)
+        -- What ran first has ended first.
+        else (select count(*) from (
+          select from (select seq from unnest(e.seqs) seq order by seq desc) u cross join lateral (
+            select from {schema}.ready r where r.lane = any(e.ahead) and r.seq = u.seq and r.lane = any(p_lanes) limit 1) r
+          limit e.at_once) z)
+          + case when e.lanes <@ e.ahead then 0
+            else {schema}.left_of(e.seqs, array(select unnest(e.lanes) except select unnest(e.ahead)), p_lanes) end
+      end), 0)
+    from unnest(queues, lows) q(queue_id, low)
+      join {schema}.lease e on e.queue_id = q.queue_id and e.top > q.low and e.lanes && p_lanes);
 end $$;
 
 create function {schema}.limits(out name text, out by_code text, out by_people text, out in_use bigint, out closed_us bigint)

@@ -182,11 +182,26 @@ begin
   return first;
 end $$;
 
--- The kind of which to take more than there are slots: it has used up those that limits of concurrency left, and nothing else bounds it.
-create function {schema}.kind_ahead(p_queue int, p_rooms {schema}.kind_room[], p_left bigint[], a {schema}.allowance[], p_lanes int[],
-  p_kinds text[], p_ahead int[], out kind text, out slots int, out more int) language plpgsql as $$
+-- Whether jobs of other kinds, queues or lines wait for what a limit leaves: they would not get their share of it.
+create function {schema}.is_sought(p_queue int, s {schema}.mark, p_held bigint[], p_kind text, p_limit text) returns boolean
+language plpgsql as $$
+declare lanes int[] := {schema}.lanes_under(p_limit); kinds text[];
 begin
-  select k.kind, n.slots, n.slots * w.ahead into kind, slots, more
+  if exists (select from {schema}.lane l where l.id = any(lanes) and l.queue_id <> p_queue) then return true; end if;
+  kinds := array(select distinct l.kind from {schema}.lane l where l.id = any(lanes) and l.kind <> p_kind);
+  return kinds <> '{}' and {schema}.any_left(p_queue, s, p_held, kinds) or exists (
+    select from {schema}.lane n cross join lateral (select from {schema}.waiting w where w.lane = n.id limit 1) x
+    where n.id = any(lanes) and n.kind = p_kind and n.stage = 0);
+end $$;
+
+-- The kind of which to take more than there are slots: it has used up those that limits of concurrency left, nothing else bounds it, and
+-- nobody else waits for them.
+create function {schema}.kind_ahead(p_queue int, s {schema}.mark, p_held bigint[], p_rooms {schema}.kind_room[], p_left bigint[],
+  a {schema}.allowance[], p_lanes int[], p_kinds text[], p_ahead int[], out kind text, out slots int, out more int) language plpgsql as $$
+declare full_ones int[]; alone boolean;
+begin
+  select k.kind, n.slots, least(n.slots * w.ahead::bigint, 1000000), array(select i from unnest(k.limits) i where p_left[i] <= 0)
+    into kind, slots, more, full_ones
   from (
     select l.kind, count(*)::int as slots from unnest(p_lanes) u(lane) cross join lateral (
       select x.kind from {schema}.lane x where x.id = u.lane limit 1) l
@@ -197,6 +212,11 @@ begin
     and {schema}.room_of(k.limits, p_left) <= 0
     and not exists (select from unnest(k.limits) i where a[i].interval_us is not null or a[i].opens is not null)
   order by 3 desc limit 1;
+  if slots > 0 then
+    select bool_and(not {schema}.is_sought(p_queue, s, p_held, kind, x.name)) into alone
+      from unnest(full_ones) i join {schema}.limiter x on x.id = a[i].limiter;
+    if not alone then slots := 0; end if;
+  end if;
 end $$;
 
 -- Looks through lanes and lines, for half of the jobs each if both have some, then for suspects.
@@ -204,7 +224,7 @@ create function {schema}.take(q {schema}.queue, s {schema}.mark, p_held bigint[]
   p_solo boolean, p_ahead int[], a {schema}.allowance[]) returns {schema}.taken language plpgsql as $$
 declare
   normal {schema}.looked; odd {schema}.looked; x {schema}.looked; f {schema}.fed; rooms {schema}.kind_room[]; line record;
-  further record; ahead int[]; slots int;
+  further record; ahead int[]; slots int; odd_one int;
   room bigint[] := {schema}.room_in(a); notes bigint; half int := p_want; got int; lined boolean := false; retry bigint;
   binds boolean := p_want + p_suspects > any(room); held bigint[] := p_held;
 begin
@@ -216,12 +236,14 @@ begin
         select from {schema}.turn t where t.queue_id = q.id and t.kind = k.kind and t.no > k.low limit 1) t
       where {schema}.room_of(k.limits, room) > 0);
     -- The odd one goes to either.
-    if lined then half := p_want / 2 + (p_want % 2 = 1 and random() < 0.5)::int; end if;
+    if lined then odd_one := (random() < 0.5)::int; half := (p_want + odd_one) / 2; end if;
   end if;
 
   for pass in 1 .. 2 loop
     if binds then
-      x := {schema}.look_within(q.id, s, held, rooms, room, '{0,1}', half);
+      x := {schema}.look_within(q.id, s, held, rooms,
+        case when lined and pass = 1 then array(select (r + odd_one) / 2 from unnest(room) with ordinality u(r, n) order by n) else room end,
+        '{0,1}', half);
     else
       x := {schema}.look(q.id, s, held, p_kinds, '{0,1}', half);
     end if;
@@ -236,7 +258,7 @@ begin
     exit when pass = 2;
     f := {schema}.feed(q.id, rooms, room, p_want - got);
     room := {schema}.less(room, {schema}.counts_under(a, f.lanes));
-    exit when got < half;
+    exit when got < half and not binds;
     half := p_want - got - cardinality(f.seqs);
     exit when half <= 0;
   end loop;
@@ -265,7 +287,8 @@ begin
   got := coalesce(cardinality((normal.found).seqs), 0);
   if p_ahead <> '{}' and binds and got between 1 and p_want - 1 then
     room := {schema}.less({schema}.room_in(a), {schema}.counts_under(a, (normal.found).lanes || (odd.found).lanes));
-    select * into further from {schema}.kind_ahead(q.id, rooms, room, a, (normal.found).lanes, p_kinds, p_ahead);
+    select * into further
+      from {schema}.kind_ahead(q.id, s, held, rooms, room, a, (normal.found).lanes, p_kinds, p_ahead);
     if further.slots > 0 then
       x := {schema}.look(q.id, s, held, array[further.kind], '{0,1}', least(further.more, p_want - got));
       if (x.found).seqs is not null then

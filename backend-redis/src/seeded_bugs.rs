@@ -221,7 +221,7 @@ const BUGS: &[TextBug] = &[
     bug("lua_lines_take_all", "jobs in lines leave nothing for jobs without one", SERVE,
         &[("local served = serve(it, half(limit))", "local served = serve(it, limit)")]),
     bug("lua_lines_get_nothing", "a claim of one job is never given to a line", SERVE,
-        &[("redis.call('HINCRBY', Q, 'odd', 1) % 2", "0")]),
+        &[("tonumber(redis.call('HGET', Q, 'odd') or 0) % 2", "0")]),
     bug("lua_limits_spare_lines", "limits do not bind jobs in lines", SERVE,
         &[("  spend(lane, given)\n", ""), ("math.min(left, left_of(kind.lane), ", "math.min(left, ")]),
     bug("lua_released_out_of_line", "a released job waits among those without a line", SETTLE,

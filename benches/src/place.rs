@@ -73,11 +73,14 @@ pub(crate) async fn run(runtime: RuntimeBuilder, concurrency: usize, jobs: usize
         .queue(QUEUE.as_str(), Queue::concurrency(concurrency))
         .build()?;
     let began = Instant::now();
-    let running = runtime.start();
-    count.all().await;
-    let took = began.elapsed();
-    running.shutdown().await?;
-    Ok(rate(jobs, took))
+    let mut took = None;
+    // Fails if the runtime does, for then the jobs would never end.
+    let ended = async {
+        count.all().await;
+        took = Some(began.elapsed());
+    };
+    runtime.run_until(ended).await?;
+    Ok(rate(jobs, took.context("the runtime ended before its jobs did")?))
 }
 
 /// The only job of a list.

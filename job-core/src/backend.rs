@@ -43,8 +43,9 @@ use std::time::Duration;
 ///   looked at, if the schedule is paused, or if the store's clock has not come so far. Another definition, like the end of a
 ///   pause, moves the watermark to now: nothing from before is made up for.
 /// - **C12** A claim counts each job under the limits of its kind: those [declared](Self::declare) for it, that of the kind and
-///   that of the queue. Under a limit there are never more jobs with a live lease than its concurrency, over all queues and
-///   processes; only a live lease counts, so nothing can leak. In any time `t` at most `burst + t * rate` jobs are claimed
+///   that of the queue. Under a limit live leases never hold more slots than its concurrency, over all queues and processes: one for
+///   each of their jobs, but for what a claim took [ahead](Claim::ahead) no more than it says. Only a live lease counts, so
+///   nothing can leak. In any time `t` at most `burst + t * rate` jobs are claimed
 ///   under it. Jobs that have to wait for a limit hold up no others.
 ///   A job with a line (the header [`NewJob::LINE_HEADER`]) waits in that of its queue, kind and key: by priority, returned jobs
 ///   first, then in the order in which they became ready. Lines take turns: a turn gives up to as many jobs as the line's
@@ -224,8 +225,9 @@ pub struct ClaimRequest<'a> {
     pub suspect_leases: &'a [LeaseId],
     /// True if no suspect runs in this process: then one *solo* suspect may be taken, if no other suspect is.
     pub solo: bool,
-    /// For each of `kinds`, how many jobs may be taken [ahead](Claim::ahead) for each slot that the claim gets under a limit,
-    /// within `limit`; empty for none. Only a permission: a store need not make use of it.
+    /// For each of `kinds`, how many jobs may be taken [ahead](Claim::ahead) for each slot that the claim gets under a limit of
+    /// concurrency, within `limit`; empty for none. Only a permission: a store need not make use of it, and does not where
+    /// others wait for the same slots. Whoever gives it obeys the answer.
     pub ahead: &'a [u32],
 }
 
@@ -247,7 +249,8 @@ pub struct Claim {
 }
 
 /// What a claim took ahead, so that the next job is at hand when one ends. It shares the lease of the claim, and whoever holds
-/// that runs no more than `slots` of these jobs at a time.
+/// that runs no more than `slots` of these jobs at a time. A repetition of the claim says the same; a backend around another one
+/// passes it on, or does not pass [`ClaimRequest::ahead`] on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ahead {
     /// All jobs of this kind that share the lease of the claim.

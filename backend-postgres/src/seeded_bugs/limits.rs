@@ -15,7 +15,7 @@ pub(super) const BUGS: &[SqlBug] = &[
         "sql_slot_kept_by_settle",
         "a settled job keeps its slot until its lease is gone",
         LIMITS,
-        &[("if used + granted > p_enough then", "if false then")],
+        &[("  if granted <= p_enough then", "  if true then")],
     ),
     bug(
         "sql_slots_end_behind_the_mark",
@@ -27,7 +27,10 @@ pub(super) const BUGS: &[SqlBug] = &[
         "sql_slots_of_one_queue",
         "slots are counted in one queue alone",
         LIMITS,
-        &[("  used := used + granted;", "  used := granted;")],
+        &[(
+            "where n.id = any(p_lanes) group by n.queue_id) x;",
+            "where n.id = any(p_lanes) group by n.queue_id order by 1 limit 1) x;",
+        )],
     ),
     bug(
         "sql_slots_of_one_kind",
@@ -39,13 +42,16 @@ pub(super) const BUGS: &[SqlBug] = &[
         "sql_ahead_uses_no_slot",
         "jobs that were taken ahead leave their slots to others",
         LIMITS,
-        &[("            limit e.at_once) z)", "            limit 0) z)")],
+        &[("          limit e.at_once) z)", "          limit 0) z)")],
     ),
     bug(
         "sql_ahead_keeps_its_slots",
         "jobs that were taken ahead keep their slots until the last of them has ended",
         LIMITS,
-        &[("else (select count(*) from (\n", "else e.at_once + 0 * (select count(*) from (\n")],
+        &[(
+            "else (select count(*) from (\n          select from (select seq",
+            "else e.at_once + 0 * (select count(*) from (\n          select from (select seq",
+        )],
     ),
     bug(
         "sql_ahead_of_all_kinds",
@@ -64,6 +70,24 @@ pub(super) const BUGS: &[SqlBug] = &[
         "a paused kind leaves its number to another one",
         CLAIM,
         &[("coalesce(array_agg(u.ahead) filter (where u.ahead is not null), '{}') into", "p_ahead into")],
+    ),
+    bug(
+        "sql_ahead_of_other_kinds",
+        "jobs are taken ahead though other kinds wait for the same slots",
+        CLAIM,
+        &[("    if not alone then slots := 0; end if;", "")],
+    ),
+    bug(
+        "sql_ahead_of_other_queues",
+        "jobs are taken ahead though another queue is under the same limit",
+        CLAIM,
+        &[("and l.queue_id <> p_queue) then return true;", "and false) then return true;")],
+    ),
+    bug(
+        "sql_lanes_take_all_slots",
+        "under a limit jobs without a line take every slot before those of lines",
+        CLAIM,
+        &[("case when lined and pass = 1 then array", "case when false then array")],
     ),
     bug(
         "sql_repetition_forgets_ahead",
@@ -182,7 +206,7 @@ pub(super) const BUGS: &[SqlBug] = &[
         "sql_lanes_before_lines",
         "jobs without a line go first",
         CLAIM,
-        &[("half := p_want / 2 + (p_want % 2 = 1 and random() < 0.5)::int;", "half := p_want;")],
+        &[("half := (p_want + odd_one) / 2;", "half := p_want;")],
     ),
     bug(
         "sql_lines_uncounted",

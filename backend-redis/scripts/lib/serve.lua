@@ -206,7 +206,7 @@ local Serve = part(function()
   -- Takes what comes first in lines and lanes, about half of it from either if both have enough.
   local function take(it, limit, lanes, take_lanes)
     -- The odd one goes to either in turn.
-    local odd, rests = redis.call('HINCRBY', Q, 'odd', 1) % 2, {}
+    local odd, rests = tonumber(redis.call('HGET', Q, 'odd') or 0) % 2, {}
     local function half(number) return math.floor((number + odd) / 2) end
     local budgets = limited and Budgets.list or {}
     for i, budget in ipairs(budgets) do
@@ -223,6 +223,8 @@ local Serve = part(function()
       append(it.jobs, jobs)
     end
     end_serving(it)
+    -- Not for a claim that finds nothing: every second one may be of that sort.
+    if #it.ids > 0 then redis.call('HINCRBY', Q, 'odd', 1) end
     return it.handles, it.ids, it.jobs
   end
 

@@ -45,7 +45,7 @@ impl Rate {
 /// What a limit allows, as stores keep it. Made by [`Limit::rule`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LimitRule {
-    /// How many jobs may be claimed at one time, at least 1; `None` is any number.
+    /// How many jobs may run at one time, at least 1; `None` is any number.
     pub concurrency: Option<u32>,
     /// How many jobs may be claimed in a time; `None` is any number.
     pub rate: Option<Rate>,

@@ -64,6 +64,8 @@ impl Breakers {
 /// Tells the store, from a task of its own: the verdict must not wait for it.
 fn close(queue: &QueueShared, circuit: &Arc<Circuit>, failures: u32) {
     let (env, circuit) = (Arc::clone(&queue.env), Arc::clone(circuit));
+    // Before the job that has failed is followed by one that was taken ahead.
+    env.limit_closes();
     queue.tasks.spawn(async move {
         let (limit, period) = (&circuit.limit, circuit.breaker.period);
         match env.close_limit(limit, period).await {

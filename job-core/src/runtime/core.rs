@@ -96,6 +96,8 @@ pub(crate) struct QueueCore {
     /// A verdict that waits may make room under a limit; one that is on its way without a claim may.
     frees: bool,
     settle_frees: bool,
+    /// One did, while a claim was under way that may not have seen it.
+    freed_meanwhile: bool,
     /// The last call failed: only the actor's own timer tries again.
     claim_paused: bool,
     settle_paused: bool,
@@ -128,6 +130,7 @@ impl QueueCore {
             retry_in: None,
             frees: false,
             settle_frees: false,
+            freed_meanwhile: false,
             claim_paused: false,
             settle_paused: false,
             stopping: false,
@@ -209,7 +212,8 @@ impl QueueCore {
         self.retry_in = claim.retry_in;
         let fresh = claim.jobs.iter().filter(|j| j.hold.lease == plan.lease).count();
         // What has ended since it was sent makes room under a limit.
-        let room = claim.retry_in.is_some() && self.frees && !seeded_bug!("room_not_looked_for");
+        let frees = std::mem::take(&mut self.freed_meanwhile) || self.frees;
+        let room = claim.retry_in.is_some() && frees && !seeded_bug!("room_not_looked_for");
         self.hungry = claim.contended || self.woken || room || fresh >= plan.limit as usize;
         if claim.contended {
             return Vec::new();
@@ -269,8 +273,7 @@ impl QueueCore {
         });
         self.finished += 1;
         if !passed_on {
-            self.frees = true;
-            self.hungry |= self.retry_in.is_some() && !seeded_bug!("limits_wait_for_polls");
+            self.freed();
         }
         self.tell(settlement);
         let next = if self.stopping { None } else { self.start_next(now) };

@@ -32,7 +32,7 @@ impl Queue {
         self
     }
 
-    /// Limits all jobs of the queue together, over all processes: how many are claimed at one time, or in a time. Beside it
+    /// Limits all jobs of the queue together, over all processes: how many run at one time, or are claimed in a time. Beside it
     /// each process has its own [`concurrency`](Self::concurrency).
     #[must_use]
     pub fn limit(mut self, limit: Limit) -> Self {

@@ -67,9 +67,17 @@ pub(crate) struct Env {
 
 impl Env {
     pub(crate) async fn close_limit(&self, limit: &LimitName, period: Duration) -> Result<(), BackendError> {
-        self.closings.fetch_add(1, std::sync::atomic::Ordering::AcqRel);
+        // What is claimed while the store does not know it yet is not believed either.
+        self.limit_closes();
         let call = self.backend.close_limit(limit, period);
-        bounded(self.timing.call_timeout, "close limit", call).await
+        let answer = bounded(self.timing.call_timeout, "close limit", call).await;
+        self.limit_closes();
+        answer
+    }
+
+    /// What was claimed ahead of a limit goes back.
+    pub(super) fn limit_closes(&self) {
+        self.closings.fetch_add(1, std::sync::atomic::Ordering::AcqRel);
     }
 
     /// The runtime cannot go on; the first reason counts.

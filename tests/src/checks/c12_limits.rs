@@ -182,6 +182,50 @@ pub async fn what_is_taken_ahead_comes_back(h: &Harness) {
     }
 }
 
+/// Where others wait for the same slots nothing is taken ahead: other kinds, and other queues.
+pub async fn nothing_is_taken_ahead_of_others(h: &Harness) {
+    let kinds = || vec![under(KIND, &["stripe"]), under(OTHER_KIND, &["stripe"])];
+    let limits = vec![(name("stripe"), Some(rule(&Limit::concurrency(2))))];
+    let declared = Declared { limits, kinds: kinds() };
+    h.backend.declare(&QUEUE, &declared).await.expect("declare works");
+    let mut first = jobs(6);
+    first[2..].iter_mut().for_each(|job| job.priority = Priority::LOW);
+    h.enqueue(&first).await;
+    h.enqueue(&others(1)).await;
+    let claim = h.take(9).ahead(4).claim().await;
+    assert_eq!((claim.jobs.len(), claim.ahead), (2, None), "another kind waits");
+    complete(h, &claim.jobs).await;
+    let claim = h.take(9).kinds(&[KIND]).ahead(4).claim().await;
+    assert_eq!((claim.jobs.len(), claim.ahead), (2, None), "though this worker does not know it");
+    complete(h, &claim.jobs).await;
+    let held = h.take(9).kinds(&[OTHER_KIND]).jobs().await;
+    assert_eq!(held.len(), 1);
+    complete(h, &held).await;
+    h.backend.declare(&ELSEWHERE, &declared).await.expect("declare works");
+    h.enqueue(&in_other_queue(3)).await;
+    h.enqueue(&jobs(9)).await;
+    let claim = h.take(9).ahead(4).claim().await;
+    assert_eq!((claim.jobs.len(), claim.ahead), (2, None), "another queue waits");
+    complete(h, &claim.jobs).await;
+    assert_eq!(h.take(9).queue(&ELSEWHERE).jobs().await.len(), 2);
+}
+
+/// A limit of several queues is used to its end, though claims hold what has long ended.
+pub async fn what_has_ended_counts_in_no_queue(h: &Harness) {
+    let limits = vec![(name("stripe"), Some(rule(&Limit::concurrency(10))))];
+    let declared = Declared { limits, kinds: vec![under(KIND, &["stripe"])] };
+    h.backend.declare(&QUEUE, &declared).await.expect("declare works");
+    h.backend.declare(&ELSEWHERE, &declared).await.expect("declare works");
+    h.enqueue(&jobs(8)).await;
+    h.enqueue(&in_other_queue(20)).await;
+    let here = h.take(8).jobs().await;
+    assert_eq!(here.len(), 8);
+    complete(h, &here[1..]).await;
+    let there = h.take(3).queue(&ELSEWHERE).jobs().await;
+    assert_eq!(there.len(), 3);
+    assert_eq!(h.take(9).queue(&ELSEWHERE).jobs().await.len(), 6, "four of ten are in use");
+}
+
 /// Tokens are for jobs that start at once, lines are strict, and without a limit that binds there is nothing to be ahead of.
 pub async fn nothing_else_is_taken_ahead(h: &Harness) {
     let most = |n| Limit::concurrency(n);
@@ -195,6 +239,14 @@ pub async fn nothing_else_is_taken_ahead(h: &Harness) {
     let claim = h.take(9).claim().await;
     assert_eq!((claim.jobs.len(), claim.ahead), (2, None), "nobody has allowed it");
     complete(h, &claim.jobs).await;
+    let ordered = KindLimits { ordered: true, ..under(KIND, &["stripe"]) };
+    let limits = vec![(name("stripe"), Some(rule(&most(2))))];
+    h.backend.declare(&QUEUE, &Declared { limits, kinds: vec![ordered] }).await.expect("declare works");
+    h.pass(h.units(21)).await;
+    let claim = h.take(9).ahead(2).claim().await;
+    assert_eq!((claim.jobs.len(), claim.ahead), (2, None), "its jobs come one after the other");
+    complete(h, &claim.jobs).await;
+    h.enqueue(&jobs(2)).await;
     declare(h, &[("stripe", most(9))]).await;
     h.pass(h.units(21)).await;
     let claim = h.take(9).ahead(2).claim().await;

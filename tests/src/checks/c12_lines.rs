@@ -198,6 +198,25 @@ pub async fn lines_and_lanes_share_a_claim(h: &Harness) {
     assert_eq!(h.take(100).jobs().await.len(), 70, "what the one does not use goes to the other");
 }
 
+/// The same for the slots of a limit that both are under, though they get free one by one.
+pub async fn lines_and_lanes_share_a_limit(h: &Harness) {
+    let declared =
+        Declared { limits: vec![(LimitName::of_queue(&QUEUE), Some(concurrency(1)))], kinds: vec![] };
+    h.backend.declare(&QUEUE, &declared).await.expect("declare works");
+    h.enqueue(&line_of("a", 100)).await;
+    h.enqueue(&jobs(100)).await;
+    let mut all = Vec::new();
+    for _ in 0..60 {
+        let got = h.take(20).ahead(3).jobs().await;
+        assert_eq!(got.len(), 1);
+        assert!(h.take(20).jobs().await.is_empty(), "the limit is full");
+        h.apply(got[0].hold, Verdict::Complete).await;
+        all.extend(got);
+    }
+    let all = counts(&all);
+    assert!(all.get("").is_some_and(|n| *n >= 12) && all.get("a").is_some_and(|n| *n >= 12), "{all:?}");
+}
+
 /// The limits of a kind bind its lines, and a kind that is paused or not asked for holds up nobody.
 pub async fn limits_bind_lines(h: &Harness) {
     let other = |key: &str| changed(key, |j| j.kind = OTHER_KIND);

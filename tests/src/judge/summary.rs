@@ -62,6 +62,8 @@ pub struct Summary {
     pub rows: u64,
     /// Jobs that waited in a fair line while another one had a turn.
     pub passed: u64,
+    /// Claims that took jobs ahead of a full limit.
+    pub ahead: u64,
 }
 
 /// Lost jobs by their place among the acknowledged jobs of their producer.
@@ -120,12 +122,15 @@ pub struct Floors {
     pub calls: u64,
     /// Jobs that waited in a fair line while another one had a turn.
     pub passed: u64,
+    /// Claims that took jobs ahead of a full limit.
+    pub ahead: u64,
 }
 
 impl Summary {
     pub(super) fn of(told: &[Told], dump: &Dump, facts: &Facts, violations: &[Violation]) -> Self {
         let rows = dump.rows.len() as u64;
-        let mut summary = Self { unknown: facts.unknown, rows, ..Self::default() };
+        let mut summary =
+            Self { unknown: facts.unknown, rows, ahead: facts.slots.len() as u64, ..Self::default() };
         for record in told.iter().flat_map(|t| &t.records) {
             summary.count(&record.event);
         }
@@ -203,6 +208,7 @@ impl Summary {
             need(format!("calls by {via}"), self.calls.get(&via).copied().unwrap_or(0), floors.calls);
         }
         need("waits for a turn".into(), self.passed, floors.passed);
+        need("claims ahead".into(), self.ahead, floors.ahead);
         need("unknown outcomes".into(), self.unknown, floors.kills_at_each);
         let once = [
             ("answers lost on purpose", self.answers_lost),

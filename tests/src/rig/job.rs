@@ -43,7 +43,7 @@ pub(super) const LIMIT: u32 = 3;
 /// Its name.
 pub(super) const LIMIT_NAME: &str = "rig";
 
-/// The same work, under the limit that all workers share.
+/// The same work, under the limit that all workers share. It takes a while: what runs in no time never runs beside others.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct LimitedJob(pub(super) RigJob);
 
@@ -59,7 +59,8 @@ impl Job for LimitedJob {
     }
 
     async fn run(self, ctx: JobContext) -> Result<(), JobError> {
-        self.0.run(ctx).await
+        let lasting = Duration::from_millis(5 + self.0.n % 20);
+        self.0.work(&ctx, lasting).await
     }
 }
 
@@ -131,16 +132,23 @@ impl Job for RigJob {
     }
 
     async fn run(self, ctx: JobContext) -> Result<(), JobError> {
+        let lasting = if self.conduct == Conduct::Slow { SLOW } else { Duration::ZERO };
+        self.work(&ctx, lasting).await
+    }
+}
+
+impl RigJob {
+    async fn work(&self, ctx: &JobContext, lasting: Duration) -> Result<(), JobError> {
         let rig = ctx.state::<Rig>().expect("a worker of the rig has one");
         let token = ctx.fencing_token();
         let held = Held { job: ctx.id(), claims: token.claims, lease: token.lease };
         rig.history.write(Event::Started { held, n: self.n, attempt: ctx.attempt() });
         rig.fate.pass(Point::InHandler, None);
-        if self.conduct == Conduct::Slow {
-            tokio::time::sleep(SLOW).await;
+        if !lasting.is_zero() {
+            tokio::time::sleep(lasting).await;
         }
         if let Conduct::Outside(reach) = self.conduct
-            && let Err(error) = outside::run(&rig, &ctx, held, self.n, reach).await
+            && let Err(error) = outside::run(&rig, ctx, held, self.n, reach).await
         {
             let outcome = match error.action() {
                 Action::InDoubt => Outcome::InDoubt,

@@ -57,6 +57,7 @@ fn summary_rows(summary: &Summary) -> Vec<(String, String)> {
         ("effects cut off before they were noted", summary.interrupted),
         ("  jobs dead because of that (in doubt)", summary.in_doubt),
         ("waits in a line while another had a turn", summary.passed),
+        ("claims that took jobs ahead of a limit", summary.ahead),
         ("jobs resumed from a checkpoint", summary.resumed),
         ("jobs completed by a transaction", summary.committed),
     ];

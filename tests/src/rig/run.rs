@@ -96,6 +96,7 @@ impl Options {
             committed: u64::from(self.store == Store::Postgres),
             calls: self.kills.div_ceil(60),
             passed: self.kills.div_ceil(60),
+            ahead: if self.store == Store::Postgres { self.kills.div_ceil(60) } else { 0 },
         }
     }
 }

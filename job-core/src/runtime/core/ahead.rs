@@ -20,8 +20,8 @@ pub(super) struct Shared {
     /// Jobs that run or may start at any time.
     taken: u32,
     waiting: VecDeque<ClaimedJob>,
-    /// When one of them came or ended last.
-    moved: Instant,
+    /// When they were claimed.
+    since: Instant,
     /// How many limits this process had closed when the claim was sent.
     closings: u64,
 }
@@ -29,7 +29,7 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn new(ahead: Ahead, now: Instant, closings: u64) -> Box<Self> {
         let Ahead { kind, slots } = ahead;
-        Box::new(Self { kind, slots, taken: 0, waiting: VecDeque::new(), moved: now, closings })
+        Box::new(Self { kind, slots, taken: 0, waiting: VecDeque::new(), since: now, closings })
     }
 
     #[cfg(test)]
@@ -48,6 +48,14 @@ impl Shared {
         }
         self.waiting.push_back(job);
         None
+    }
+
+    /// Whether what waits is to go back: the process has closed a limit since, or it should have been through long ago. Others
+    /// may have room for it, and what an operator says now does not hold for it.
+    fn is_over(&self, now: Instant, closings: u64) -> bool {
+        let late = now.saturating_duration_since(self.since) >= 2 * WINDOW;
+        late && !seeded_bug!("ahead_waits_for_ever")
+            || self.closings != closings && !seeded_bug!("ahead_of_closed_limits")
     }
 
     /// One that was taken has ended, or never started. Returns the next.
@@ -111,28 +119,20 @@ impl QueueCore {
 
     /// A job has ended whose kind may be under a limit. True if another job has its slot of the limit now.
     pub(super) fn watched_ended(&mut self, now: Instant, id: LeaseId, kind: Kind, took: Duration) -> bool {
-        let shared = self.leases.get_mut(&id).and_then(|lease| lease.shared.as_mut());
-        if let Some(shared) = shared.filter(|shared| shared.kind == kind) {
-            shared.moved = now;
-        }
-        let next = self.make_room(id, &kind);
+        let next = self.make_room(now, id, &kind);
         self.paces.ended(kind, took);
         next
     }
 
     /// A job that could run does not any more: the next of its lease may, if there is one.
-    pub(super) fn make_room(&mut self, id: LeaseId, kind: &Kind) -> bool {
+    pub(super) fn make_room(&mut self, now: Instant, id: LeaseId, kind: &Kind) -> bool {
         let closings = self.closings();
         let of_lease = |leases: &BTreeMap<LeaseId, Lease>| {
-            leases
-                .get(&id)?
-                .shared
-                .as_ref()
-                .filter(|shared| shared.kind == *kind)
-                .map(|shared| shared.closings)
+            let shared = leases.get(&id)?.shared.as_ref().filter(|shared| shared.kind == *kind)?;
+            Some(shared.is_over(now, closings))
         };
-        let Some(known) = of_lease(&self.leases) else { return false };
-        if known != closings && !seeded_bug!("ahead_of_closed_limits") {
+        let Some(over) = of_lease(&self.leases) else { return false };
+        if over {
             self.release_waiting(id);
         }
         let next = self.leases.get_mut(&id).and_then(|l| l.shared.as_mut()).and_then(|shared| shared.ended());
@@ -160,11 +160,10 @@ impl QueueCore {
         }
     }
 
-    /// What waits behind jobs that take longer than was thought goes back: others may have room for it.
+    /// What should have been through long ago goes back, though nothing has ended that would show it.
     pub(super) fn release_overdue(&mut self, now: Instant) {
-        if !seeded_bug!("ahead_waits_for_ever") {
-            self.release_waiting_where(|shared| now.saturating_duration_since(shared.moved) >= 2 * WINDOW);
-        }
+        let closings = self.closings();
+        self.release_waiting_where(|shared| shared.is_over(now, closings));
     }
 
     fn release_waiting_where(&mut self, which: impl Fn(&Shared) -> bool) {

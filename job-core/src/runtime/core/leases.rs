@@ -53,7 +53,7 @@ impl QueueCore {
             }
         }
         for job in &answer.cancel {
-            self.ask_to_cancel(*job);
+            self.ask_to_cancel(sent, *job);
         }
     }
 
@@ -90,7 +90,7 @@ impl QueueCore {
         }
     }
 
-    pub(super) fn ask_to_cancel(&mut self, job: JobId) {
+    pub(super) fn ask_to_cancel(&mut self, now: Instant, job: JobId) {
         if seeded_bug!("cancel_ignored") {
             return;
         }
@@ -100,8 +100,10 @@ impl QueueCore {
             jobs.iter().position(|j| j.hold.job == job).and_then(|at| jobs.remove(at))
         };
         let started_next = take(&mut self.backlog);
-        if let Some(job) = &started_next {
-            self.make_room(job.hold.lease, &job.kind);
+        if let Some(job) = &started_next
+            && !self.make_room(now, job.hold.lease, &job.kind)
+        {
+            self.freed();
         }
         let waited = || self.leases.values_mut().filter_map(Lease::waiting_mut).find_map(take);
         if let Some(job) = started_next.or_else(waited) {

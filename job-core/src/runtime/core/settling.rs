@@ -36,10 +36,17 @@ impl QueueCore {
     pub(crate) fn settle_done(&mut self, settled: &[Settled]) {
         if let Some(settlements) = self.settle_call.take() {
             self.apply_settled(&settlements, settled);
-            // A claim at the same time may not have seen it.
-            self.hungry |=
-                self.settle_frees && self.retry_in.is_some() && !seeded_bug!("settled_room_unseen");
+            if self.settle_frees && !seeded_bug!("settled_room_unseen") {
+                self.hungry |= self.retry_in.is_some();
+                self.freed_meanwhile = self.claim_call.is_some();
+            }
         }
+    }
+
+    /// Something that waits for the store may make room under a limit.
+    pub(super) fn freed(&mut self) {
+        self.frees = true;
+        self.hungry |= self.retry_in.is_some() && !seeded_bug!("limits_wait_for_polls");
     }
 
     pub(crate) fn settle_failed(&mut self) {

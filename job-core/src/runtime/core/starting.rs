@@ -37,7 +37,9 @@ impl QueueCore {
             let job = self.backlog.remove(at)?;
             if left <= self.margin() {
                 self.tell(Settlement::new(job.hold, Verdict::Release));
-                self.make_room(job.hold.lease, &job.kind);
+                if !self.make_room(now, job.hold.lease, &job.kind) {
+                    self.freed();
+                }
                 continue;
             }
             let stop = CancellationToken::new();
