@@ -218,14 +218,16 @@ macro_rules! __checks {
                 a_tick_meets_a_live_job,
                 a_wait_ends_with_a_tick,
             }
-            c12_limits {
-                no_more_are_claimed_than_allowed,
+            c12_ahead {
                 what_is_taken_ahead_shares_slots,
                 what_is_taken_ahead_is_of_one_kind,
                 what_is_taken_ahead_comes_back,
                 nothing_else_is_taken_ahead,
                 nothing_is_taken_ahead_of_others,
                 what_has_ended_counts_in_no_queue,
+            }
+            c12_limits {
+                no_more_are_claimed_than_allowed,
                 every_verdict_frees_a_slot,
                 a_crash_frees_its_slots,
                 a_slot_is_held_as_long_as_its_lease,
