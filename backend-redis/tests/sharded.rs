@@ -15,7 +15,7 @@ use support::{connect, server, user};
 
 /// Checks that count on one order of all jobs of a queue, or on batches that are whole over all of it, which a queue in parts
 /// does not have. What is left of them is below.
-const OF_ONE_PART: [&str; 23] = [
+const OF_ONE_PART: [&str; 24] = [
     // First in, first out; and pages in that order.
     "first_in_first_out",
     "kinds_share_one_order",
@@ -26,6 +26,7 @@ const OF_ONE_PART: [&str; 23] = [
     "a_replacement_keeps_the_place_in_line",
     "a_list_goes_through_every_job_once",
     "lines_and_lanes_share_a_claim",
+    "lines_and_lanes_share_a_limit",
     // They tell jobs apart by the order in which they come.
     "the_largest_batch_arrives",
     "a_nul_in_a_header_is_kept_or_refused",
