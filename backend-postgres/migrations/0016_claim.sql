@@ -69,6 +69,13 @@ begin
   return seen;
 end $$;
 
+create function {schema}.any_waiting(p_queue int, p_kinds text[]) returns boolean language plpgsql as $$
+begin
+  return exists (
+    select from {schema}.lane n cross join lateral (select from {schema}.waiting w where w.lane = n.id limit 1) x
+    where n.queue_id = p_queue and n.kind = any(p_kinds) and n.stage = 0);
+end $$;
+
 -- Whether jobs of these kinds are ready that no lease holds.
 create function {schema}.any_left(p_queue int, s {schema}.mark, p_held bigint[], p_kinds text[]) returns boolean
 language plpgsql as $$
@@ -78,10 +85,7 @@ begin
       select from {schema}.ready r where r.lane = n.id and r.seq > coalesce(m.low, 0)
         and (p_held is null or r.seq not in (select unnest(p_held))) limit 1) x
     where n.queue_id = p_queue and n.kind = any(p_kinds) and n.stage in (0, 1)
-  ) or exists (
-    select from {schema}.lane n cross join lateral (select from {schema}.waiting w where w.lane = n.id limit 1) x
-    where n.queue_id = p_queue and n.kind = any(p_kinds) and n.stage = 0
-  );
+  ) or {schema}.any_waiting(p_queue, p_kinds);
 end $$;
 
 -- What a claim takes: as `look` answers, for the jobs of its own lease, and for suspects; when lines are worth another look; the
@@ -189,9 +193,7 @@ declare lanes int[] := {schema}.lanes_under(p_limit); kinds text[];
 begin
   if exists (select from {schema}.lane l where l.id = any(lanes) and l.queue_id <> p_queue) then return true; end if;
   kinds := array(select distinct l.kind from {schema}.lane l where l.id = any(lanes) and l.kind <> p_kind);
-  return kinds <> '{}' and {schema}.any_left(p_queue, s, p_held, kinds) or exists (
-    select from {schema}.lane n cross join lateral (select from {schema}.waiting w where w.lane = n.id limit 1) x
-    where n.id = any(lanes) and n.kind = p_kind and n.stage = 0);
+  return kinds <> '{}' and {schema}.any_left(p_queue, s, p_held, kinds) or {schema}.any_waiting(p_queue, array[p_kind]);
 end $$;
 
 -- The kind of which to take more than there are slots: it has used up those that limits of concurrency left, nothing else bounds it, and

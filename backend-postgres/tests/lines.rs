@@ -17,10 +17,6 @@ const KIND: Kind = Kind::from_static("k");
 const OTHER: Kind = Kind::from_static("other");
 
 impl Store {
-    async fn declare(&self, limits: Vec<(LimitName, Option<LimitRule>)>, kind: KindLimits) {
-        self.backend.declare(&QUEUE, &Declared { limits, kinds: vec![kind] }).await.expect("declare works");
-    }
-
     async fn enqueue(&self, jobs: &[NewJob]) {
         for part in jobs.chunks(1_000) {
             self.backend.enqueue(part).await.expect("enqueue works");

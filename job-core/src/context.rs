@@ -113,7 +113,8 @@ const _: () = assert!(size_of::<Inner>() + 16 <= 256);
 
 impl JobContext {
     /// Closes a limit for everybody, as when a downstream says `Retry-After`: no job under it is claimed before the time is over.
-    /// Jobs that run go on; another process may start what it has claimed ahead, for 0.2 s at most. A handler mostly fails with [`JobError::retry_after`](crate::JobError::retry_after) then.
+    /// Jobs that run go on; another process may start what it has claimed ahead, for 0.2 s at most. A handler mostly fails with
+    /// [`JobError::retry_after`](crate::JobError::retry_after) then.
     ///
     /// ```ignore
     /// ctx.backoff_limit("stripe", Duration::from_secs(30)).await?;

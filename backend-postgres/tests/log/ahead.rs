@@ -2,9 +2,7 @@
 
 use super::KIND;
 use super::support::store::{QUEUE, Store, request};
-use job_core::{
-    Ahead, Backend, Claim, ClaimRequest, Declared, Kind, KindLimits, Limit, LimitName, NewJob, Operate,
-};
+use job_core::{Ahead, Backend, Claim, ClaimRequest, Kind, KindLimits, Limit, LimitName, NewJob, Operate};
 
 const OTHER: Kind = Kind::from_static("other");
 
@@ -12,9 +10,7 @@ async fn declare(store: &Store, most: u32) {
     let stripe = LimitName::new("stripe").expect("a name");
     let rule = Limit::concurrency(most).rule().expect("a rule");
     let kind = KindLimits { limits: vec![stripe.clone()], ..KindLimits::none(KIND) };
-    let declared =
-        Declared { limits: vec![(stripe, Some(rule))], kinds: vec![kind, KindLimits::none(OTHER)] };
-    store.backend.declare(&QUEUE, &declared).await.expect("declare works");
+    store.declare(vec![(stripe, Some(rule))], kind).await;
 }
 
 async fn enqueue(store: &Store, kind: Kind, n: usize) {

@@ -3,7 +3,8 @@
 use super::server;
 use backend_postgres::PostgresBackend;
 use job_core::{
-    Backend, Claim, ClaimRequest, Kind, LeaseId, Operate, QueueName, Settled, Settlement, Verdict, WorkerId,
+    Backend, Claim, ClaimRequest, Declared, Kind, KindLimits, LeaseId, LimitName, LimitRule, Operate,
+    QueueName, Settled, Settlement, Verdict, WorkerId,
 };
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use std::time::Duration;
@@ -48,6 +49,10 @@ impl Store {
     pub(crate) async fn number(&mut self, sql: &str) -> i64 {
         let sql = sql.replace("{schema}", &self.schema);
         sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut self.connection).await.expect("a number")
+    }
+
+    pub(crate) async fn declare(&self, limits: Vec<(LimitName, Option<LimitRule>)>, kind: KindLimits) {
+        self.backend.declare(&QUEUE, &Declared { limits, kinds: vec![kind] }).await.expect("declare works");
     }
 
     pub(crate) async fn claim_of(&self, kinds: &[Kind], limit: u32) -> Claim {

@@ -93,11 +93,10 @@ pub(crate) struct QueueCore {
     contended: bool,
     /// Jobs were left because of a limit: what ends here may make room for them, and by then there may be room anyway.
     retry_in: Option<Duration>,
-    /// A verdict that waits may make room under a limit; one that is on its way without a claim may.
+    /// A verdict may make room under a limit: one that the next claim carries or has not seen. And one that is on its way without
+    /// a claim.
     frees: bool,
     settle_frees: bool,
-    /// One did, while a claim was under way that may not have seen it.
-    freed_meanwhile: bool,
     /// The last call failed: only the actor's own timer tries again.
     claim_paused: bool,
     settle_paused: bool,
@@ -130,7 +129,6 @@ impl QueueCore {
             retry_in: None,
             frees: false,
             settle_frees: false,
-            freed_meanwhile: false,
             claim_paused: false,
             settle_paused: false,
             stopping: false,
@@ -212,8 +210,7 @@ impl QueueCore {
         self.retry_in = claim.retry_in;
         let fresh = claim.jobs.iter().filter(|j| j.hold.lease == plan.lease).count();
         // What has ended since it was sent makes room under a limit.
-        let frees = std::mem::take(&mut self.freed_meanwhile) || self.frees;
-        let room = claim.retry_in.is_some() && frees && !seeded_bug!("room_not_looked_for");
+        let room = claim.retry_in.is_some() && self.frees && !seeded_bug!("room_not_looked_for");
         self.hungry = claim.contended || self.woken || room || fresh >= plan.limit as usize;
         if claim.contended {
             return Vec::new();
@@ -268,13 +265,14 @@ impl QueueCore {
         slot: Slot,
         settlement: Settlement,
     ) -> (Option<Start>, Nudge) {
-        let passed_on = self.slots.end(slot).is_some_and(|(kind, since)| {
-            self.watched_ended(now, settlement.hold.lease, kind, now.saturating_duration_since(since))
-        });
-        self.finished += 1;
-        if !passed_on {
-            self.freed();
+        match self.slots.end(slot) {
+            Some((kind, since)) => {
+                let took = now.saturating_duration_since(since);
+                self.watched_ended(now, settlement.hold.lease, kind, took);
+            }
+            None => self.freed(),
         }
+        self.finished += 1;
         self.tell(settlement);
         let next = if self.stopping { None } else { self.start_next(now) };
         (next, self.nudge())

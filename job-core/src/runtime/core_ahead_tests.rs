@@ -18,8 +18,18 @@ fn limited() -> Claim {
 /// A claim of so many jobs, of which so many run at a time.
 fn claim_ahead(core: &mut QueueCore, now: Instant, n: usize, slots: u32) -> Vec<Start> {
     let plan = core.plan_claim(now, true).expect("a claim is due");
-    let answers = vec![Settled::Applied; plan.settlements.len()];
     let jobs = (0..n).map(|_| job(plan.lease)).collect();
+    answered(core, now, &plan, jobs, slots)
+}
+
+fn answered(
+    core: &mut QueueCore,
+    now: Instant,
+    plan: &ClaimPlan,
+    jobs: Vec<ClaimedJob>,
+    slots: u32,
+) -> Vec<Start> {
+    let answers = vec![Settled::Applied; plan.settlements.len()];
     core.claim_done(now, &answers, Claim { jobs, ahead: Some(Ahead { kind: kind(), slots }), ..limited() })
 }
 
@@ -55,8 +65,7 @@ fn other_jobs_of_the_lease_do_not_wait() {
     let plan = core.plan_claim(now, true).expect("a claim is due");
     let other = || ClaimedJob { kind: OTHER, ..job(plan.lease) };
     let jobs = vec![job(plan.lease), job(plan.lease), other(), other()];
-    let ahead = Some(Ahead { kind: kind(), slots: 1 });
-    let starts = core.claim_done(now, &[], Claim { jobs, ahead, ..limited() });
+    let starts = answered(&mut core, now, &plan, jobs, 1);
     assert_eq!((starts.len(), core.waiting()), (3, 1));
     let other = starts.iter().find(|s| s.job.kind == OTHER).expect("it runs");
     assert!(end(&mut core, now, other).is_none(), "it had no slot to give");
@@ -205,8 +214,7 @@ fn a_claim_that_was_under_way_is_not_believed_either() {
     let plan = core.plan_claim(now, true).expect("a claim is due");
     core.config.closings.fetch_add(1, Ordering::AcqRel);
     let jobs = vec![job(plan.lease), job(plan.lease)];
-    let starts =
-        core.claim_done(now, &[], Claim { jobs, ahead: Some(Ahead { kind: kind(), slots: 1 }), ..limited() });
+    let starts = answered(&mut core, now, &plan, jobs, 1);
     assert!(end(&mut core, now, &starts[0]).is_none());
     assert_eq!(core.waiting(), 0);
 }

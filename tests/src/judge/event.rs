@@ -4,7 +4,9 @@ pub use super::asked::{Asked, Under};
 use super::outside::Reach;
 use super::point::{Action, Point};
 use super::storm::Storm;
-use job_core::{DeadReason, Extended, Hold, JobId, LeaseId, LeaseStatus, Maintained, Settled, Verdict};
+use job_core::{
+    Claim, DeadReason, Extended, Hold, JobId, LeaseId, LeaseStatus, Maintained, Settled, Verdict,
+};
 use serde::{Deserialize, Serialize};
 
 /// One line of a history.
@@ -187,6 +189,12 @@ pub enum Event {
 }
 
 impl Event {
+    /// A claim that was first sent then was answered with jobs.
+    pub(crate) fn claimed(sent: u64, claim: &Claim) -> Self {
+        let holds = claim.jobs.iter().map(|job| (&job.hold).into()).collect();
+        Self::Claimed { sent, holds, slots: claim.ahead.as_ref().map(|ahead| ahead.slots) }
+    }
+
     /// An extension was answered.
     pub(crate) fn extended(answer: &Extended) -> Self {
         let count = |status| answer.leases.iter().filter(|s| **s == status).count() as u64;

@@ -71,8 +71,7 @@ impl CrashBackend {
         if claim.jobs.is_empty() {
             return false;
         }
-        let holds = claim.jobs.iter().map(|j| (&j.hold).into()).collect();
-        self.history.write(Event::Claimed { sent, holds, slots: claim.ahead.as_ref().map(|a| a.slots) });
+        self.history.write(Event::claimed(sent, claim));
         self.fate.pass(Point::AfterClaim, None)
     }
 }

@@ -98,11 +98,7 @@ impl Link {
     fn claimed(&self, sent: u64, request: &ClaimRequest<'_>, claim: &Claim) {
         self.tape.ledger().claimed(request, claim);
         if !claim.jobs.is_empty() {
-            let holds = claim.jobs.iter().map(|j| (&j.hold).into()).collect();
-            self.tape.write(
-                self.process,
-                Event::Claimed { sent, holds, slots: claim.ahead.as_ref().map(|a| a.slots) },
-            );
+            self.tape.write(self.process, Event::claimed(sent, claim));
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::backend::{Ahead, ClaimedJob};
 use crate::seeded_bug;
 use crate::verdict::{Settlement, Verdict};
 use crate::{Kind, LeaseId};
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -100,11 +100,11 @@ impl Paces {
 impl QueueCore {
     /// For each of these kinds how many jobs a slot of a limit may get ahead: as many as it is through within [`WINDOW`].
     pub(crate) fn ahead(&self, kinds: &[Kind]) -> Vec<u32> {
-        let waiting = self.waiting();
-        let most = u32::try_from(self.config.prefetch_max.saturating_sub(waiting)).unwrap_or(u32::MAX);
-        if self.retry_in.is_none() || most == 0 || self.paces.0.is_empty() {
+        if self.retry_in.is_none() || self.paces.0.is_empty() {
             return Vec::new();
         }
+        let most = self.config.prefetch_max.saturating_sub(self.waiting());
+        let most = u32::try_from(most).unwrap_or(u32::MAX);
         let of = |kind| {
             let (window, pace) = (WINDOW.as_nanos(), self.paces.0.get(kind)?.as_nanos().max(1_000));
             let jobs = if pace > window { 0 } else { (window + pace / 2) / pace };
@@ -118,28 +118,24 @@ impl QueueCore {
         self.leases.values().map(Lease::waiting).sum()
     }
 
-    /// A job has ended whose kind may be under a limit. True if another job has its slot of the limit now.
-    pub(super) fn watched_ended(&mut self, now: Instant, id: LeaseId, kind: Kind, took: Duration) -> bool {
-        let next = self.make_room(now, id, &kind);
+    /// A job has ended whose kind may be under a limit.
+    pub(super) fn watched_ended(&mut self, now: Instant, id: LeaseId, kind: Kind, took: Duration) {
+        self.make_room(now, id, &kind);
         self.paces.ended(kind, took);
-        next
     }
 
-    /// A job that could run does not any more: the next of its lease may, if there is one.
-    pub(super) fn make_room(&mut self, now: Instant, id: LeaseId, kind: &Kind) -> bool {
+    /// A job that could run does not any more: its slot is for the next of its lease, or free.
+    pub(super) fn make_room(&mut self, now: Instant, id: LeaseId, kind: &Kind) {
         let closings = self.closings();
-        let of_lease = |leases: &BTreeMap<LeaseId, Lease>| {
-            let shared = leases.get(&id)?.shared.as_ref().filter(|shared| shared.kind == *kind)?;
-            Some(shared.is_over(now, closings))
-        };
-        let Some(over) = of_lease(&self.leases) else { return false };
-        if over {
-            self.release_waiting(id);
+        let shared = self.leases.get_mut(&id).and_then(|lease| lease.shared.as_deref_mut());
+        let Some(shared) = shared.filter(|shared| shared.kind == *kind) else { return self.freed() };
+        let over =
+            if shared.is_over(now, closings) { std::mem::take(&mut shared.waiting) } else { VecDeque::new() };
+        match shared.ended() {
+            Some(next) => self.backlog.push_back(next),
+            None => self.freed(),
         }
-        let next = self.leases.get_mut(&id).and_then(|l| l.shared.as_mut()).and_then(|shared| shared.ended());
-        let found = next.is_some();
-        self.backlog.extend(next);
-        found
+        self.give_back(over);
     }
 
     /// How many limits this process has closed. What was claimed before the last one may be under it.
@@ -147,31 +143,28 @@ impl QueueCore {
         self.config.closings.load(Ordering::Acquire)
     }
 
-    fn release_waiting(&mut self, id: LeaseId) {
-        let waiting = self.leases.get_mut(&id).and_then(Lease::waiting_mut).map(std::mem::take);
-        for job in waiting.into_iter().flatten() {
+    fn give_back(&mut self, jobs: impl IntoIterator<Item = ClaimedJob>) {
+        for job in jobs {
             self.tell(Settlement::new(job.hold, Verdict::Release));
         }
+    }
+
+    fn give_back_where(&mut self, which: impl Fn(&Shared) -> bool) {
+        let shared = self.leases.values_mut().filter_map(|lease| lease.shared.as_deref_mut());
+        let jobs: Vec<_> = shared.filter(|s| which(s)).flat_map(|s| std::mem::take(&mut s.waiting)).collect();
+        self.give_back(jobs);
     }
 
     /// Everything that waits goes back.
     pub(super) fn release_all_waiting(&mut self) {
         if !seeded_bug!("ahead_kept_at_shutdown") {
-            self.release_waiting_where(|_| true);
+            self.give_back_where(|_| true);
         }
     }
 
     /// What should have been through long ago goes back, though nothing has ended that would show it.
     pub(super) fn release_overdue(&mut self, now: Instant) {
         let closings = self.closings();
-        self.release_waiting_where(|shared| shared.is_over(now, closings));
-    }
-
-    fn release_waiting_where(&mut self, which: impl Fn(&Shared) -> bool) {
-        let chosen = |lease: &Lease| lease.waiting() > 0 && lease.shared.as_deref().is_some_and(&which);
-        let ids: Vec<_> = self.leases.iter().filter(|(_, l)| chosen(l)).map(|(id, _)| *id).collect();
-        for id in ids {
-            self.release_waiting(id);
-        }
+        self.give_back_where(|shared| shared.is_over(now, closings));
     }
 }

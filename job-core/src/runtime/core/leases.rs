@@ -100,10 +100,8 @@ impl QueueCore {
             jobs.iter().position(|j| j.hold.job == job).and_then(|at| jobs.remove(at))
         };
         let started_next = take(&mut self.backlog);
-        if let Some(job) = &started_next
-            && !self.make_room(now, job.hold.lease, &job.kind)
-        {
-            self.freed();
+        if let Some(job) = &started_next {
+            self.make_room(now, job.hold.lease, &job.kind);
         }
         let waited = || self.leases.values_mut().filter_map(Lease::waiting_mut).find_map(take);
         if let Some(job) = started_next.or_else(waited) {

@@ -36,14 +36,14 @@ impl QueueCore {
     pub(crate) fn settle_done(&mut self, settled: &[Settled]) {
         if let Some(settlements) = self.settle_call.take() {
             self.apply_settled(&settlements, settled);
+            // A claim under way may not have seen it.
             if self.settle_frees && !seeded_bug!("settled_room_unseen") {
-                self.hungry |= self.retry_in.is_some();
-                self.freed_meanwhile = self.claim_call.is_some();
+                self.freed();
             }
         }
     }
 
-    /// Something that waits for the store may make room under a limit.
+    /// A job no longer needs a slot of a limit, if it had one.
     pub(super) fn freed(&mut self) {
         self.frees = true;
         self.hungry |= self.retry_in.is_some() && !seeded_bug!("limits_wait_for_polls");

@@ -37,9 +37,7 @@ impl QueueCore {
             let job = self.backlog.remove(at)?;
             if left <= self.margin() {
                 self.tell(Settlement::new(job.hold, Verdict::Release));
-                if !self.make_room(now, job.hold.lease, &job.kind) {
-                    self.freed();
-                }
+                self.make_room(now, job.hold.lease, &job.kind);
                 continue;
             }
             let stop = CancellationToken::new();
