@@ -1,5 +1,5 @@
 -- What is known of one batch is in `q` of a hash tag of its own. ARGV: receipt ms, 'wait', the event ('complete' or 'death'), how many
--- members, and where the job is that waits; or 'open', and the same of a job that is to be stored next; or 'count', and for each end or death of a member its id and 'e' or 'd'; or 'done', and the
+-- members, and where the job is that waits; or 'count', and for each end or death of a member its id and 'e' or 'd'; or 'done', and the
 -- events whose jobs were told. Answers members, ended, deaths, and where the jobs are that wait and have not been told ('' if none).
 local bad = wrong_head()
 if bad then return bad end
@@ -9,7 +9,7 @@ local members, ended, deaths = tonumber(found[1] or 0), tonumber(found[2] or 0),
 local complete, death = found[4] or '', found[5] or ''
 
 write_even_if_full()
-if what == 'wait' or what == 'open' then
+if what == 'wait' then
   if ARGV[3] == 'complete' then complete = ARGV[5] else death = ARGV[5] end
   members = tonumber(ARGV[4])
   redis.call('HSET', Q, 'members', members, ARGV[3], ARGV[5])
@@ -27,9 +27,7 @@ else
   for i = 3, #ARGV do redis.call('HSET', Q, 'told_' .. ARGV[i], 1) end
 end
 local over = members > 0 and ended >= members
--- What was opened may never be stored.
-redis.call('PEXPIRE', Q, (over or members == 0 or what == 'open' and not found[1]) and ARGV[1] or TEN_YEARS)
--- One that has come since has not been told yet, and one that was told before it was stored has heard nothing.
-local told_complete = found[6] and complete == found[4] and not (what == 'wait' and ARGV[3] == 'complete')
-local told_death = found[7] and death == found[5] and not (what == 'wait' and ARGV[3] == 'death')
+redis.call('PEXPIRE', Q, (over or members == 0) and ARGV[1] or TEN_YEARS)
+-- One that has come since has not been told yet.
+local told_complete, told_death = found[6] and complete == found[4], found[7] and death == found[5]
 return { members, ended, deaths, not told_complete and complete or '', not told_death and death or '' }

@@ -31,8 +31,7 @@ if count > 0 then
   end
   wake(ARGV[2], ARGV[3])
 end
--- The last day of the year 9999: what waits for a batch or for the end of another job is due then, or later.
-local LAST_DAY = 253402214400000
+-- What waits for a batch or for the end of another job is due on the last day, or later.
 local next_due = -1
 for _, key in ipairs({ WS, WR }) do
   local first = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')

@@ -25,10 +25,41 @@ fn read_spot(bytes: &[u8]) -> Option<(usize, JobId, QueueName)> {
     Some((usize::from(u16::from_be_bytes(*shard)), JobId::from_uuid(Uuid::from_bytes(*id)), queue))
 }
 
-const fn word(event: BatchEvent) -> &'static str {
-    match event {
-        BatchEvent::Complete => "complete",
-        BatchEvent::Death => "death",
+/// That a stored job waits for a batch, as it stands in the outbox until the batch knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Wait {
+    batch: BatchId,
+    event: BatchEvent,
+    members: u32,
+    spot: Vec<u8>,
+}
+
+impl Wait {
+    pub(crate) fn of(shard: u32, job: &NewJob) -> Option<Self> {
+        let When::Batch { batch, members, event } = job.when else { return None };
+        Some(Self { batch, event, members, spot: spot(shard, job) })
+    }
+
+    /// The event, how many members, the batch, and where the job is.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        let event = match self.event {
+            BatchEvent::Complete => b'c',
+            BatchEvent::Death => b'd',
+        };
+        [&[event], &self.members.to_be_bytes()[..], self.batch.as_uuid().as_bytes(), &self.spot].concat()
+    }
+
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (event, rest) = bytes.split_first()?;
+        let (members, rest) = rest.split_first_chunk()?;
+        let (batch, spot) = rest.split_first_chunk()?;
+        let event = match event {
+            b'c' => BatchEvent::Complete,
+            b'd' => BatchEvent::Death,
+            _ => return None,
+        };
+        let batch = BatchId::from_uuid(Uuid::from_bytes(*batch));
+        Some(Self { batch, event, members: u32::from_be_bytes(*members), spot: spot.to_vec() })
     }
 }
 
@@ -51,34 +82,15 @@ impl Standing {
 }
 
 impl Inner {
-    /// Tells batches of the jobs among these that are to wait for them. They are stored next, and whoever stores them may die
-    /// before it says so: nobody would ever tell them.
-    pub(crate) async fn open_batches(&self, jobs: &[&NewJob]) -> Result<(), BackendError> {
-        for job in jobs {
-            if let Some((_, call)) = self.wait_call("open", job).await? {
-                self.link.run(call).await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Tells batches of the jobs among these that wait for them, which are stored.
-    pub(crate) async fn wait_for_batches(&self, jobs: &[&NewJob]) -> Result<(), BackendError> {
-        for job in jobs {
-            if let Some((batch, call)) = self.wait_call("wait", job).await? {
-                self.advance(batch, call).await?;
-            }
-        }
-        Ok(())
-    }
-
-    async fn wait_call(&self, what: &str, job: &NewJob) -> Result<Option<(BatchId, Call)>, BackendError> {
-        let When::Batch { batch, members, event } = job.when else { return Ok(None) };
-        let queue = self.queue(&job.queue).await?;
-        let shard = queue.shards[queue.shard_of(job)].number;
-        let mut call = self.batch_call(batch);
-        call.cmd.arg(what).arg(word(event)).arg(members).arg(Raw(&spot(shard, job)));
-        Ok(Some((batch, call)))
+    /// Tells a batch that a job, which is stored, waits for it.
+    pub(crate) async fn wait_for_batch(&self, wait: &Wait) -> Result<(), BackendError> {
+        let event = match wait.event {
+            BatchEvent::Complete => "complete",
+            BatchEvent::Death => "death",
+        };
+        let mut call = self.batch_call(wait.batch);
+        call.cmd.arg("wait").arg(event).arg(wait.members).arg(Raw(&wait.spot));
+        self.advance(wait.batch, call).await
     }
 
     /// Counts ends and deaths of members: for each its id and a letter.

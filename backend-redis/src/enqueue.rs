@@ -1,6 +1,7 @@
 //! Enqueue.
 
 use crate::backend::Inner;
+use crate::batches::Wait;
 use crate::error::{NAME, refused, unreadable};
 use crate::keys::{Raw, joined};
 use crate::lines::line_of;
@@ -35,21 +36,19 @@ impl Inner {
         let mut answers = HashMap::new();
         for (number, ((name, shard), part)) in parts.into_iter().enumerate() {
             let queue = self.queue(name).await?;
-            let in_part = |e: BackendError| if number > 0 { e.in_part() } else { e };
-            self.open_batches(&part).await.map_err(in_part)?;
-            let stored = self.enqueue_part(name, &queue.shards[shard], &part, None).await;
-            let stored = match stored.map_err(in_part)? {
+            let shard = &queue.shards[shard];
+            let stored = self.enqueue_part(name, shard, &part, None).await;
+            let stored = match stored.map_err(|e| if number > 0 { e.in_part() } else { e })? {
                 Fired::Applied(stored) => stored,
                 Fired::Stale | Fired::Early => return Err(unreadable("enqueue").in_part()),
             };
             self.wake.bells.ring(name);
-            // Not before they are there.
-            self.wait_for_batches(&part).await.map_err(BackendError::in_part)?;
+            self.bring_waits(shard, &part).await;
             let stands_in = part.iter().zip(&stored).any(|(job, answer)| {
                 answer.replaced.is_some() || (answer.deduplicated && job.batch().is_some())
             });
             if stands_in {
-                Box::pin(self.tell_batches(&queue.shards[shard])).await;
+                Box::pin(self.tell_batches(shard)).await;
             }
             if part.len() == jobs.len() {
                 return Ok(stored);
@@ -139,9 +138,11 @@ impl Inner {
             if plain && job.batch().is_none() && job.line().is_none() {
                 continue;
             }
-            let options = Options::of(job);
+            let options = Options::of(shard.number, job);
             let key = job.idempotency.as_ref().map(|k| shard.tag.idempotency(&k.scope, k.key.as_str()));
-            cmd.arg(number).arg(options.when).arg(key.and_then(|k| places.get(&k).copied()).unwrap_or(0));
+            cmd.arg(number)
+                .arg(Raw(&options.when))
+                .arg(key.and_then(|k| places.get(&k).copied()).unwrap_or(0));
             cmd.arg(options.window).arg(options.unique).arg(options.on_conflict).arg(options.max_wait);
             cmd.arg(Raw(&options.batch)).arg(Raw(&options.line));
         }
@@ -151,8 +152,8 @@ impl Inner {
 
 /// What a script is told about a job besides the job itself.
 pub(crate) struct Options {
-    /// Empty, `d` and a delay in ms, or `a` and an instant in ms.
-    pub(crate) when: String,
+    /// Empty, `d` and a delay in ms, `a` and an instant in ms, or `w` and for which batch it waits.
+    pub(crate) when: Vec<u8>,
     /// Of the idempotency key, in ms.
     pub(crate) window: u64,
     /// The unique key, or nothing.
@@ -167,16 +168,19 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    pub(crate) fn of(job: &NewJob) -> Self {
+    pub(crate) fn of(shard: u32, job: &NewJob) -> Self {
         let (on_conflict, max_wait) = conflict(job.on_conflict);
         Self {
             on_conflict,
             max_wait,
             when: match job.when {
-                When::Now => String::new(),
-                When::After(delay) => format!("d{}", ms(delay)),
-                When::At(at) => format!("a{}", at_ms(at)),
-                When::Batch { .. } => format!("a{NEVER}"),
+                When::Now => Vec::new(),
+                When::After(delay) => format!("d{}", ms(delay)).into_bytes(),
+                When::At(at) => format!("a{}", at_ms(at)).into_bytes(),
+                When::Batch { .. } => {
+                    let wait = Wait::of(shard, job).map(|wait| wait.to_bytes());
+                    [b"w".as_slice(), wait.as_deref().unwrap_or_default()].concat()
+                }
             },
             window: job.idempotency.as_ref().map_or(0, |k| ms(k.window).min(WINDOW_MAX)),
             unique: job.unique.as_ref().map(|k| joined(&k.scope, k.key.as_str())).unwrap_or_default(),

@@ -106,7 +106,7 @@ impl Sending<'_, '_> {
         keys
     }
 
-    fn add_args(&self, inner: &Inner, queue: &QueueName, cmd: &mut Cmd) {
+    fn add_args(&self, inner: &Inner, queue: &QueueName, shard: &Shard, cmd: &mut Cmd) {
         let Verdicts { leases, completed, others } = self.verdicts;
         cmd.arg(ms(inner.options.receipts)).arg(inner.wake.channel()).arg(queue.as_str());
         cmd.arg(leases.len()).arg(self.kinds.len()).arg(others.len());
@@ -130,10 +130,13 @@ impl Sending<'_, '_> {
         let mut requests = 0;
         for (verdict, job) in &self.here {
             let kind = number_of(&self.kinds, &job.kind);
-            let options = Options::of(job);
+            let options = Options::of(shard.number, job);
             requests += usize::from(job.idempotency.is_some());
             let request = if job.idempotency.is_some() { requests } else { 0 };
-            cmd.arg(verdict).arg(Raw(&handle(job, kind))).arg(Raw(&encode(job, kind))).arg(options.when);
+            cmd.arg(verdict)
+                .arg(Raw(&handle(job, kind)))
+                .arg(Raw(&encode(job, kind)))
+                .arg(Raw(&options.when));
             cmd.arg(request)
                 .arg(options.window)
                 .arg(options.unique)
@@ -194,7 +197,7 @@ fn sort<'a>(queue: &Queue, settlements: &'a [Settlement]) -> (Vec<Verdicts<'a>>,
     (shards, repeats)
 }
 
-/// True if the script that settles can store the follow-up. It cannot tell a batch who waits for it.
+/// True if the script that settles stores the follow-up. Whoever brings one that waits for a batch tells the batch at once.
 fn is_here(queue: &Queue, shard: &Shard, job: &NewJob) -> bool {
     !matches!(job.when, When::Batch { .. })
         && job.queue == queue.name
@@ -274,7 +277,7 @@ impl Inner {
                 }
             };
             let mut call = script.call(&shard.tag, &keys);
-            sending.add_args(self, &queue.name, &mut call.cmd);
+            sending.add_args(self, &queue.name, shard, &mut call.cmd);
             if let Some(wanted) = &wanted {
                 wanted.add_args(&mut call.cmd, None);
             }

@@ -96,8 +96,10 @@ local function draw(count)
   return tonumber(redis.call('HINCRBY', Q, 'seq', count)) - count + 1
 end
 
--- How word for a batch begins in the outbox; whole jobs begin with another byte.
-local BATCH = '\2'
+-- How word for a batch begins in the outbox, of a member and of a job that waits for it; whole jobs begin with another byte.
+local BATCH, WAIT = '\2', '\3'
+-- When a job is due that waits for a batch: the last day of the year 9999.
+local LAST_DAY = 253402214400000
 
 local function meta_of(text)
   local charged, claims, crashes = string.match(text or '0 0 0', '^(%d+) (%d+) (%d+)')

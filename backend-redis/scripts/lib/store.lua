@@ -1,8 +1,9 @@
--- Stores jobs: `handles` and `records` one for each, `options` for some by their numbers: when ('', 'd' delay ms, 'a' instant ms),
--- idempotency key or nil, window ms, unique key or '', what to do if a key is taken, the longest wait in ms, batch (16 bytes) or '', line or ''.
+-- Stores jobs: `handles` and `records` one for each, `options` for some by their numbers: when ('', 'd' delay ms, 'a' instant ms,
+-- 'w' word for the batch it waits for), idempotency key or nil, window ms, unique key or '', what to do if a key is taken, the longest wait in ms, batch (16 bytes) or '', line or ''.
 -- `lane_of`: lanes by the numbers of their kinds. First the reads.
 local function due_of(when, now)
   if when == '' then return nil end
+  if string.sub(when, 1, 1) == 'w' then return LAST_DAY end
   return tonumber(string.sub(when, 2)) + (string.sub(when, 1, 1) == 'd' and now or 0)
 end
 
@@ -40,6 +41,8 @@ local function plan(handles, records, options, lane_of)
         if batch ~= '' then it.told[ids[i] .. 'e'] = BATCH .. batch end
       else
         if batch ~= '' then it.members[ids[i]] = batch end
+        -- Whoever stores the job may die before it has told the batch.
+        if string.sub(when, 1, 1) == 'w' then it.told[ids[i] .. 'w'] = WAIT .. string.sub(when, 2) end
         if start.due and start.due <= it.now then start.due = nil end
         local mine = start.parked and behind or claimed
         if field ~= '' then
