@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use job_core::{
     AlertReport, Amendment, Backend, BackendError, BackendInfo, BatchId, BatchRecord, Cancelled, Claim,
     ClaimRequest, Declared, DurabilityClass, Effect, Enqueued, ErrorKind, Extended, FireRequest, Fired,
-    Gauges, Hold, JobId, JobRecord, Kind, LeaseId, LeaseStatus, LimitName, LimitRecord, LimitRule,
+    Gauges, Hold, JobId, JobRecord, Kind, LeaseId, LeaseStatus, LimitName, LimitRecord, LimitRule, LimitStep,
     LineRecord, ListFilter, MaintainRequest, Maintained, NewJob, NoteEdit, Notes, Operate, OperationEntry,
     OperationNote, Page, QueueName, QueueStats, RaisedAlert, ScheduleChange, ScheduleDef, ScheduleName,
     Schedules, Settled, Settlement,
@@ -102,6 +102,10 @@ impl Backend for MemoryBackend {
     async fn declare(&self, queue: &QueueName, declared: &Declared) -> Result<(), BackendError> {
         self.state().declare(queue, declared);
         Ok(())
+    }
+
+    async fn adapt_limit(&self, limit: &LimitName, step: LimitStep) -> Result<Option<u32>, BackendError> {
+        Ok(self.state().adapt_limit(limit, step))
     }
 
     async fn close_limit(&self, limit: &LimitName, period: Duration) -> Result<(), BackendError> {

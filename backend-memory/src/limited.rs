@@ -1,7 +1,9 @@
 //! What code declares about limits, and what people set.
 
 use crate::state::State;
-use job_core::{Declared, Kind, KindLimits, LimitName, LimitRecord, LimitRule, LineRecord, QueueName};
+use job_core::{
+    Declared, Kind, KindLimits, LimitName, LimitRecord, LimitRule, LimitStep, LineRecord, QueueName,
+};
 use std::time::Duration;
 
 impl State {
@@ -33,6 +35,11 @@ impl State {
     pub(crate) fn close_limit(&mut self, limit: &LimitName, period: Duration) {
         let until = self.clock.now().saturating_add(period);
         self.limiters.close(limit, until);
+    }
+
+    pub(crate) fn adapt_limit(&mut self, limit: &LimitName, step: LimitStep) -> Option<u32> {
+        let now = self.clock.now();
+        self.limiters.adapt(limit, step, now)
     }
 
     pub(crate) fn open_limit(&mut self, limit: &LimitName) {

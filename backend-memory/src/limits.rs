@@ -1,7 +1,7 @@
 //! Limits that all queues share.
 
 use crate::clock::Tick;
-use job_core::{LimitName, LimitRecord, LimitRule, Rate, seeded_bug};
+use job_core::{LimitName, LimitRecord, LimitRule, LimitStep, Rate, seeded_bug};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,6 +44,9 @@ struct Limiter {
     closed_until: Tick,
     bucket: Bucket,
     in_use: u32,
+    /// The concurrency that the last step came to.
+    asked: Option<u32>,
+    lowered_at: Option<Tick>,
 }
 
 impl Limiter {
@@ -57,7 +60,8 @@ impl Limiter {
             return Err(self.closed_until);
         }
         let rule = self.rule();
-        let free = rule.concurrency.map_or(u32::MAX, |most| most.saturating_sub(self.in_use));
+        let asked = self.asked.filter(|_| !seeded_bug!("memory_adapt_ignored"));
+        let free = rule.adapted(asked).map_or(u32::MAX, |most| most.saturating_sub(self.in_use));
         let tokens = rule.rate.map_or(u32::MAX, |rate| self.bucket.tokens(&rate, now));
         match (free.min(tokens), rule.rate) {
             (0, Some(rate)) if tokens == 0 => Err(self.bucket.next_token(&rate)),
@@ -112,6 +116,22 @@ impl Limiters {
         limiter.closed_until = limiter.closed_until.max(until);
     }
 
+    pub(crate) fn adapt(&mut self, name: &LimitName, step: LimitStep, now: Tick) -> Option<u32> {
+        let limiter = &mut self.all[*self.numbers.get(name)? as usize];
+        let rule = limiter.rule();
+        let next = rule.step(limiter.asked, &step)?;
+        if let LimitStep::Lower { began } = step {
+            if limiter.lowered_at.is_some_and(|at| at.saturating_add(began) >= now)
+                && !seeded_bug!("memory_adapt_each_failure")
+            {
+                return rule.adapted(limiter.asked);
+            }
+            limiter.lowered_at = Some(now);
+        }
+        limiter.asked = Some(next);
+        Some(next)
+    }
+
     pub(crate) fn open(&mut self, name: &LimitName) {
         if self.numbers.contains_key(name) {
             self.get_or_make(name).closed_until = Tick::ZERO;
@@ -126,6 +146,7 @@ impl Limiters {
                 name: name.clone(),
                 declared: limiter.declared,
                 set: limiter.set,
+                adapted: limiter.rule().adaptive_min.and_then(|_| limiter.rule().adapted(limiter.asked)),
                 in_use: limiter.in_use,
                 closed_for: (!closed.is_zero()).then_some(closed),
             }

@@ -1,11 +1,14 @@
 -- Limits that are declared by code, set by people, or closed for a while. A rule is an object with `concurrency`, with the five of a
--- rate (`count`, `per_us`, `burst`, and what follows from them: `interval_us`, `depth_us`), with both, or with nothing.
+-- rate (`count`, `per_us`, `burst`, and what follows from them: `interval_us`, `depth_us`), with both, or with nothing. If there is
+-- `adaptive_min` as well, the concurrency is what processes have `asked` for, between the two.
 create table {schema}.limiter (
   id int generated always as identity primary key,
   name text collate "C" not null unique,
   by_code jsonb check (jsonb_typeof(by_code) = 'object'),
   by_people jsonb check (jsonb_typeof(by_people) = 'object'),
-  closed_until timestamptz
+  closed_until timestamptz,
+  asked bigint,
+  lowered_at timestamptz
 );
 
 -- What holds for a kind in a queue: its limits, and what each of its lines may take.
@@ -93,6 +96,33 @@ create function {schema}.close_limit(p_name text, p_for bigint) returns void lan
     on conflict (name) do update set closed_until = greatest(x.closed_until, excluded.closed_until)
 $$;
 
+-- How many may run at one time under a rule. Null: any number.
+create function {schema}.concurrency_of(p_rule jsonb, p_asked bigint) returns bigint language sql immutable as $$
+  select case when p_rule ? 'adaptive_min'
+    then greatest(least((p_rule ->> 'concurrency')::bigint, p_asked), (p_rule ->> 'adaptive_min')::bigint)
+    else (p_rule ->> 'concurrency')::bigint end
+$$;
+
+-- One more, or a quarter less because of an attempt that began so long ago; null if the rule does not adapt.
+create function {schema}.adapt_limit(p_name text, p_began bigint) returns bigint language plpgsql as $$
+declare l {schema}.limiter; rule jsonb; slots bigint; falls boolean;
+begin
+  select * into l from {schema}.limiter x where x.name = p_name for no key update;
+  rule := coalesce(l.by_people, l.by_code);
+  if rule ? 'adaptive_min' is not true then return null; end if;
+  slots := {schema}.concurrency_of(rule, l.asked);
+  falls := p_began is not null and coalesce(l.lowered_at < clock_timestamp() - p_began * interval '1 microsecond', true);
+  if falls then
+    slots := {schema}.concurrency_of(rule, slots - (slots + 3) / 4);
+  elsif p_began is null then
+    slots := {schema}.concurrency_of(rule, slots + 1);
+  end if;
+  if falls or slots is distinct from l.asked then
+    update {schema}.limiter x set asked = slots, lowered_at = case when falls then clock_timestamp() else x.lowered_at end where x.id = l.id;
+  end if;
+  return slots;
+end $$;
+
 create function {schema}.open_limit(p_name text) returns void language plpgsql as $$
 begin
   update {schema}.limiter l set closed_until = null where l.name = p_name and l.closed_until is not null;
@@ -149,9 +179,12 @@ begin
       join {schema}.lease e on e.queue_id = q.queue_id and e.top > q.low and e.lanes && p_lanes);
 end $$;
 
-create function {schema}.limits(out name text, out by_code text, out by_people text, out in_use bigint, out closed_us bigint)
+create function {schema}.limits(
+  out name text, out by_code text, out by_people text, out adapted bigint, out in_use bigint, out closed_us bigint)
 returns setof record language sql as $$
   select l.name, l.by_code::text, l.by_people::text,
+    case when coalesce(l.by_people, l.by_code) ? 'adaptive_min'
+      then {schema}.concurrency_of(coalesce(l.by_people, l.by_code), l.asked) end,
     case when coalesce(l.by_people, l.by_code) ? 'concurrency' then {schema}.in_use({schema}.lanes_under(l.name), -1) else 0 end,
     case when l.closed_until > clock_timestamp()
       then ceil(extract(epoch from l.closed_until - clock_timestamp()) * 1000000)::bigint end
@@ -171,7 +204,7 @@ language plpgsql as $$
 declare l record; b record; a {schema}.allowance; list {schema}.allowance[] := '{}'; now bigint;
 begin
   for l in
-    select x.id, x.name, coalesce(x.by_people, x.by_code) as rule, x.closed_until, n.kinds from (
+    select x.id, x.name, coalesce(x.by_people, x.by_code) as rule, x.asked, x.closed_until, n.kinds from (
       select 'queue/' || q.name as name, p_kinds as kinds
       union all
       select 'kind/' || k, array[k] from unnest(p_kinds) k
@@ -191,7 +224,7 @@ begin
     continue when coalesce(l.rule, '{}') = '{}';
     perform {schema}.lock_limit(l.id);
     if l.rule ? 'concurrency' then
-      a.slots := (l.rule ->> 'concurrency')::bigint;
+      a.slots := {schema}.concurrency_of(l.rule, l.asked);
       a.slots := greatest(a.slots - {schema}.in_use({schema}.lanes_under(l.name), a.slots - p_want), 0);
     end if;
     if l.rule ? 'interval_us' then

@@ -1,1 +1,1 @@
-select name, by_code, by_people, in_use, closed_us from {schema}.limits()
+select name, by_code, by_people, adapted, in_use, closed_us from {schema}.limits()

@@ -18,8 +18,8 @@ use crate::warm::Connections;
 use async_trait::async_trait;
 use job_core::{
     Backend, BackendError, BackendInfo, Claim, ClaimRequest, Declared, DurabilityClass, Enqueued, ErrorKind,
-    Extended, FireRequest, Fired, Hold, JobId, LeaseId, LeaseStatus, LimitName, MaintainRequest, Maintained,
-    NewJob, NoteEdit, Notes, OwnThread, QueueName, ScheduleDef, Schedules, Settled, Settlement,
+    Extended, FireRequest, Fired, Hold, JobId, LeaseId, LeaseStatus, LimitName, LimitStep, MaintainRequest,
+    Maintained, NewJob, NoteEdit, Notes, OwnThread, QueueName, ScheduleDef, Schedules, Settled, Settlement,
 };
 use sqlx::PgPool;
 use std::collections::{HashMap, HashSet};
@@ -204,6 +204,10 @@ impl Backend for PostgresBackend {
 
     async fn declare(&self, queue: &QueueName, declared: &Declared) -> Result<(), BackendError> {
         self.inner.declare(queue, declared).await
+    }
+
+    async fn adapt_limit(&self, limit: &LimitName, step: LimitStep) -> Result<Option<u32>, BackendError> {
+        self.inner.adapt_limit(limit, step).await
     }
 
     async fn close_limit(&self, limit: &LimitName, period: Duration) -> Result<(), BackendError> {

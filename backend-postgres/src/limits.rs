@@ -5,7 +5,8 @@ use crate::call::Reply;
 use crate::enqueue::micros;
 use crate::schema::Statements;
 use job_core::{
-    BackendError, Declared, Kind, LimitName, LimitRecord, LimitRule, LineRecord, NewJob, QueueName, Rate,
+    BackendError, Declared, Kind, LimitName, LimitRecord, LimitRule, LimitStep, LineRecord, NewJob,
+    QueueName, Rate,
 };
 use serde_json::{Map, Value, json};
 use sqlx::{PgConnection, Row};
@@ -19,6 +20,9 @@ fn write(rule: &LimitRule) -> String {
     let mut fields = Map::new();
     if let Some(concurrency) = rule.concurrency {
         fields.insert("concurrency".to_owned(), json!(concurrency));
+    }
+    if let Some(least) = rule.adaptive_min {
+        fields.insert("adaptive_min".to_owned(), json!(least));
     }
     if let Some(rate) = &rule.rate {
         let interval = rate.interval_us();
@@ -44,7 +48,7 @@ fn read(text: &str) -> LimitRule {
         let (count, per) = (small("count")?, Duration::from_micros(number("per_us")?));
         Some(Rate { count, per, burst: small("burst")? })
     };
-    LimitRule { concurrency: small("concurrency"), rate: rate() }
+    LimitRule { concurrency: small("concurrency"), rate: rate(), adaptive_min: small("adaptive_min") }
 }
 
 /// What is declared as columns.
@@ -96,6 +100,18 @@ impl Inner {
 
     pub(crate) async fn close_limit(&self, limit: &LimitName, period: Duration) -> Result<(), BackendError> {
         self.calls.run("close limit", (limit.as_str().to_owned(), micros(period)), close).await
+    }
+
+    pub(crate) async fn adapt_limit(
+        &self,
+        limit: &LimitName,
+        step: LimitStep,
+    ) -> Result<Option<u32>, BackendError> {
+        let began = match step {
+            LimitStep::Raise => None,
+            LimitStep::Lower { began } => Some(micros(began)),
+        };
+        self.calls.run("adapt limit", (limit.as_str().to_owned(), began), adapt).await
     }
 
     pub(crate) async fn set_limit(
@@ -178,6 +194,18 @@ fn close<'c>(
     })
 }
 
+fn adapt<'c>(
+    (limit, began): &'c (String, Option<i64>),
+    statements: &'c Statements,
+    connection: &'c mut PgConnection,
+) -> Reply<'c, Option<u32>> {
+    Box::pin(async move {
+        let query = sqlx::query(statements.adapt_limit.clone()).bind(limit).bind(began);
+        let now: Option<i64> = query.fetch_one(connection).await?.try_get(0)?;
+        Ok(now.and_then(|n| u32::try_from(n).ok()))
+    })
+}
+
 fn set<'c>(
     (limit, rule): &'c (String, Option<String>),
     statements: &'c Statements,
@@ -216,6 +244,7 @@ fn limits<'c>(
                 name,
                 declared: rule("by_code")?,
                 set: rule("by_people")?,
+                adapted: row.try_get::<Option<i64>, _>("adapted")?.and_then(|n| u32::try_from(n).ok()),
                 in_use: u32::try_from(row.try_get::<i64, _>("in_use")?).unwrap_or(u32::MAX),
                 closed_for: row
                     .try_get::<Option<i64>, _>("closed_us")?
@@ -272,9 +301,13 @@ mod tests {
         let rate = |count, per, burst| Some(Rate { count, per, burst });
         let rules = [
             LimitRule::default(),
-            LimitRule { concurrency: Some(u32::MAX), rate: None },
-            LimitRule { concurrency: Some(1), rate: rate(100, Duration::from_secs(1), 20) },
-            LimitRule { concurrency: None, rate: rate(1, Rate::PER_MAX, u32::MAX) },
+            LimitRule { concurrency: Some(u32::MAX), adaptive_min: Some(1), rate: None },
+            LimitRule {
+                concurrency: Some(1),
+                rate: rate(100, Duration::from_secs(1), 20),
+                adaptive_min: None,
+            },
+            LimitRule { rate: rate(1, Rate::PER_MAX, u32::MAX), ..LimitRule::default() },
         ];
         for rule in rules {
             assert_eq!(read(&write(&rule)), rule);

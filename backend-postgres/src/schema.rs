@@ -83,7 +83,7 @@ statements! {
     get, list, replay, amend, discard, cancel, set_paused, set_kind_paused, stats, gauges, queues,
     advance, run_now, batch, wait_for_batch,
     report_alerts, alerts,
-    declare, close_limit, open_limit, set_limit, limits, prune_limits, set_weight, lines, open_lines,
+    declare, adapt_limit, close_limit, open_limit, set_limit, limits, prune_limits, set_weight, lines, open_lines,
     put_schedules, schedules, fire, change_schedule,
     note_operation, operations,
 }

@@ -54,7 +54,7 @@ fn in_line(key: &str) -> NewJob {
 }
 
 fn one_at_a_time() -> KindLimits {
-    KindLimits { line: LimitRule { concurrency: Some(1), rate: None }, ..KindLimits::none(KIND) }
+    KindLimits { line: LimitRule { concurrency: Some(1), ..LimitRule::default() }, ..KindLimits::none(KIND) }
 }
 
 /// More lines than one claim hears of are all served, although the mark moves meanwhile; and when all is done, nothing of

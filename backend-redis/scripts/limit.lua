@@ -1,6 +1,8 @@
 -- One limit, in a hash tag of its own. ARGV: what to do, then
--- 'look': answers what is declared, what is set ('' for neither), how many jobs are counted, for how many ms it stays closed.
+-- 'look': answers what is declared, what is set ('' for neither), how many jobs are counted, for how many ms it stays closed, what it
+-- has adapted to (-1: its rule does not adapt).
 -- 'declared' or 'set', the rule or '': answers 1 if that is news.
+-- 'adapt', '' for one more, or how many ms ago the attempt began that failed: answers how many may run now, -1 if the rule does not adapt.
 -- 'close', ms; 'open'.
 -- 'permit', holder, how many, ms until it ends: answers how many it got, in how many ms to ask again, and 1 if they are counted (-1: nor limited). Asked
 -- again it answers the same, until 'keep' says that fewer were used.
@@ -20,11 +22,23 @@ local now = math.floor(home.now / 1000)
 
 if what == 'look' then
   local found = redis.call('HMGET', Q, 'declared', 'set')
-  return { found[1] or '', found[2] or '', home.concurrency and home.used or 0, math.max(0, home.closed - now) }
+  return { found[1] or '', found[2] or '', home.concurrency and home.used or 0, math.max(0, home.closed - now),
+    home.least and home.concurrency or -1 }
 elseif what == 'declared' or what == 'set' then
   if (redis.call('HGET', Q, what) or '') == ARGV[2] then return 0 end
   if ARGV[2] ~= '' then redis.call('HSET', Q, what, ARGV[2]) else redis.call('HDEL', Q, what) end
   return 1
+elseif what == 'adapt' then
+  local began, next = tonumber(ARGV[2]), home.concurrency
+  if not home.least then return -1 end
+  if not began then
+    next = math.min(home.most, next + 1)
+  elseif home.lowered < now - began then
+    next = math.max(home.least, next - math.ceil(next / 4))
+    redis.call('HSET', Q, 'lowered', whole(now))
+  end
+  redis.call('HSET', Q, 'adapted', next)
+  return next
 elseif what == 'close' then
   redis.call('HSET', Q, 'closed', whole(math.max(home.closed, now + tonumber(ARGV[2]))))
 elseif what == 'open' then

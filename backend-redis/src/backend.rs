@@ -14,8 +14,9 @@ use crate::wake::Wake;
 use async_trait::async_trait;
 use job_core::{
     Backend, BackendError, BackendInfo, Claim, ClaimRequest, Declared, DurabilityClass, Effect, Enqueued,
-    ErrorKind, Extended, FireRequest, Fired, Hold, LeaseId, LeaseStatus, LimitName, MaintainRequest,
-    Maintained, NewJob, NoteEdit, Notes, OwnThread, QueueName, ScheduleDef, Schedules, Settled, Settlement,
+    ErrorKind, Extended, FireRequest, Fired, Hold, LeaseId, LeaseStatus, LimitName, LimitStep,
+    MaintainRequest, Maintained, NewJob, NoteEdit, Notes, OwnThread, QueueName, ScheduleDef, Schedules,
+    Settled, Settlement,
 };
 use redis::Value;
 use std::collections::HashMap;
@@ -230,6 +231,10 @@ impl Backend for RedisBackend {
 
     async fn declare(&self, queue: &QueueName, declared: &Declared) -> Result<(), BackendError> {
         self.inner.declare(queue, declared).await
+    }
+
+    async fn adapt_limit(&self, limit: &LimitName, step: LimitStep) -> Result<Option<u32>, BackendError> {
+        self.inner.adapt_limit(limit, step).await
     }
 
     async fn close_limit(&self, limit: &LimitName, period: Duration) -> Result<(), BackendError> {

@@ -8,7 +8,7 @@ use crate::reply;
 use crate::script::{Call, DECLARE, LIMIT};
 use futures_util::future::{join_all, try_join_all};
 use job_core::{
-    BackendError, Declared, Kind, KindLimits, LimitName, LimitRecord, LimitRule, QueueName, Rate,
+    BackendError, Declared, Kind, KindLimits, LimitName, LimitRecord, LimitRule, LimitStep, QueueName, Rate,
 };
 use redis::Value;
 use std::collections::{BTreeMap, HashMap};
@@ -171,6 +171,21 @@ impl Inner {
         Ok(())
     }
 
+    pub(crate) async fn adapt_limit(
+        &self,
+        name: &LimitName,
+        step: LimitStep,
+    ) -> Result<Option<u32>, BackendError> {
+        let mut call = self.home(name.clone()).call("adapt");
+        call.cmd.arg(match step {
+            LimitStep::Raise => String::new(),
+            LimitStep::Lower { began } => ms(began).to_string(),
+        });
+        let answer = self.link.run(call).await?;
+        let now = reply::int(&answer).ok_or_else(|| unreadable("adapt limit"))?;
+        Ok(u32::try_from(now).ok())
+    }
+
     pub(crate) async fn set_limit(
         &self,
         name: &LimitName,
@@ -211,12 +226,14 @@ impl Inner {
     async fn look_at(&self, home: &Home) -> Result<LimitRecord, BackendError> {
         let answer = self.link.run(home.call("look")).await?;
         let read = || {
-            let [declared, set, used, closed] = <[Value; 4]>::try_from(reply::array(answer)?).ok()?;
+            let [declared, set, used, closed, adapted] =
+                <[Value; 5]>::try_from(reply::array(answer)?).ok()?;
             let closed = Duration::from_millis(reply::count(&closed)?);
             Some(LimitRecord {
                 name: home.name.clone(),
                 declared: read_rule(&reply::text(declared)?),
                 set: read_rule(&reply::text(set)?),
+                adapted: u32::try_from(reply::int(&adapted)?).ok(),
                 in_use: u32::try_from(reply::count(&used)?).ok()?,
                 closed_for: (!closed.is_zero()).then_some(closed),
             })
@@ -229,7 +246,7 @@ fn or_dash(number: Option<impl Display>) -> String {
     number.map_or_else(|| "-".to_owned(), |n| n.to_string())
 }
 
-/// Concurrency, µs for a token, and burst are for scripts; count and ms say how people gave the rate.
+/// Concurrency, µs for a token, burst, and how low the concurrency may come are for scripts; count and ms say how people gave the rate.
 fn rule_text(rule: &LimitRule) -> String {
     [
         or_dash(rule.concurrency),
@@ -237,23 +254,24 @@ fn rule_text(rule: &LimitRule) -> String {
         or_dash(rule.rate.map(|r| r.burst)),
         or_dash(rule.rate.map(|r| r.count)),
         or_dash(rule.rate.map(|r| r.per.as_millis())),
+        or_dash(rule.adaptive_min),
     ]
     .join(" ")
 }
 
 fn read_rule(text: &str) -> Option<LimitRule> {
     let words: Vec<&str> = text.split(' ').collect();
-    let [concurrency, _, burst, count, per] = words.as_slice() else { return None };
+    let [concurrency, _, burst, count, per, least] = words.as_slice() else { return None };
     let rate = || {
         let per = Duration::from_millis(per.parse().ok()?);
         Some(Rate { count: count.parse().ok()?, per, burst: burst.parse().ok()? })
     };
-    Some(LimitRule { concurrency: concurrency.parse().ok(), rate: rate() })
+    Some(LimitRule { concurrency: concurrency.parse().ok(), rate: rate(), adaptive_min: least.parse().ok() })
 }
 
 /// What each line of a kind may take; empty if that is anything.
 fn line_text(kind: &KindLimits) -> String {
-    let LimitRule { concurrency, rate } = kind.line;
+    let LimitRule { concurrency, rate, .. } = kind.line;
     if concurrency.is_none() && rate.is_none() && !kind.ordered {
         return String::new();
     }
@@ -322,9 +340,9 @@ mod tests {
         let rate = Rate { count: 7, per: Duration::from_millis(1500), burst: u32::MAX };
         for rule in [
             LimitRule::default(),
-            LimitRule { concurrency: Some(3), rate: None },
-            LimitRule { concurrency: None, rate: Some(rate) },
-            LimitRule { concurrency: Some(u32::MAX), rate: Some(rate) },
+            LimitRule { concurrency: Some(3), ..LimitRule::default() },
+            LimitRule { rate: Some(rate), ..LimitRule::default() },
+            LimitRule { concurrency: Some(u32::MAX), rate: Some(rate), adaptive_min: Some(1) },
         ] {
             assert_eq!(read_rule(&rule_text(&rule)), Some(rule));
         }

@@ -1,7 +1,7 @@
 //! The contract between the runtime and a store.
 
 use crate::error::BackendError;
-use crate::limits::{Declared, LimitName};
+use crate::limits::{Declared, LimitName, LimitStep};
 use crate::new_job::{Headers, NewJob, Priority};
 use crate::note::{NoteEdit, Notes};
 use crate::schedule::{FireRequest, Fired, ScheduleDef, Schedules};
@@ -45,7 +45,7 @@ use std::time::Duration;
 /// - **C12** A claim counts each job under the limits of its kind: those [declared](Self::declare) for it, that of the kind and
 ///   that of the queue. Under a limit live leases never hold more slots than its concurrency, over all queues and processes: one for
 ///   each of their jobs, but for what a claim took [ahead](Claim::ahead) no more than it says. Only a live lease counts, so
-///   nothing can leak. In any time `t` at most `burst + t * rate` jobs are claimed under it. Jobs that have to wait for a limit
+///   nothing can leak. Where the rule adapts, the concurrency is what [steps](Self::adapt_limit) have made of it, for claims from then on. In any time `t` at most `burst + t * rate` jobs are claimed under it. Jobs that have to wait for a limit
 ///   hold up no others.
 ///   A job with a line (the header [`NewJob::LINE_HEADER`]) waits in that of its queue, kind and key: by priority, returned jobs
 ///   first, then in the order in which they became ready. Lines take turns: a turn gives up to as many jobs as the line's
@@ -76,6 +76,10 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// Lets nothing be claimed under this limit for so long from now, by anybody; never shortens what was said before. A
     /// limit that nobody has declared can be closed as well.
     async fn close_limit(&self, limit: &LimitName, period: Duration) -> Result<(), BackendError>;
+
+    /// Takes a step with a limit whose rule adapts (C12), and answers how many jobs may run at one time under it now; `None` if its
+    /// rule does not adapt, or nobody has declared it.
+    async fn adapt_limit(&self, limit: &LimitName, step: LimitStep) -> Result<Option<u32>, BackendError>;
 
     /// Takes up to `limit` ready jobs under the lease of the request, each counted as an attempt.
     async fn claim(&self, queue: &QueueName, request: &ClaimRequest<'_>) -> Result<Claim, BackendError>;

@@ -74,7 +74,8 @@ pub use id::{BatchId, JobId, LeaseId, OperationId, ReplayId, WorkerId};
 pub use job::{Job, JobSpec, StateNeed, Upgrade};
 pub use key::{IdempotencyKey, KEY_BYTES_MAX, Key, KeyPart, UniqueKey};
 pub use limits::{
-    Declared, InvalidLimit, JobLimits, KindLimits, Limit, LimitName, LimitRecord, LimitRule, LineRecord, Rate,
+    Declared, InvalidLimit, JobLimits, KindLimits, Limit, LimitName, LimitRecord, LimitRule, LimitStep,
+    LineRecord, Rate,
 };
 pub use listing::{Cursor, ListFilter, Page};
 pub use middleware::{JobFuture, Middleware};

@@ -243,6 +243,11 @@ macro_rules! __checks {
                 many_at_once_never_hold_too_many,
                 what_is_not_limited_is_free,
             }
+            c12_adapts {
+                a_limit_adapts_between_its_bounds,
+                one_time_of_trouble_lowers_once,
+                only_what_is_said_to_adapt_adapts,
+            }
             c12_lines {
                 lines_take_turns,
                 a_weight_makes_a_turn_longer,

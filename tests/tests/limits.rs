@@ -23,14 +23,23 @@ struct Seen {
     most: AtomicUsize,
     starts: Mutex<Vec<(Instant, u64, u64)>>,
     failing: AtomicUsize,
+    /// How many can run at one time and go well, if not 0; how many did not.
+    room: AtomicUsize,
+    crowded: AtomicUsize,
 }
 
 impl Seen {
     async fn run(&self, tenant: u64, n: u64) -> Result<(), JobError> {
         self.starts.lock().expect("no test panics here").push((Instant::now(), tenant, n));
-        self.most.fetch_max(self.running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        let running = self.running.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most.fetch_max(running, Ordering::SeqCst);
+        let room = self.room.load(Ordering::SeqCst);
         sleep(Duration::from_millis(100)).await;
         self.running.fetch_sub(1, Ordering::SeqCst);
+        if room > 0 && running > room {
+            self.crowded.fetch_add(1, Ordering::SeqCst);
+            return Err("crowded".into());
+        }
         let left = self.failing.load(Ordering::SeqCst);
         if left > 0 {
             self.failing.store(left - 1, Ordering::SeqCst);
@@ -265,6 +274,29 @@ async fn a_breaker_opens_after_failures_in_a_row() {
     );
     assert!(starts.iter().all(|at| *at < 130), "{starts:?}: and then all are well");
     running.shutdown().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_adapts_to_what_goes_well() {
+    const JOBS: usize = 3_000;
+    let (store, seen) = (memory(), Arc::new(Seen::default()));
+    seen.room.store(5, Ordering::SeqCst);
+    let running = runtime(&store, &seen).queue("default", Queue::concurrency(40));
+    let running = running.limit("stripe", Limit::concurrency(40).adaptive(1)).build().unwrap().start();
+    let client = running.client();
+    let began = Instant::now();
+    client.enqueue_all((1_000..14_000).map(|n| Charge { tenant: 0, n })).await.unwrap();
+    until("many have started", async || seen.starts().len() > JOBS).await;
+    let (rounds, crowded) = (began.elapsed().as_millis() / 100, seen.crowded.load(Ordering::SeqCst));
+    assert!(crowded < JOBS / 10, "{crowded} of {JOBS} failed: it came down");
+    assert!(rounds < 1_200, "{rounds} rounds of 5 for {JOBS} jobs: it did not stay down");
+    seen.room.store(0, Ordering::SeqCst);
+    until("it is where it was", async || {
+        let limits = store.limits().await.unwrap();
+        limits.iter().any(|l| l.adapted == Some(40))
+    })
+    .await;
+    drop(running);
 }
 
 #[tokio::test(start_paused = true)]

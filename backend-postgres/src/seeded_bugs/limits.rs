@@ -109,6 +109,18 @@ pub(super) const BUGS: &[SqlBug] = &[
         &[("    if l.closed_until > clock_timestamp() then\n", "    if false then\n")],
     ),
     bug(
+        "sql_adapt_each_failure",
+        "one time of trouble lowers a limit once for each failure",
+        LIMITS,
+        &[("l.lowered_at < clock_timestamp() - p_began * interval '1 microsecond'", "true")],
+    ),
+    bug(
+        "sql_adapt_ignored",
+        "claims go by the concurrency of the rule, whatever it has adapted to",
+        LIMITS,
+        &[("{schema}.concurrency_of(l.rule, l.asked);", "{schema}.concurrency_of(l.rule, null);")],
+    ),
+    bug(
         "sql_closed_for_less",
         "closing a limit shortens what was said before",
         LIMITS,

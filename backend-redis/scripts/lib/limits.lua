@@ -10,10 +10,12 @@ local Limits = part(function()
 
   -- What a limit is and has, without those who have ended.
   local function home_at(q, x, run)
-    local found = redis.call('HMGET', q, 'set', 'declared', 'closed', 'full', 'used')
-    local concurrency, interval, burst = string.match(found[1] or found[2] or '- - -', '^(%S+) (%S+) (%S+)')
-    local home = { q = q, x = x, run = run, concurrency = tonumber(concurrency), interval = tonumber(interval), burst = tonumber(burst),
+    local found = redis.call('HMGET', q, 'set', 'declared', 'closed', 'full', 'used', 'adapted', 'lowered')
+    local concurrency, interval, burst, least = string.match(found[1] or found[2] or '- - - - - -', '^(%S+) (%S+) (%S+) %S+ %S+ (%S+)')
+    local home = { q = q, x = x, run = run, most = tonumber(concurrency), least = tonumber(least), lowered = tonumber(found[7] or 0), interval = tonumber(interval), burst = tonumber(burst),
       closed = tonumber(found[3] or 0), full = tonumber(found[4] or 0), used = tonumber(found[5] or 0), now = now_us(), took = 0 }
+    home.concurrency = home.most
+    if home.least then home.concurrency = math.max(home.least, math.min(home.most, tonumber(found[6] or home.most))) end
     local over = redis.call('ZRANGEBYSCORE', x, '-inf', whole(home.now / 1000), 'LIMIT', 0, 100)
     for _, holder in ipairs(over) do home.used = home.used - held_by(run, holder) end
     if #over > 0 then

@@ -22,7 +22,12 @@ impl KindLimits {
     /// A kind without any limits.
     #[must_use]
     pub const fn none(kind: Kind) -> Self {
-        Self { kind, limits: Vec::new(), line: LimitRule { concurrency: None, rate: None }, ordered: false }
+        Self {
+            kind,
+            limits: Vec::new(),
+            line: LimitRule { concurrency: None, rate: None, adaptive_min: None },
+            ordered: false,
+        }
     }
 }
 

@@ -9,7 +9,7 @@ pub use line::{JobLimits, KindLimits};
 pub use name::LimitName;
 pub use record::{LimitRecord, LineRecord};
 pub(crate) use rule::Breaker;
-pub use rule::{InvalidLimit, Limit, LimitRule, Rate};
+pub use rule::{InvalidLimit, Limit, LimitRule, LimitStep, Rate};
 
 /// What a runtime tells a store about one queue before it claims from it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -13,6 +13,8 @@ pub struct LimitRecord {
     pub declared: Option<LimitRule>,
     /// What an operator has set, which counts in place of it.
     pub set: Option<LimitRule>,
+    /// How many jobs may run at one time now, if its rule adapts.
+    pub adapted: Option<u32>,
     /// How many jobs are claimed under it now. Not counted for a limit without a concurrency.
     pub in_use: u32,
     /// How long it stays closed, if it is.

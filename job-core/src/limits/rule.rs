@@ -49,6 +49,42 @@ pub struct LimitRule {
     pub concurrency: Option<u32>,
     /// How many jobs may be claimed in a time; `None` is any number.
     pub rate: Option<Rate>,
+    /// If the concurrency adapts to what goes well, how few it may come down to: at least 1, less than `concurrency`.
+    pub adaptive_min: Option<u32>,
+}
+
+impl LimitRule {
+    /// How many jobs may run at one time where processes have asked for this number last.
+    #[must_use]
+    pub fn adapted(&self, asked: Option<u32>) -> Option<u32> {
+        let (most, Some(least)) = (self.concurrency?, self.adaptive_min) else { return self.concurrency };
+        Some(asked.map_or(most, |n| n.min(most).max(least.min(most))))
+    }
+
+    /// The number to keep after this step, and what it comes to; `None` if this rule does not adapt.
+    #[must_use]
+    pub fn step(&self, asked: Option<u32>, step: &LimitStep) -> Option<u32> {
+        self.adaptive_min?;
+        let now = self.adapted(asked)?;
+        let next = match step {
+            LimitStep::Raise => now.saturating_add(1),
+            LimitStep::Lower { .. } => now - now.div_ceil(4),
+        };
+        self.adapted(Some(next))
+    }
+}
+
+/// What a process asks of a limit that adapts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LimitStep {
+    /// One more: attempts under it went well.
+    Raise,
+    /// A quarter less, at least one, because an attempt failed. Nothing is done if the limit was lowered after that attempt began:
+    /// one time of trouble fails many that run at once.
+    Lower {
+        /// How long ago the attempt began.
+        began: Duration,
+    },
 }
 
 /// A limit that all processes share, such as what a downstream can take.
@@ -67,6 +103,7 @@ pub struct Limit {
     rate: Option<String>,
     burst: Option<u32>,
     breaker: Option<Breaker>,
+    adaptive_min: Option<u32>,
 }
 
 /// When a process closes a limit because what is behind it seems to be down.
@@ -108,6 +145,23 @@ impl Limit {
         self
     }
 
+    /// Lets the concurrency adapt to what is behind it, for all processes: down by a quarter when an attempt fails, to no fewer than
+    /// `min` jobs at one time, and up by one after ten successes in a row for each job that may run, to no more than the
+    /// concurrency given. Failures of attempts that began before it was last lowered do not lower it again.
+    ///
+    /// A timeout is a failure; an error that is permanent says nothing. Only a limit that is given to a runtime adapts.
+    ///
+    /// ```
+    /// use job_core::Limit;
+    /// // Nobody knows what the service can take today: between 2 and 100 at one time.
+    /// let search = Limit::concurrency(100).adaptive(2);
+    /// # assert!(search.rule().is_ok());
+    /// ```
+    pub fn adaptive(mut self, min: u32) -> Self {
+        self.adaptive_min = Some(min);
+        self
+    }
+
     /// What breaks it, checked by [`rule`](Self::rule).
     pub(crate) fn get_breaker(&self) -> Option<Breaker> {
         self.breaker
@@ -131,12 +185,25 @@ impl Limit {
         {
             return refuse("a breaker needs at least one failure, and a time to stay closed for");
         }
+        let adaptive_min = self.adaptive_min;
+        match (adaptive_min, self.concurrency) {
+            (Some(0), _) => return refuse("adaptive(0) could let nothing through for ever; use 1 or more"),
+            (Some(_), None) => {
+                return refuse(
+                    "adaptive(..) needs a concurrency to come back to; add Limit::concurrency(..)",
+                );
+            }
+            (Some(min), Some(most)) if min >= most => {
+                return refuse("adaptive(..) leaves nothing to adapt; give fewer than the concurrency");
+            }
+            _ => {}
+        }
         match (self.concurrency, rate) {
             (Some(0), _) => refuse("concurrency 0 lets nothing through; pause the queue or the kind instead"),
             (None, None) if self.breaker.is_none() => {
                 refuse("it limits nothing; use Limit::concurrency(..) or Limit::per(..)")
             }
-            (concurrency, rate) => Ok(LimitRule { concurrency, rate }),
+            (concurrency, rate) => Ok(LimitRule { concurrency, rate, adaptive_min }),
         }
     }
 }
@@ -163,6 +230,19 @@ mod tests {
     }
 
     #[test]
+    fn steps_stay_between_the_bounds() {
+        let rule = Limit::concurrency(10).adaptive(3).rule().expect("valid");
+        let lower = LimitStep::Lower { began: Duration::ZERO };
+        let down = std::iter::successors(Some(10), |n| rule.step(Some(*n), &lower)).take(6);
+        assert_eq!(down.collect::<Vec<_>>(), [10, 7, 5, 3, 3, 3]);
+        assert_eq!(rule.step(Some(9), &LimitStep::Raise), Some(10));
+        assert_eq!(rule.step(None, &LimitStep::Raise), Some(10));
+        assert_eq!(rule.adapted(Some(1)), Some(3));
+        let fixed = Limit::concurrency(10).rule().expect("valid");
+        assert_eq!((fixed.adapted(Some(3)), fixed.step(Some(3), &lower)), (Some(10), None));
+    }
+
+    #[test]
     fn limits_that_mean_nothing_are_refused() {
         let refused = [
             Limit::concurrency(0),
@@ -172,6 +252,9 @@ mod tests {
             Limit::per("often"),
             Limit::concurrency(1).breaker(0, Duration::from_secs(1)),
             Limit::concurrency(1).breaker(1, Duration::ZERO),
+            Limit::concurrency(5).adaptive(0),
+            Limit::concurrency(5).adaptive(5),
+            Limit::per("1/s").adaptive(1),
         ];
         for limit in refused {
             assert!(limit.rule().is_err(), "{limit:?}");

@@ -3,7 +3,7 @@
 use super::Runtime;
 use super::core::{CoreConfig, QueueCore};
 use super::declared::Declared;
-use super::limits::{breakers, check, declared};
+use super::limits::{check, declared, downstreams};
 use super::queue::Queue;
 use super::shared::{Env, QueueShared, Timing};
 use crate::alerts::{Alerts, Board};
@@ -227,7 +227,7 @@ impl RuntimeBuilder {
         let env = Arc::new(Env {
             backend: Arc::clone(&self.backend),
             worker: WorkerId::random(),
-            breakers: breakers(&self.limits, &handlers),
+            downstreams: downstreams(&self.limits, &handlers),
             handlers,
             kinds,
             states: Arc::new(self.states),

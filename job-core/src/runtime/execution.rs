@@ -107,6 +107,7 @@ async fn attempt(queue: &QueueShared, handler: &Registration, start: &mut Start)
         None => None,
         Some(expiry) => Box::pin(too_late(queue, job, expiry)).await,
     };
+    let began = Instant::now();
     let ended = if stop.is_cancelled() {
         // Its task waited so long for a thread that the lease was lost, or the job was cancelled.
         Ended::Dropped
@@ -154,7 +155,7 @@ async fn attempt(queue: &QueueShared, handler: &Registration, start: &mut Start)
     if let Some(listener) = listener {
         listener.ended(&verdict);
     }
-    env.breakers.ended(queue, &job.kind, &verdict);
+    env.downstreams.ended(queue, &job.kind, &verdict, || began.elapsed());
     (verdict, follow_ups)
 }
 

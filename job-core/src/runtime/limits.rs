@@ -1,6 +1,6 @@
 //! The limits of a runtime: what was given, checked, and what the store is told of them.
 
-use super::breakers::Breakers;
+use super::downstreams::Downstreams;
 use super::queue::Queue;
 use crate::job::JobSpec;
 use crate::limits::{Declared, KindLimits, Limit, LimitName, LimitRule};
@@ -28,8 +28,13 @@ pub(super) fn check<'a>(
         }
     }
     for (queue, options) in queues {
-        if let Some(Err(error)) = options.limit.as_ref().map(Limit::rule) {
-            problems.push(format!("the limit of queue {queue}: {error}"));
+        match options.limit.as_ref().map(Limit::rule) {
+            Some(Err(error)) => problems.push(format!("the limit of queue {queue}: {error}")),
+            Some(Ok(LimitRule { adaptive_min: Some(_), .. })) => problems.push(format!(
+                "the limit of queue {queue} cannot adapt: give the runtime an adaptive .limit(..) with a name, and name \
+                 it on the jobs that call what is behind it"
+            )),
+            _ => {}
         }
     }
     for spec in specs {
@@ -48,11 +53,10 @@ pub(super) fn check<'a>(
     (limits, problems)
 }
 
-/// What is to close limits, for limits that have been checked.
-pub(super) fn breakers(named: &[(String, Limit)], handlers: &HashMap<Kind, Registration>) -> Breakers {
-    let limits =
-        named.iter().filter_map(|(name, limit)| Some((LimitName::new(name).ok()?, limit.get_breaker()?)));
-    Breakers::new(limits, handlers.iter().map(|(kind, handler)| (kind, handler.spec())))
+/// What is watched behind limits, for limits that have been checked.
+pub(super) fn downstreams(named: &[(String, Limit)], handlers: &HashMap<Kind, Registration>) -> Downstreams {
+    let limits = named.iter().map(|(name, limit)| (name.as_str(), limit));
+    Downstreams::new(limits, handlers.iter().map(|(kind, handler)| (kind, handler.spec())))
 }
 
 /// What the store is told about one queue, for limits that have been checked. What is not limited is said as well, so that what

@@ -3,13 +3,13 @@
 mod backoff;
 mod begin;
 mod bounded;
-mod breakers;
 mod builder;
 mod burial;
 mod claimer;
 mod core;
 mod declaration;
 mod declared;
+mod downstreams;
 mod execution;
 mod expiry;
 mod keepers;

@@ -1,10 +1,10 @@
 //! What the parts of a running runtime share.
 
 use super::bounded::bounded;
-use super::breakers::Breakers;
 use super::claimer::ClaimerMsg;
 use super::core::{Nudge, QueueCore, Start};
 use super::declaration::Declaration;
+use super::downstreams::Downstreams;
 use super::execution;
 use super::lease_keeper::KeeperMsg;
 use super::maintainer::MaintainerMsg;
@@ -15,7 +15,7 @@ use super::sync::{AtomicBool, Mutex, MutexGuard, Notify, Ordering, TaskTracker};
 use crate::chance::Chance;
 use crate::context::States;
 use crate::error::BackendError;
-use crate::limits::{Declared, LimitName};
+use crate::limits::{Declared, LimitName, LimitStep};
 use crate::middleware::Layers;
 use crate::operate::Operate;
 use crate::registry::Registration;
@@ -52,7 +52,7 @@ pub(crate) struct Env {
     pub(crate) kinds: Vec<Kind>,
     pub(crate) states: Arc<States>,
     pub(crate) layers: Layers,
-    pub(super) breakers: Breakers,
+    pub(super) downstreams: Downstreams,
     pub(crate) timing: Timing,
     pub(crate) chance: Chance,
     /// Where handlers run, whoever starts them.
@@ -73,6 +73,14 @@ impl Env {
         let answer = bounded(self.timing.call_timeout, "close limit", call).await;
         self.limit_closes();
         answer
+    }
+
+    pub(super) async fn adapt_limit(
+        &self,
+        limit: &LimitName,
+        step: LimitStep,
+    ) -> Result<Option<u32>, BackendError> {
+        bounded(self.timing.call_timeout, "adapt limit", self.backend.adapt_limit(limit, step)).await
     }
 
     /// What was claimed ahead of a limit goes back.

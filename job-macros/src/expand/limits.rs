@@ -33,5 +33,7 @@ fn rule(value: &RuleValue, p: &TokenStream) -> Option<TokenStream> {
     let rate = option(rate.as_ref().map(|Rate { count, per_ms, burst }| {
         quote!(#p::Rate { count: #count, per: ::core::time::Duration::from_millis(#per_ms), burst: #burst })
     }));
-    Some(quote!(#p::LimitRule { concurrency: #concurrency, rate: #rate }))
+    Some(
+        quote!(#p::LimitRule { concurrency: #concurrency, rate: #rate, adaptive_min: ::core::option::Option::None }),
+    )
 }

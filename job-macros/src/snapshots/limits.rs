@@ -84,6 +84,7 @@ impl ::steadfast::__private::Job for Charge {
             spec.limits.all = ::steadfast::__private::LimitRule {
                 concurrency: ::core::option::Option::Some(50u32),
                 rate: ::core::option::Option::None,
+                adaptive_min: ::core::option::Option::None,
             };
             spec.limits.line = ::steadfast::__private::LimitRule {
                 concurrency: ::core::option::Option::Some(2u32),
@@ -92,6 +93,7 @@ impl ::steadfast::__private::Job for Charge {
                     per: ::core::time::Duration::from_millis(60000u64),
                     burst: 5u32,
                 }),
+                adaptive_min: ::core::option::Option::None,
             };
             spec.limits.ordered = true;
             spec

@@ -6,8 +6,8 @@ use super::schedules::{Fire, PutSchedules, ReadSchedules};
 use async_trait::async_trait;
 use job_core::{
     Backend, BackendError, BackendInfo, Claim, ClaimRequest, Declared, Effect, Enqueued, ErrorKind, Extended,
-    FireRequest, Fired, Hold, IntoBackend, LeaseId, LeaseStatus, LimitName, MaintainRequest, Maintained,
-    NewJob, NoteEdit, Notes, Operate, QueueName, ScheduleDef, Schedules, Settled, Settlement,
+    FireRequest, Fired, Hold, IntoBackend, LeaseId, LeaseStatus, LimitName, LimitStep, MaintainRequest,
+    Maintained, NewJob, NoteEdit, Notes, Operate, QueueName, ScheduleDef, Schedules, Settled, Settlement,
 };
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -242,6 +242,10 @@ impl Backend for ChaosBackend {
 
     async fn declare(&self, queue: &QueueName, declared: &Declared) -> Result<(), BackendError> {
         self.shared.store.declare(queue, declared).await
+    }
+
+    async fn adapt_limit(&self, limit: &LimitName, step: LimitStep) -> Result<Option<u32>, BackendError> {
+        self.shared.store.adapt_limit(limit, step).await
     }
 
     async fn close_limit(&self, limit: &LimitName, period: Duration) -> Result<(), BackendError> {

@@ -3,6 +3,7 @@
 pub mod alerts;
 pub mod c10_kinds;
 pub mod c11_schedules;
+pub mod c12_adapts;
 pub mod c12_ahead;
 pub mod c12_limits;
 pub mod c12_lines;

@@ -7,8 +7,8 @@ use crate::judge::point::Point;
 use async_trait::async_trait;
 use job_core::{
     Backend, BackendError, BackendInfo, Claim, ClaimRequest, Declared, Effect, Enqueued, ErrorKind, Extended,
-    FireRequest, Fired, Hold, LeaseId, LeaseStatus, LimitName, MaintainRequest, Maintained, NewJob, NoteEdit,
-    Notes, Operate, QueueName, ScheduleDef, Schedules, Settled, Settlement,
+    FireRequest, Fired, Hold, LeaseId, LeaseStatus, LimitName, LimitStep, MaintainRequest, Maintained,
+    NewJob, NoteEdit, Notes, Operate, QueueName, ScheduleDef, Schedules, Settled, Settlement,
 };
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -94,6 +94,10 @@ impl Backend for CrashBackend {
 
     async fn declare(&self, queue: &QueueName, declared: &Declared) -> Result<(), BackendError> {
         self.inner.declare(queue, declared).await
+    }
+
+    async fn adapt_limit(&self, limit: &LimitName, step: LimitStep) -> Result<Option<u32>, BackendError> {
+        self.inner.adapt_limit(limit, step).await
     }
 
     async fn close_limit(&self, limit: &LimitName, period: Duration) -> Result<(), BackendError> {

@@ -7,8 +7,8 @@ use crate::judge::event::{Event, Sent, Word};
 use async_trait::async_trait;
 use job_core::{
     Backend, BackendError, BackendInfo, Claim, ClaimRequest, Declared, Effect, Enqueued, ErrorKind, Extended,
-    FireRequest, Fired, Hold, LeaseId, LeaseStatus, LimitName, MaintainRequest, Maintained, NewJob, NoteEdit,
-    Notes, QueueName, ScheduleDef, Schedules, Settled, Settlement,
+    FireRequest, Fired, Hold, LeaseId, LeaseStatus, LimitName, LimitStep, MaintainRequest, Maintained,
+    NewJob, NoteEdit, Notes, QueueName, ScheduleDef, Schedules, Settled, Settlement,
 };
 use std::future::Future;
 use std::sync::Arc;
@@ -111,6 +111,10 @@ impl Backend for Link {
 
     async fn declare(&self, queue: &QueueName, declared: &Declared) -> Result<(), BackendError> {
         self.chaos.declare(queue, declared).await
+    }
+
+    async fn adapt_limit(&self, limit: &LimitName, step: LimitStep) -> Result<Option<u32>, BackendError> {
+        self.chaos.adapt_limit(limit, step).await
     }
 
     async fn close_limit(&self, limit: &LimitName, period: Duration) -> Result<(), BackendError> {

@@ -8,9 +8,9 @@ use backend_memory::MemoryBackend;
 pub(super) use defect::Defect;
 use job_core::{
     Backend, BackendError, BackendInfo, Claim, ClaimRequest, ClaimedJob, Declared, Enqueued, ErrorReport,
-    Extended, FireRequest, Fired, Hold, JobId, Kind, LeaseId, LeaseStatus, LimitName, MaintainRequest,
-    Maintained, NewJob, NoteEdit, Notes, Operate, Priority, QueueName, ScheduleDef, Schedules, Settled,
-    Settlement, UniqueKey, Verdict, When,
+    Extended, FireRequest, Fired, Hold, JobId, Kind, LeaseId, LeaseStatus, LimitName, LimitStep,
+    MaintainRequest, Maintained, NewJob, NoteEdit, Notes, Operate, Priority, QueueName, ScheduleDef,
+    Schedules, Settled, Settlement, UniqueKey, Verdict, When,
 };
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard};
@@ -190,6 +190,10 @@ impl Backend for Broken {
 
     async fn declare(&self, queue: &QueueName, declared: &Declared) -> Result<(), BackendError> {
         self.inner.declare(queue, declared).await
+    }
+
+    async fn adapt_limit(&self, limit: &LimitName, step: LimitStep) -> Result<Option<u32>, BackendError> {
+        self.inner.adapt_limit(limit, step).await
     }
 
     async fn close_limit(&self, limit: &LimitName, period: Duration) -> Result<(), BackendError> {

@@ -6,8 +6,8 @@ use job_core::{
     AlertReport, Amendment, Backend, BackendError, BackendInfo, BatchId, BatchRecord, Cancelled, Claim,
     ClaimRequest, Client, Declared, Effect, Enqueued, ErrorKind, Extended, FireRequest, Fired, Gauges, Hold,
     Job, JobContext, JobError, JobId, JobRecord, JobSpec, JobState, Kind, LeaseId, LeaseStatus, LimitName,
-    LimitRecord, LimitRule, LineRecord, ListFilter, MaintainRequest, Maintained, NewJob, NoteEdit, Notes,
-    Operate, OperationEntry, OperationNote, Page, Queue, QueueName, QueueStats, RaisedAlert, Runtime,
+    LimitRecord, LimitRule, LimitStep, LineRecord, ListFilter, MaintainRequest, Maintained, NewJob, NoteEdit,
+    Notes, Operate, OperationEntry, OperationNote, Page, Queue, QueueName, QueueStats, RaisedAlert, Runtime,
     RuntimeBuilder, ScheduleChange, ScheduleDef, ScheduleName, Schedules, Settled, Settlement,
 };
 use serde::{Deserialize, Serialize};
@@ -175,6 +175,10 @@ impl Backend for Faulty {
     }
     async fn declare(&self, queue: &QueueName, declared: &Declared) -> Result<(), BackendError> {
         self.call("declare", self.inner.declare(queue, declared)).await
+    }
+
+    async fn adapt_limit(&self, limit: &LimitName, step: LimitStep) -> Result<Option<u32>, BackendError> {
+        self.call("adapt_limit", self.inner.adapt_limit(limit, step)).await
     }
 
     async fn close_limit(&self, limit: &LimitName, period: Duration) -> Result<(), BackendError> {

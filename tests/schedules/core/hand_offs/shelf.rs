@@ -7,7 +7,7 @@ use crate::backend::{
 };
 use crate::error::{BackendError, Effect, ErrorKind};
 use crate::gauges::Gauges;
-use crate::limits::{Declared, LimitName, LimitRecord, LimitRule, LineRecord};
+use crate::limits::{Declared, LimitName, LimitRecord, LimitRule, LimitStep, LineRecord};
 use crate::listing::{ListFilter, Page};
 use crate::note::{NoteEdit, Notes};
 use crate::operate::{Cancelled, JobRecord, Operate, QueueStats};
@@ -104,6 +104,10 @@ impl Backend for Shelf {
 
     async fn declare(&self, _: &QueueName, _: &Declared) -> Result<(), BackendError> {
         Ok(())
+    }
+
+    async fn adapt_limit(&self, _: &LimitName, _: LimitStep) -> Result<Option<u32>, BackendError> {
+        unreachable!("nobody limits")
     }
 
     async fn close_limit(&self, _: &LimitName, _: Duration) -> Result<(), BackendError> {

@@ -1,0 +1,1 @@
+select {schema}.adapt_limit($1, $2)
