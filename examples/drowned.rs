@@ -1,5 +1,6 @@
 //! A downstream that drowns: it fails whatever comes while it has 50 requests, and here come 10,000 jobs for it, from two
-//! runtimes with room for 400 handlers. First without a limit, then with one of 50 that both share.
+//! runtimes with room for 400 handlers. First without a limit, then with one of 50 that both share, then with one that starts at
+//! 400 and has to find out.
 //!
 //! `cargo run --release --example drowned`
 
@@ -79,6 +80,18 @@ async fn charge(id: usize, State(http): State<Http>) -> JobResult {
     if http.post(id).await? { Ok(()) } else { Err("the service is drowning".into()) }
 }
 
+#[job(retries = unlimited, backoff(fixed, base = "100ms"), limits = ["unknown"])]
+async fn charge_carefully(id: usize, State(http): State<Http>) -> JobResult {
+    if http.post(id).await? { Ok(()) } else { Err("the service is drowning".into()) }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Free,
+    Limited,
+    Adaptive,
+}
+
 /// What came of it.
 struct Outcome {
     took: Duration,
@@ -87,7 +100,7 @@ struct Outcome {
     used: f64,
 }
 
-async fn measure(limited: bool) -> Result<Outcome, Box<dyn Error>> {
+async fn measure(way: Way) -> Result<Outcome, Box<dyn Error>> {
     let service = Arc::new(Service::default());
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let http = Arc::new(Http { address: listener.local_addr()?, idle: std::sync::Mutex::default() });
@@ -95,18 +108,19 @@ async fn measure(limited: bool) -> Result<Outcome, Box<dyn Error>> {
     let store = MemoryBackend::new();
     let runtime = || -> RuntimeBuilder {
         Runtime::builder(store.clone())
-            .jobs(jobs![charge, charge_freely])
+            .jobs(jobs![charge, charge_freely, charge_carefully])
             .state_arc(Arc::clone(&http))
             .limit("service", Limit::concurrency(50))
+            .limit("unknown", Limit::concurrency(400).adaptive(2))
             .queue("default", Queue::concurrency(200))
     };
     let (one, other) = (runtime().build()?, runtime().build()?);
     let client = one.client();
-    if limited {
-        client.enqueue_all((0..JOBS).map(Charge::new)).await?;
-    } else {
-        client.enqueue_all((0..JOBS).map(ChargeFreely::new)).await?;
-    }
+    match way {
+        Way::Free => client.enqueue_all((0..JOBS).map(ChargeFreely::new)).await?,
+        Way::Limited => client.enqueue_all((0..JOBS).map(Charge::new)).await?,
+        Way::Adaptive => client.enqueue_all((0..JOBS).map(ChargeCarefully::new)).await?,
+    };
     let began = Instant::now();
     let (one, other) = (one.start(), other.start());
     // Without the limit it may never get there.
@@ -127,14 +141,18 @@ async fn measure(limited: bool) -> Result<Outcome, Box<dyn Error>> {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     println!("{JOBS} jobs for a service that fails above {ROOM} requests at one time");
-    for limited in [false, true] {
-        let Outcome { took, failures, used } = measure(limited).await?;
-        let what = if limited { "limit of 50" } else { "no limit   " };
+    for way in [Way::Free, Way::Limited, Way::Adaptive] {
+        let Outcome { took, failures, used } = measure(way).await?;
+        let what = match way {
+            Way::Free => "no limit      ",
+            Way::Limited => "limit of 50   ",
+            Way::Adaptive => "adaptive limit",
+        };
         let full = format!("{:.0} %", used * 100.0);
         println!(
             "  {what}: {took:>6.1?}, {failures:>6} failures, {full:>5} of what the service can do was used"
         );
-        assert!(!limited || failures == 0, "a limit that both runtimes share lets nothing fail");
+        assert!(way != Way::Limited || failures == 0, "a limit that both runtimes share lets nothing fail");
     }
     Ok(())
 }

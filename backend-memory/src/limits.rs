@@ -120,8 +120,8 @@ impl Limiters {
         let limiter = &mut self.all[*self.numbers.get(name)? as usize];
         let rule = limiter.rule();
         let next = rule.step(limiter.asked, &step)?;
-        if let LimitStep::Lower { began } = step {
-            if limiter.lowered_at.is_some_and(|at| at.saturating_add(began) >= now)
+        if let LimitStep::Lower { claimed } = step {
+            if limiter.lowered_at.is_some_and(|at| at.saturating_add(claimed) >= now)
                 && !seeded_bug!("memory_adapt_each_failure")
             {
                 return rule.adapted(limiter.asked);

@@ -103,18 +103,18 @@ create function {schema}.concurrency_of(p_rule jsonb, p_asked bigint) returns bi
     else (p_rule ->> 'concurrency')::bigint end
 $$;
 
--- One more, or a quarter less because of an attempt that began so long ago; null if the rule does not adapt.
-create function {schema}.adapt_limit(p_name text, p_began bigint) returns bigint language plpgsql as $$
+-- One more, or a quarter less because a job failed that was claimed so long ago; null if the rule does not adapt.
+create function {schema}.adapt_limit(p_name text, p_claimed bigint) returns bigint language plpgsql as $$
 declare l {schema}.limiter; rule jsonb; slots bigint; falls boolean;
 begin
   select * into l from {schema}.limiter x where x.name = p_name for no key update;
   rule := coalesce(l.by_people, l.by_code);
   if rule ? 'adaptive_min' is not true then return null; end if;
   slots := {schema}.concurrency_of(rule, l.asked);
-  falls := p_began is not null and coalesce(l.lowered_at < clock_timestamp() - p_began * interval '1 microsecond', true);
+  falls := p_claimed is not null and coalesce(l.lowered_at < clock_timestamp() - p_claimed * interval '1 microsecond', true);
   if falls then
     slots := {schema}.concurrency_of(rule, slots - (slots + 3) / 4);
-  elsif p_began is null then
+  elsif p_claimed is null then
     slots := {schema}.concurrency_of(rule, slots + 1);
   end if;
   if falls or slots is distinct from l.asked then

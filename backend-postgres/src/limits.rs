@@ -107,11 +107,11 @@ impl Inner {
         limit: &LimitName,
         step: LimitStep,
     ) -> Result<Option<u32>, BackendError> {
-        let began = match step {
+        let claimed = match step {
             LimitStep::Raise => None,
-            LimitStep::Lower { began } => Some(micros(began)),
+            LimitStep::Lower { claimed } => Some(micros(claimed)),
         };
-        self.calls.run("adapt limit", (limit.as_str().to_owned(), began), adapt).await
+        self.calls.run("adapt limit", (limit.as_str().to_owned(), claimed), adapt).await
     }
 
     pub(crate) async fn set_limit(
@@ -195,12 +195,12 @@ fn close<'c>(
 }
 
 fn adapt<'c>(
-    (limit, began): &'c (String, Option<i64>),
+    (limit, claimed): &'c (String, Option<i64>),
     statements: &'c Statements,
     connection: &'c mut PgConnection,
 ) -> Reply<'c, Option<u32>> {
     Box::pin(async move {
-        let query = sqlx::query(statements.adapt_limit.clone()).bind(limit).bind(began);
+        let query = sqlx::query(statements.adapt_limit.clone()).bind(limit).bind(claimed);
         let now: Option<i64> = query.fetch_one(connection).await?.try_get(0)?;
         Ok(now.and_then(|n| u32::try_from(n).ok()))
     })

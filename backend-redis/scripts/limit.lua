@@ -2,7 +2,7 @@
 -- 'look': answers what is declared, what is set ('' for neither), how many jobs are counted, for how many ms it stays closed, what it
 -- has adapted to (-1: its rule does not adapt).
 -- 'declared' or 'set', the rule or '': answers 1 if that is news.
--- 'adapt', '' for one more, or how many ms ago the attempt began that failed: answers how many may run now, -1 if the rule does not adapt.
+-- 'adapt', '' for one more, or how many ms ago a job was claimed that failed: answers how many may run now, -1 if the rule does not adapt.
 -- 'close', ms; 'open'.
 -- 'permit', holder, how many, ms until it ends: answers how many it got, in how many ms to ask again, and 1 if they are counted (-1: nor limited). Asked
 -- again it answers the same, until 'keep' says that fewer were used.
@@ -29,11 +29,11 @@ elseif what == 'declared' or what == 'set' then
   if ARGV[2] ~= '' then redis.call('HSET', Q, what, ARGV[2]) else redis.call('HDEL', Q, what) end
   return 1
 elseif what == 'adapt' then
-  local began, next = tonumber(ARGV[2]), home.concurrency
+  local claimed, next = tonumber(ARGV[2]), home.concurrency
   if not home.least then return -1 end
-  if not began then
+  if not claimed then
     next = math.min(home.most, next + 1)
-  elseif home.lowered < now - began then
+  elseif home.lowered < now - claimed then
     next = math.max(home.least, next - math.ceil(next / 4))
     redis.call('HSET', Q, 'lowered', whole(now))
   end

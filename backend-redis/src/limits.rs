@@ -179,7 +179,7 @@ impl Inner {
         let mut call = self.home(name.clone()).call("adapt");
         call.cmd.arg(match step {
             LimitStep::Raise => String::new(),
-            LimitStep::Lower { began } => ms(began).to_string(),
+            LimitStep::Lower { claimed } => ms(claimed).to_string(),
         });
         let answer = self.link.run(call).await?;
         let now = reply::int(&answer).ok_or_else(|| unreadable("adapt limit"))?;

@@ -112,7 +112,7 @@ pub(super) const BUGS: &[SqlBug] = &[
         "sql_adapt_each_failure",
         "one time of trouble lowers a limit once for each failure",
         LIMITS,
-        &[("l.lowered_at < clock_timestamp() - p_began * interval '1 microsecond'", "true")],
+        &[("l.lowered_at < clock_timestamp() - p_claimed * interval '1 microsecond'", "true")],
     ),
     bug(
         "sql_adapt_ignored",

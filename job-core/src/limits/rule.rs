@@ -79,11 +79,11 @@ impl LimitRule {
 pub enum LimitStep {
     /// One more: attempts under it went well.
     Raise,
-    /// A quarter less, at least one, because an attempt failed. Nothing is done if the limit was lowered after that attempt began:
-    /// one time of trouble fails many that run at once.
+    /// A quarter less, at least one, because an attempt failed. Nothing is done if the limit was lowered after that job was
+    /// claimed: one time of trouble fails many that run at once.
     Lower {
-        /// How long ago the attempt began.
-        began: Duration,
+        /// How long ago the job was claimed, at most.
+        claimed: Duration,
     },
 }
 
@@ -147,7 +147,7 @@ impl Limit {
 
     /// Lets the concurrency adapt to what is behind it, for all processes: down by a quarter when an attempt fails, to no fewer than
     /// `min` jobs at one time, and up by one after ten successes in a row for each job that may run, to no more than the
-    /// concurrency given. Failures of attempts that began before it was last lowered do not lower it again.
+    /// concurrency given. Failures of jobs that were claimed before it was last lowered do not lower it again.
     ///
     /// A timeout is a failure; an error that is permanent says nothing. Only a limit that is given to a runtime adapts.
     ///
@@ -232,7 +232,7 @@ mod tests {
     #[test]
     fn steps_stay_between_the_bounds() {
         let rule = Limit::concurrency(10).adaptive(3).rule().expect("valid");
-        let lower = LimitStep::Lower { began: Duration::ZERO };
+        let lower = LimitStep::Lower { claimed: Duration::ZERO };
         let down = std::iter::successors(Some(10), |n| rule.step(Some(*n), &lower)).take(6);
         assert_eq!(down.collect::<Vec<_>>(), [10, 7, 5, 3, 3, 3]);
         assert_eq!(rule.step(Some(9), &LimitStep::Raise), Some(10));

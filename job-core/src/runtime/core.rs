@@ -60,6 +60,8 @@ pub(crate) struct Start {
     pub(crate) job: ClaimedJob,
     pub(crate) stop: CancellationToken,
     pub(crate) clock: Option<StoreClock>,
+    /// When its lease was asked for: it was not claimed before.
+    pub(crate) asked: Instant,
 }
 
 /// Which actor has something to do.
@@ -225,6 +227,7 @@ impl QueueCore {
             let suspect = job.hold.lease != plan.lease;
             let lease = self.leases.entry(job.hold.lease).or_insert_with(|| Lease {
                 ends,
+                asked: plan.first_sent,
                 unsettled: 0,
                 suspect,
                 over: false,

@@ -73,13 +73,13 @@ impl Downstreams {
         Self(kinds.map(of).filter(|(_, of_kind)| !of_kind.is_empty()).collect())
     }
 
-    /// An attempt that took so long has ended.
+    /// An attempt has ended whose job was claimed so long ago at most.
     pub(super) fn ended(
         &self,
         queue: &QueueShared,
         kind: &Kind,
         verdict: &Verdict,
-        took: impl Fn() -> Duration,
+        claimed: impl Fn() -> Duration,
     ) {
         let Some(of_kind) = self.0.get(kind) else { return };
         let failed = match verdict {
@@ -95,7 +95,7 @@ impl Downstreams {
                 circuit.ended(queue, &downstream.limit, failed);
             }
             let Some(pace) = downstream.pace.as_ref().filter(|_| !permanent) else { continue };
-            let step = if failed { pace.lowers(took()) } else { pace.raises() };
+            let step = if failed { pace.lowers(claimed()) } else { pace.raises() };
             if let Some(step) = step {
                 adapt(queue, downstream, step);
             }
@@ -117,10 +117,10 @@ impl Circuit {
 }
 
 impl Pace {
-    fn lowers(&self, began: Duration) -> Option<LimitStep> {
+    fn lowers(&self, claimed: Duration) -> Option<LimitStep> {
         self.successes.store(0, Ordering::Relaxed);
         (!self.lowering.swap(true, Ordering::AcqRel) && !seeded_bug!("adapt_never_lowers"))
-            .then_some(LimitStep::Lower { began })
+            .then_some(LimitStep::Lower { claimed })
     }
 
     fn raises(&self) -> Option<LimitStep> {
@@ -190,12 +190,12 @@ mod tests {
         let limit = Limit::concurrency(2).adaptive(1);
         let downstream = Downstream::new("search", &limit).expect("it adapts");
         let pace = downstream.pace.expect("it adapts");
-        let lower = |began| Some(LimitStep::Lower { began });
+        let lower = |claimed| Some(LimitStep::Lower { claimed });
         let asked = |n: usize| (0..n).filter_map(|_| pace.raises()).count();
         assert_eq!(asked(19), 0);
         assert_eq!(pace.lowers(Duration::from_secs(3)), lower(Duration::from_secs(3)));
         assert_eq!(pace.lowers(Duration::ZERO), None, "one call at a time");
-        pace.stepped(LimitStep::Lower { began: Duration::ZERO }, Some(1));
+        pace.stepped(LimitStep::Lower { claimed: Duration::ZERO }, Some(1));
         assert_eq!(asked(9), 0, "those before the failure do not count");
         assert_eq!(asked(1), 1);
         assert_eq!(asked(30), 0, "one call at a time");

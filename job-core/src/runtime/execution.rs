@@ -96,7 +96,7 @@ async fn execute(queue: &QueueShared, start: &mut Start) -> (Verdict, Vec<NewJob
 /// One attempt, from what was claimed to the verdict. Nothing that is large is moved: this is done for every job.
 async fn attempt(queue: &QueueShared, handler: &Registration, start: &mut Start) -> (Verdict, Vec<NewJob>) {
     let payload = std::mem::take(&mut start.job.payload);
-    let Start { slot, job, stop, clock } = &*start;
+    let Start { slot, job, stop, clock, asked } = &*start;
     let (env, spec) = (&queue.env, handler.spec());
     let ctx = JobContext::new(job, queue.name.clone(), stop.clone(), env);
     let kept = ctx.clone();
@@ -107,7 +107,6 @@ async fn attempt(queue: &QueueShared, handler: &Registration, start: &mut Start)
         None => None,
         Some(expiry) => Box::pin(too_late(queue, job, expiry)).await,
     };
-    let began = Instant::now();
     let ended = if stop.is_cancelled() {
         // Its task waited so long for a thread that the lease was lost, or the job was cancelled.
         Ended::Dropped
@@ -155,7 +154,7 @@ async fn attempt(queue: &QueueShared, handler: &Registration, start: &mut Start)
     if let Some(listener) = listener {
         listener.ended(&verdict);
     }
-    env.downstreams.ended(queue, &job.kind, &verdict, || began.elapsed());
+    env.downstreams.ended(queue, &job.kind, &verdict, || asked.elapsed());
     (verdict, follow_ups)
 }
 

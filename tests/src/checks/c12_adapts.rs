@@ -9,11 +9,11 @@ async fn step(h: &Harness, step: LimitStep) -> Option<u32> {
     h.backend.adapt_limit(&name("search"), step).await.expect("adapt works")
 }
 
-/// An attempt that began just now has failed.
+/// A job that was claimed just now has failed.
 async fn lower(h: &Harness) -> Option<u32> {
     // After whatever was before.
     h.pass(h.units(1)).await;
-    step(h, LimitStep::Lower { began: Duration::ZERO }).await
+    step(h, LimitStep::Lower { claimed: Duration::ZERO }).await
 }
 
 async fn look(h: &Harness) -> LimitRecord {
@@ -40,18 +40,22 @@ pub async fn a_limit_adapts_between_its_bounds(h: &Harness) {
     assert_eq!(h.take(20).jobs().await.len(), 1);
 }
 
-/// Many attempts that run at once fail of the same trouble: those that began before it was lowered do not lower it again.
+/// Many attempts that run at once fail of the same trouble: those claimed before it was lowered do not lower it again.
 pub async fn one_time_of_trouble_lowers_once(h: &Harness) {
     declare(h, &[("search", Limit::concurrency(100).adaptive(1))]).await;
     h.pass(h.units(5)).await;
     assert_eq!(lower(h).await, Some(75));
     for _ in 0..3 {
         h.pass(h.units(1)).await;
-        assert_eq!(step(h, LimitStep::Lower { began: h.units(4) }).await, Some(75), "it began before");
+        assert_eq!(
+            step(h, LimitStep::Lower { claimed: h.units(4) }).await,
+            Some(75),
+            "it was claimed before"
+        );
     }
     h.pass(h.units(5)).await;
-    assert_eq!(step(h, LimitStep::Lower { began: h.units(2) }).await, Some(56), "it began after");
-    assert_eq!(step(h, LimitStep::Lower { began: LONG }).await, Some(56));
+    assert_eq!(step(h, LimitStep::Lower { claimed: h.units(2) }).await, Some(56), "it was claimed after");
+    assert_eq!(step(h, LimitStep::Lower { claimed: LONG }).await, Some(56));
 }
 
 /// Only a rule that says so adapts; what it had come to counts again when the rule does.

@@ -17,6 +17,8 @@ use tokio::time::Instant;
 pub(super) struct Lease {
     /// From the clock reading taken before the request was sent, so never later than the store's.
     pub(super) ends: Instant,
+    /// When it was first asked for.
+    pub(super) asked: Instant,
     pub(super) unsettled: u32,
     pub(super) suspect: bool,
     /// The store says that it has ended.

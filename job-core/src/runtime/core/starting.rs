@@ -23,11 +23,12 @@ impl QueueCore {
         let mut at = 0;
         let concurrency = self.config.concurrency + usize::from(seeded_bug!("concurrency_exceeded"));
         while self.slots.running() < concurrency {
-            let (left, clock, shares) = match self.leases.get(&self.backlog.get(at)?.hold.lease) {
+            let (left, clock, asked, shares) = match self.leases.get(&self.backlog.get(at)?.hold.lease) {
                 Some(lease) => {
-                    (lease.ends.saturating_duration_since(now), lease.clock, lease.shared.is_some())
+                    let left = lease.ends.saturating_duration_since(now);
+                    (left, lease.clock, lease.asked, lease.shared.is_some())
                 }
-                None => (Duration::ZERO, None, false),
+                None => (Duration::ZERO, None, now, false),
             };
             let left = if seeded_bug!("ended_lease_started") { self.config.lease_for } else { left };
             if left > self.margin() && left < fresh {
@@ -43,7 +44,7 @@ impl QueueCore {
             let stop = CancellationToken::new();
             let watched = (shares || self.retry_in.is_some()).then(|| (job.kind.clone(), now));
             let slot = self.slots.start(job.hold, stop.clone(), watched);
-            return Some(Start { slot, job, stop, clock });
+            return Some(Start { slot, job, stop, clock, asked });
         }
         None
     }
