@@ -261,12 +261,17 @@ fn rule_text(rule: &LimitRule) -> String {
 
 fn read_rule(text: &str) -> Option<LimitRule> {
     let words: Vec<&str> = text.split(' ').collect();
-    let [concurrency, _, burst, count, per, least] = words.as_slice() else { return None };
+    // One that was written before there were limits that adapt has no last word.
+    let [concurrency, _, burst, count, per, least @ ..] = words.as_slice() else { return None };
     let rate = || {
         let per = Duration::from_millis(per.parse().ok()?);
         Some(Rate { count: count.parse().ok()?, per, burst: burst.parse().ok()? })
     };
-    Some(LimitRule { concurrency: concurrency.parse().ok(), rate: rate(), adaptive_min: least.parse().ok() })
+    Some(LimitRule {
+        concurrency: concurrency.parse().ok(),
+        rate: rate(),
+        adaptive_min: least.first().and_then(|n| n.parse().ok()),
+    })
 }
 
 /// What each line of a kind may take; empty if that is anything.
@@ -347,5 +352,7 @@ mod tests {
             assert_eq!(read_rule(&rule_text(&rule)), Some(rule));
         }
         assert_eq!(read_rule(""), None);
+        let old = LimitRule { concurrency: Some(3), ..LimitRule::default() };
+        assert_eq!(read_rule("3 - - - -"), Some(old));
     }
 }

@@ -45,8 +45,9 @@ use std::time::Duration;
 /// - **C12** A claim counts each job under the limits of its kind: those [declared](Self::declare) for it, that of the kind and
 ///   that of the queue. Under a limit live leases never hold more slots than its concurrency, over all queues and processes: one for
 ///   each of their jobs, but for what a claim took [ahead](Claim::ahead) no more than it says. Only a live lease counts, so
-///   nothing can leak. Where the rule adapts, the concurrency is what [steps](Self::adapt_limit) have made of it, for claims from then on. In any time `t` at most `burst + t * rate` jobs are claimed under it. Jobs that have to wait for a limit
-///   hold up no others.
+///   nothing can leak. Where the rule adapts, the concurrency is what [steps](Self::adapt_limit) have made of it, for claims
+///   from then on. In any time `t` at most `burst + t * rate` jobs are claimed under it. Jobs that have to wait for a limit hold
+///   up no others.
 ///   A job with a line (the header [`NewJob::LINE_HEADER`]) waits in that of its queue, kind and key: by priority, returned jobs
 ///   first, then in the order in which they became ready. Lines take turns: a turn gives up to as many jobs as the line's
 ///   weight, then the line goes behind all others; one that may give nothing is passed over, so nothing is left idle. A line

@@ -11,8 +11,9 @@ local Limits = part(function()
   -- What a limit is and has, without those who have ended.
   local function home_at(q, x, run)
     local found = redis.call('HMGET', q, 'set', 'declared', 'closed', 'full', 'used', 'adapted', 'lowered')
-    local concurrency, interval, burst, least = string.match(found[1] or found[2] or '- - - - - -', '^(%S+) (%S+) (%S+) %S+ %S+ (%S+)')
-    local home = { q = q, x = x, run = run, most = tonumber(concurrency), least = tonumber(least), lowered = tonumber(found[7] or 0), interval = tonumber(interval), burst = tonumber(burst),
+    local concurrency, interval, burst, least = string.match(found[1] or found[2] or '- - - - -', '^(%S+) (%S+) (%S+) %S+ %S+ ?(%S*)')
+    local home = { q = q, x = x, run = run, most = tonumber(concurrency), least = tonumber(least), interval = tonumber(interval),
+      burst = tonumber(burst), lowered = tonumber(found[7] or 0),
       closed = tonumber(found[3] or 0), full = tonumber(found[4] or 0), used = tonumber(found[5] or 0), now = now_us(), took = 0 }
     home.concurrency = home.most
     if home.least then home.concurrency = math.max(home.least, math.min(home.most, tonumber(found[6] or home.most))) end
