@@ -99,26 +99,31 @@ $$;
 -- How many may run at one time under a rule. Null: any number.
 create function {schema}.concurrency_of(p_rule jsonb, p_asked bigint) returns bigint language sql immutable as $$
   select case when p_rule ? 'adaptive_min'
-    then greatest(least((p_rule ->> 'concurrency')::bigint, p_asked), (p_rule ->> 'adaptive_min')::bigint)
+    then least((p_rule ->> 'concurrency')::bigint, greatest(coalesce(p_asked, (p_rule ->> 'concurrency')::bigint), (p_rule ->> 'adaptive_min')::bigint))
     else (p_rule ->> 'concurrency')::bigint end
 $$;
 
--- One more, or a quarter less because a job failed that was claimed so long ago; null if the rule does not adapt.
+-- One more, or a quarter less because a job failed that was claimed so long ago; null if the rule does not adapt. Waits for no lock before
+-- it knows that there is something to write; of two at once the second finds that it was done.
 create function {schema}.adapt_limit(p_name text, p_claimed bigint) returns bigint language plpgsql as $$
-declare l {schema}.limiter; rule jsonb; slots bigint; falls boolean;
+declare l {schema}.limiter; rule jsonb; slots bigint; claimed_at timestamptz;
 begin
-  select * into l from {schema}.limiter x where x.name = p_name for no key update;
+  select * into l from {schema}.limiter x where x.name = p_name;
   rule := coalesce(l.by_people, l.by_code);
   if rule ? 'adaptive_min' is not true then return null; end if;
   slots := {schema}.concurrency_of(rule, l.asked);
-  falls := p_claimed is not null and coalesce(l.lowered_at < clock_timestamp() - p_claimed * interval '1 microsecond', true);
-  if falls then
-    slots := {schema}.concurrency_of(rule, slots - (slots + 3) / 4);
-  elsif p_claimed is null then
+  if p_claimed is null then
     slots := {schema}.concurrency_of(rule, slots + 1);
+  else
+    claimed_at := statement_timestamp() - p_claimed * interval '1 microsecond';
+    -- A clock that went back has not seen that yet.
+    if l.lowered_at between claimed_at and clock_timestamp() then return slots; end if;
+    slots := {schema}.concurrency_of(rule, slots - (slots + 3) / 4);
   end if;
-  if falls or slots is distinct from l.asked then
-    update {schema}.limiter x set asked = slots, lowered_at = case when falls then clock_timestamp() else x.lowered_at end where x.id = l.id;
+  if slots is distinct from l.asked then
+    update {schema}.limiter x set asked = slots, lowered_at = case when p_claimed is null then l.lowered_at else clock_timestamp() end
+      where x.id = l.id and x.asked is not distinct from l.asked and x.lowered_at is not distinct from l.lowered_at;
+    if not found then select {schema}.concurrency_of(rule, x.asked) into slots from {schema}.limiter x where x.id = l.id; end if;
   end if;
   return slots;
 end $$;

@@ -5,8 +5,8 @@ mod support;
 use backend_postgres::PostgresBackend;
 use job_core::{
     Backend, ClaimRequest, ClaimedJob, Hold, Job, JobContext, JobError, JobResult, JobSpec, JobState, Kind,
-    LeaseId, LeaseStatus, MaintainRequest, NewJob, Operate, Queue, QueueName, RunningRuntime, Runtime,
-    WorkerId,
+    LeaseId, LeaseStatus, Limit, LimitName, MaintainRequest, NewJob, Operate, Queue, QueueName,
+    RunningRuntime, Runtime, WorkerId,
 };
 use serde::{Deserialize, Serialize};
 use sqlx::{Connection, PgConnection};
@@ -38,6 +38,10 @@ struct Book {
     way: Way,
 }
 
+fn ledger_limit() -> LimitName {
+    LimitName::new("ledger").expect("valid")
+}
+
 struct Ledger {
     backend: PostgresBackend,
     url: String,
@@ -50,6 +54,7 @@ impl Job for Book {
         static SPEC: LazyLock<JobSpec> = LazyLock::new(|| {
             let mut spec = JobSpec::new(Kind::from_static("book"));
             spec.queue = QUEUE.clone();
+            spec.limits.names = vec![ledger_limit()];
             spec.backoff = job_core::Backoff::Fixed(Duration::from_millis(10));
             spec
         });
@@ -139,6 +144,7 @@ async fn run(way: Way) -> (Arc<Ledger>, Vec<i64>) {
     let running: RunningRuntime = Runtime::builder(ledger.backend.clone())
         .job::<Book>()
         .state_arc(Arc::clone(&ledger))
+        .limit("ledger", Limit::concurrency(8).adaptive(1))
         .queue("q", Queue::concurrency(2))
         .build()
         .expect("builds")
@@ -159,6 +165,9 @@ async fn the_work_the_completion_and_what_follows_are_one() {
     let (ledger, booked) = run(Way::Commit).await;
     assert_eq!(booked, [1, 101]);
     assert_eq!(*ledger.attempts.lock().unwrap(), [(1, 1), (101, 1)]);
+    let limits = ledger.backend.limits().await.expect("limits work");
+    let adapted = limits.iter().find(|l| l.name == ledger_limit()).and_then(|l| l.adapted);
+    assert_eq!(adapted, Some(8), "nothing has failed");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,7 +3,7 @@
 -- events whose jobs were told. Answers members, ended, deaths, and where the jobs are that wait and have not been told ('' if none).
 local bad = wrong_head()
 if bad then return bad end
-local what, TEN_YEARS = ARGV[2], 315360000000
+local what, MONTH, TEN_YEARS = ARGV[2], 2592000000, 315360000000
 local found = redis.call('HMGET', Q, 'members', 'ended', 'deaths', 'complete', 'death', 'told_complete', 'told_death')
 local members, ended, deaths = tonumber(found[1] or 0), tonumber(found[2] or 0), tonumber(found[3] or 0)
 local complete, death = found[4] or '', found[5] or ''
@@ -27,7 +27,8 @@ else
   for i = 3, #ARGV do redis.call('HSET', Q, 'told_' .. ARGV[i], 1) end
 end
 local over = members > 0 and ended >= members
-redis.call('PEXPIRE', Q, (over or members == 0) and ARGV[1] or TEN_YEARS)
+-- Ends may be told long before the job that waits is: nobody may work on its queue.
+redis.call('PEXPIRE', Q, over and ARGV[1] or members == 0 and MONTH or TEN_YEARS)
 -- One that has come since has not been told yet.
 local told_complete, told_death = found[6] and complete == found[4], found[7] and death == found[5]
 return { members, ended, deaths, not told_complete and complete or '', not told_death and death or '' }

@@ -33,11 +33,12 @@ elseif what == 'adapt' then
   if not home.least then return -1 end
   if not claimed then
     next = math.min(home.most, next + 1)
-  elseif home.lowered < now - claimed then
-    next = math.max(home.least, next - math.ceil(next / 4))
-    redis.call('HSET', Q, 'lowered', whole(now))
+  -- A clock that went back has not seen the last time yet.
+  elseif home.lowered < now - claimed or home.lowered > now then
+    next = math.max(math.min(home.least, next), next - math.ceil(next / 4))
   end
-  redis.call('HSET', Q, 'adapted', next)
+  if next < home.concurrency then redis.call('HSET', Q, 'lowered', whole(now)) end
+  if next ~= home.concurrency then redis.call('HSET', Q, 'adapted', next) end
   return next
 elseif what == 'close' then
   redis.call('HSET', Q, 'closed', whole(math.max(home.closed, now + tonumber(ARGV[2]))))

@@ -186,7 +186,7 @@ const BUGS: &[TextBug] = &[
     bug("lua_closed_ignored", "a closed limit lets jobs through", LIMITS,
         &[("if home.closed > now then return 0, home.closed - now end", "")]),
     bug("lua_adapt_each_failure", "one time of trouble lowers a limit once for each failure", LIMIT,
-        &[("elseif home.lowered < now - claimed then", "else")]),
+        &[("elseif home.lowered < now - claimed or home.lowered > now then", "else")]),
     bug("lua_adapt_ignored", "claims go by the concurrency of the rule, whatever it has adapted to", LIMITS,
         &[("tonumber(found[6] or home.most)", "home.most")]),
     bug("lua_close_shortens", "closing a limit for a moment opens it again soon", LIMIT,

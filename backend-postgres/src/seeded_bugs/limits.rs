@@ -112,7 +112,7 @@ pub(super) const BUGS: &[SqlBug] = &[
         "sql_adapt_each_failure",
         "one time of trouble lowers a limit once for each failure",
         LIMITS,
-        &[("l.lowered_at < clock_timestamp() - p_claimed * interval '1 microsecond'", "true")],
+        &[("if l.lowered_at between claimed_at and clock_timestamp() then return slots; end if;", "")],
     ),
     bug(
         "sql_adapt_ignored",

@@ -16,7 +16,11 @@ local Limits = part(function()
       burst = tonumber(burst), lowered = tonumber(found[7] or 0),
       closed = tonumber(found[3] or 0), full = tonumber(found[4] or 0), used = tonumber(found[5] or 0), now = now_us(), took = 0 }
     home.concurrency = home.most
-    if home.least then home.concurrency = math.max(home.least, math.min(home.most, tonumber(found[6] or home.most))) end
+    if home.least and home.most then
+      home.concurrency = math.min(home.most, math.max(home.least, tonumber(found[6] or home.most)))
+    else
+      home.least = nil
+    end
     local over = redis.call('ZRANGEBYSCORE', x, '-inf', whole(home.now / 1000), 'LIMIT', 0, 100)
     for _, holder in ipairs(over) do home.used = home.used - held_by(run, holder) end
     if #over > 0 then

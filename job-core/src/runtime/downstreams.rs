@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// How many successes for each job that may run make room for one more.
 const SUCCESSES: u32 = 10;
@@ -40,9 +41,9 @@ struct Pace {
 impl Downstream {
     fn new(name: &str, limit: &Limit) -> Option<Self> {
         let rule = limit.rule().ok()?;
-        let adapts = rule.adaptive_min.and(rule.concurrency);
         let circuit = limit.get_breaker().map(|breaker| Circuit { breaker, failures: AtomicU32::new(0) });
-        let pace = adapts.map(|now| Pace {
+        // The store may have come down to this; the answer to a step that comes too early tells.
+        let pace = rule.adaptive_min.map(|now| Pace {
             now: AtomicU32::new(now),
             successes: AtomicU32::new(0),
             raising: AtomicBool::new(false),
@@ -73,14 +74,8 @@ impl Downstreams {
         Self(kinds.map(of).filter(|(_, of_kind)| !of_kind.is_empty()).collect())
     }
 
-    /// An attempt has ended whose job was claimed so long ago at most.
-    pub(super) fn ended(
-        &self,
-        queue: &QueueShared,
-        kind: &Kind,
-        verdict: &Verdict,
-        claimed: impl Fn() -> Duration,
-    ) {
+    /// An attempt has ended whose job was not claimed before `asked`.
+    pub(super) fn ended(&self, queue: &QueueShared, kind: &Kind, verdict: &Verdict, asked: Instant) {
         let Some(of_kind) = self.0.get(kind) else { return };
         let failed = match verdict {
             Verdict::Complete | Verdict::Keep(_) => false,
@@ -95,9 +90,8 @@ impl Downstreams {
                 circuit.ended(queue, &downstream.limit, failed);
             }
             let Some(pace) = downstream.pace.as_ref().filter(|_| !permanent) else { continue };
-            let step = if failed { pace.lowers(claimed()) } else { pace.raises() };
-            if let Some(step) = step {
-                adapt(queue, downstream, step);
+            if if failed { pace.lowers() } else { pace.raises() } {
+                adapt(queue, downstream, failed.then_some(asked));
             }
         }
     }
@@ -117,45 +111,46 @@ impl Circuit {
 }
 
 impl Pace {
-    fn lowers(&self, claimed: Duration) -> Option<LimitStep> {
+    /// True if a failure is to be told.
+    fn lowers(&self) -> bool {
         self.successes.store(0, Ordering::Relaxed);
-        (!self.lowering.swap(true, Ordering::AcqRel) && !seeded_bug!("adapt_never_lowers"))
-            .then_some(LimitStep::Lower { claimed })
+        !self.lowering.swap(true, Ordering::AcqRel) && !seeded_bug!("adapt_never_lowers")
     }
 
-    fn raises(&self) -> Option<LimitStep> {
+    /// True if this success makes room for one more.
+    fn raises(&self) -> bool {
         let successes = self.successes.fetch_add(1, Ordering::Relaxed).saturating_add(1);
         let enough = self.now.load(Ordering::Relaxed).saturating_mul(SUCCESSES);
         if successes < enough
             || seeded_bug!("adapt_never_raises")
             || self.raising.swap(true, Ordering::AcqRel)
         {
-            return None;
+            return false;
         }
         self.successes.store(0, Ordering::Relaxed);
-        Some(LimitStep::Raise)
+        true
     }
 
     /// A call has ended, with what may run now.
-    fn stepped(&self, step: LimitStep, now: Option<u32>) {
+    fn stepped(&self, lowered: bool, now: Option<u32>) {
         if let Some(now) = now {
             self.now.store(now, Ordering::Relaxed);
         }
-        match step {
-            LimitStep::Raise => self.raising.store(false, Ordering::Release),
-            LimitStep::Lower { .. } => self.lowering.store(false, Ordering::Release),
-        }
+        let on_its_way = if lowered { &self.lowering } else { &self.raising };
+        on_its_way.store(false, Ordering::Release);
     }
 }
 
 /// Tells the store, from a task of its own: the verdict must not wait for it.
-fn adapt(queue: &QueueShared, downstream: &Arc<Downstream>, step: LimitStep) {
+fn adapt(queue: &QueueShared, downstream: &Arc<Downstream>, failed: Option<Instant>) {
     let (env, downstream) = (Arc::clone(&queue.env), Arc::clone(downstream));
     queue.tasks.spawn(async move {
         let Some(pace) = &downstream.pace else { return };
         let (limit, before) = (&downstream.limit, pace.now.load(Ordering::Relaxed));
+        // As late as can be: the store counts from when it is told.
+        let step = failed.map_or(LimitStep::Raise, |asked| LimitStep::Lower { claimed: asked.elapsed() });
         let answer = env.adapt_limit(limit, step).await;
-        pace.stepped(step, answer.as_ref().ok().copied().flatten());
+        pace.stepped(failed.is_some(), answer.as_ref().ok().copied().flatten());
         match answer {
             Ok(Some(now)) if now < before => {
                 tracing::info!(%limit, before, now, "limit lowered: what is behind it fails")
@@ -187,20 +182,19 @@ mod tests {
 
     #[test]
     fn ten_successes_a_slot_raise_and_a_failure_forgets_them() {
-        let limit = Limit::concurrency(2).adaptive(1);
+        let limit = Limit::concurrency(3).adaptive(2);
         let downstream = Downstream::new("search", &limit).expect("it adapts");
         let pace = downstream.pace.expect("it adapts");
-        let lower = |claimed| Some(LimitStep::Lower { claimed });
-        let asked = |n: usize| (0..n).filter_map(|_| pace.raises()).count();
+        let asked = |n: usize| (0..n).filter(|_| pace.raises()).count();
         assert_eq!(asked(19), 0);
-        assert_eq!(pace.lowers(Duration::from_secs(3)), lower(Duration::from_secs(3)));
-        assert_eq!(pace.lowers(Duration::ZERO), None, "one call at a time");
-        pace.stepped(LimitStep::Lower { claimed: Duration::ZERO }, Some(1));
-        assert_eq!(asked(9), 0, "those before the failure do not count");
+        assert!(pace.lowers());
+        assert!(!pace.lowers(), "one call at a time");
+        pace.stepped(true, Some(2));
+        assert_eq!(asked(19), 0, "those before the failure do not count");
         assert_eq!(asked(1), 1);
         assert_eq!(asked(30), 0, "one call at a time");
-        pace.stepped(LimitStep::Raise, Some(2));
-        assert_eq!(pace.lowers(Duration::ZERO), lower(Duration::ZERO));
+        pace.stepped(false, Some(3));
+        assert!(pace.lowers());
         assert!(Downstream::new("search", &Limit::concurrency(2)).is_none(), "nothing to watch");
     }
 }

@@ -122,6 +122,7 @@ const IN_CODE: &[Bug] = &[
     bug("claims_before_limits", "job-core/src/runtime/declaration.rs", "jobs are claimed before the store knows their limits"),
     bug("breaker_never_opens", "job-core/src/runtime/downstreams.rs", "failures in a row close no limit"),
     bug("adapt_never_lowers", "job-core/src/runtime/downstreams.rs", "failures do not lower a limit that adapts"),
+    bug("adapt_counts_transactions", "job-core/src/runtime/execution.rs", "a completion in a transaction counts as a failure for limits"),
     bug("adapt_never_raises", "job-core/src/runtime/downstreams.rs", "successes do not raise a limit that adapts"),
     bug("memory_adapt_each_failure", "backend-memory/src/limits.rs", "one time of trouble lowers a limit once for each failure"),
     bug("memory_adapt_ignored", "backend-memory/src/limits.rs", "claims go by the concurrency of the rule, whatever it has adapted to"),
