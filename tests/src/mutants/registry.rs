@@ -169,7 +169,7 @@ const IN_CODE: &[Bug] = &[
 ];
 
 /// What shows only where transactions overlap or a case is odd: for these the slow suites run as well.
-const IN_TRANSACTIONS: [&str; 2] = ["rolled_back_is_complete", "sql_reap_waits"];
+const IN_TRANSACTIONS: [&str; 3] = ["rolled_back_is_complete", "adapt_counts_transactions", "sql_reap_waits"];
 const WHEN_FULL: [&str; 1] = ["lua_full_server_discards_nothing"];
 const RARE: &[&str] = &[
     "sql_mark_does_not_wait",
