@@ -13,9 +13,9 @@ use redis::{Cmd, Value};
 use uuid::Uuid;
 
 /// Where a job is that waits: the number of its shard (2 bytes), its id (16), the name of its queue.
-fn spot(shard: u32, job: &NewJob) -> Vec<u8> {
+fn spot(shard: u32, place: &[u8]) -> Vec<u8> {
     let shard = u16::try_from(shard).unwrap_or(u16::MAX);
-    [&shard.to_be_bytes(), job.id.as_uuid().as_bytes().as_slice(), job.queue.as_str().as_bytes()].concat()
+    [&shard.to_be_bytes(), place].concat()
 }
 
 fn read_spot(bytes: &[u8]) -> Option<(usize, JobId, QueueName)> {
@@ -31,35 +31,37 @@ pub(crate) struct Wait {
     batch: BatchId,
     event: BatchEvent,
     members: u32,
-    spot: Vec<u8>,
+    /// Its id, and the name of its queue; whoever finds this in the outbox of a shard knows the shard.
+    place: Vec<u8>,
 }
 
 impl Wait {
-    pub(crate) fn of(shard: u32, job: &NewJob) -> Option<Self> {
+    pub(crate) fn of(job: &NewJob) -> Option<Self> {
         let When::Batch { batch, members, event } = job.when else { return None };
-        Some(Self { batch, event, members, spot: spot(shard, job) })
+        let place = [job.id.as_uuid().as_bytes().as_slice(), job.queue.as_str().as_bytes()].concat();
+        Some(Self { batch, event, members, place })
     }
 
-    /// The event, how many members, the batch, and where the job is.
+    /// The event, how many members, the batch, and the place of the job.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let event = match self.event {
             BatchEvent::Complete => b'c',
             BatchEvent::Death => b'd',
         };
-        [&[event], &self.members.to_be_bytes()[..], self.batch.as_uuid().as_bytes(), &self.spot].concat()
+        [&[event], &self.members.to_be_bytes()[..], self.batch.as_uuid().as_bytes(), &self.place].concat()
     }
 
     pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (event, rest) = bytes.split_first()?;
         let (members, rest) = rest.split_first_chunk()?;
-        let (batch, spot) = rest.split_first_chunk()?;
+        let (batch, place) = rest.split_first_chunk()?;
         let event = match event {
             b'c' => BatchEvent::Complete,
             b'd' => BatchEvent::Death,
             _ => return None,
         };
         let batch = BatchId::from_uuid(Uuid::from_bytes(*batch));
-        Some(Self { batch, event, members: u32::from_be_bytes(*members), spot: spot.to_vec() })
+        Some(Self { batch, event, members: u32::from_be_bytes(*members), place: place.to_vec() })
     }
 }
 
@@ -82,14 +84,14 @@ impl Standing {
 }
 
 impl Inner {
-    /// Tells a batch that a job, which is stored, waits for it.
-    pub(crate) async fn wait_for_batch(&self, wait: &Wait) -> Result<(), BackendError> {
+    /// Tells a batch that a job, which is stored in this shard, waits for it.
+    pub(crate) async fn wait_for_batch(&self, shard: &Shard, wait: &Wait) -> Result<(), BackendError> {
         let event = match wait.event {
             BatchEvent::Complete => "complete",
             BatchEvent::Death => "death",
         };
         let mut call = self.batch_call(wait.batch);
-        call.cmd.arg("wait").arg(event).arg(wait.members).arg(Raw(&wait.spot));
+        call.cmd.arg("wait").arg(event).arg(wait.members).arg(Raw(&spot(shard.number, &wait.place)));
         self.advance(wait.batch, call).await
     }
 

@@ -138,7 +138,7 @@ impl Inner {
             if plain && job.batch().is_none() && job.line().is_none() {
                 continue;
             }
-            let options = Options::of(shard.number, job);
+            let options = Options::of(job);
             let key = job.idempotency.as_ref().map(|k| shard.tag.idempotency(&k.scope, k.key.as_str()));
             cmd.arg(number)
                 .arg(Raw(&options.when))
@@ -168,7 +168,7 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    pub(crate) fn of(shard: u32, job: &NewJob) -> Self {
+    pub(crate) fn of(job: &NewJob) -> Self {
         let (on_conflict, max_wait) = conflict(job.on_conflict);
         Self {
             on_conflict,
@@ -178,7 +178,7 @@ impl Options {
                 When::After(delay) => format!("d{}", ms(delay)).into_bytes(),
                 When::At(at) => format!("a{}", at_ms(at)).into_bytes(),
                 When::Batch { .. } => {
-                    let wait = Wait::of(shard, job).map(|wait| wait.to_bytes());
+                    let wait = Wait::of(job).map(|wait| wait.to_bytes());
                     [b"w".as_slice(), wait.as_deref().unwrap_or_default()].concat()
                 }
             },

@@ -97,7 +97,7 @@ impl Inner {
     /// Tells batches of the jobs among these that wait for them. Word of that was stored with them, so it is no failure if this fails.
     pub(crate) async fn bring_waits(&self, shard: &Shard, jobs: &[&NewJob]) {
         for job in jobs {
-            let Some(wait) = Wait::of(shard.number, job) else { continue };
+            let Some(wait) = Wait::of(job) else { continue };
             let name = [job.id.as_uuid().as_bytes(), b"w".as_slice()].concat();
             if let Err(error) = self.bring_wait(shard, &name, &wait).await {
                 tracing::debug!(%error, job = %job.id, "its batch does not know it yet");
@@ -106,7 +106,7 @@ impl Inner {
     }
 
     async fn bring_wait(&self, shard: &Shard, name: &[u8], wait: &Wait) -> Result<(), BackendError> {
-        self.wait_for_batch(wait).await?;
+        self.wait_for_batch(shard, wait).await?;
         self.take_out(shard, &[name]).await
     }
 

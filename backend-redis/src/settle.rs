@@ -106,7 +106,7 @@ impl Sending<'_, '_> {
         keys
     }
 
-    fn add_args(&self, inner: &Inner, queue: &QueueName, shard: &Shard, cmd: &mut Cmd) {
+    fn add_args(&self, inner: &Inner, queue: &QueueName, cmd: &mut Cmd) {
         let Verdicts { leases, completed, others } = self.verdicts;
         cmd.arg(ms(inner.options.receipts)).arg(inner.wake.channel()).arg(queue.as_str());
         cmd.arg(leases.len()).arg(self.kinds.len()).arg(others.len());
@@ -130,7 +130,7 @@ impl Sending<'_, '_> {
         let mut requests = 0;
         for (verdict, job) in &self.here {
             let kind = number_of(&self.kinds, &job.kind);
-            let options = Options::of(shard.number, job);
+            let options = Options::of(job);
             requests += usize::from(job.idempotency.is_some());
             let request = if job.idempotency.is_some() { requests } else { 0 };
             cmd.arg(verdict)
@@ -277,7 +277,7 @@ impl Inner {
                 }
             };
             let mut call = script.call(&shard.tag, &keys);
-            sending.add_args(self, &queue.name, shard, &mut call.cmd);
+            sending.add_args(self, &queue.name, &mut call.cmd);
             if let Some(wanted) = &wanted {
                 wanted.add_args(&mut call.cmd, None);
             }

@@ -61,7 +61,7 @@ impl LimitRule {
         Some(asked.map_or(most, |n| n.min(most).max(least.min(most))))
     }
 
-    /// The number to keep after this step, and what it comes to; `None` if this rule does not adapt.
+    /// How many it is after this step; `None` if this rule does not adapt.
     #[must_use]
     pub fn step(&self, asked: Option<u32>, step: &LimitStep) -> Option<u32> {
         self.adaptive_min?;

@@ -90,7 +90,8 @@ impl Downstreams {
                 circuit.ended(queue, &downstream.limit, failed);
             }
             let Some(pace) = downstream.pace.as_ref().filter(|_| !permanent) else { continue };
-            if if failed { pace.lowers() } else { pace.raises() } {
+            let tells = if failed { pace.lowers() } else { pace.raises() };
+            if tells {
                 adapt(queue, downstream, failed.then_some(asked));
             }
         }
